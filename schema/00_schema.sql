@@ -1,0 +1,5 @@
+/* What CREATE EXTENSION tiktok_events makes. Joined by make from the numbered files of schema/. */
+\echo Use "CREATE EXTENSION tiktok_events" to load this file. \quit
+
+CREATE SCHEMA tiktok;
+COMMENT ON SCHEMA tiktok IS 'reports orders and leads to TikTok''s Events API';

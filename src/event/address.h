@@ -1,0 +1,19 @@
+/*-------------------------------------------------------------------------
+ *
+ * address.h
+ *	  IP addresses of users: which ones TikTok can make use of.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TTE_ADDRESS_H
+#define TTE_ADDRESS_H
+
+#include "event/event.h"
+
+/*
+ * Appends a public address, as it was written but without a mask, and an
+ * IPv4 address in IPv6 clothes as IPv4.  Returns NULL, or the reason why not.
+ */
+extern const char *tte_address_normalize(const char *value, int len, StringInfo out);
+
+#endif							/* TTE_ADDRESS_H */

@@ -1,0 +1,847 @@
+/*-------------------------------------------------------------------------
+ *
+ * identity.c
+ *	  Match keys: what a raw identifier becomes, and why one is left out.
+ *
+ * Two systems match a person only if both make the same bytes of what was
+ * typed, so every rule here is one TikTok publishes, or where it is silent
+ * the one that leaves most as it was.  A value that cannot be brought into
+ * its form is left out with a reason: a wrong hash is worse than none.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "event/identity.h"
+
+/* pg_config.h says so for most builds; the plain SHA256 functions need it. */
+#ifndef OPENSSL_API_COMPAT
+#define OPENSSL_API_COMPAT 0x10101000L
+#endif
+#include <openssl/sha.h>
+
+#include "event/address.h"
+#include "event/country.h"
+#include "event/phone.h"
+#include "event/unicode.h"
+
+#define MAX_NAME		255		/* characters of a name or city */
+#define MAX_USER_AGENT	2048	/* bytes */
+#define LONGEST_JUNK	15
+
+typedef struct Kind
+{
+	const char *name;
+	bool		hashed;
+	int			max_chars;
+} Kind;
+
+/* In the order of TteIdentifier. */
+static const Kind kinds[TTE_IDENTIFIERS] = {
+	{"email", true, 320},
+	{"phone", true, 64},
+	{"external_id", true, 512},
+	{"ttclid", false, 1000},
+	{"ttp", false, 1000},
+	{"ip", false, 64},
+	{"user_agent", false, 0},
+	{"locale", false, 35},
+	{"idfa", false, 64},
+	{"idfv", false, 64},
+	{"gaid", false, 64},
+	{"att_status", false, 32},
+	{"first_name", true, MAX_NAME},
+	{"last_name", true, MAX_NAME},
+	{"city", false, MAX_NAME},
+	{"state", false, MAX_NAME},
+	{"country", false, 64},
+	{"zip_code", true, 64}
+};
+
+const char *const tte_identifier_names[TTE_IDENTIFIERS] = {
+	"email", "phone", "external_id", "ttclid", "ttp", "ip", "user_agent",
+	"locale", "idfa", "idfv", "gaid", "att_status", "first_name",
+	"last_name", "city", "state", "country", "zip_code"
+};
+
+/* A value without the blanks around it, looked through once. */
+typedef struct Value
+{
+	const char *at;
+	int			len;
+	bool		ascii;
+} Value;
+
+int
+tte_identifier_find(const char *name)
+{
+	for (int i = 0; i < TTE_IDENTIFIERS; i++)
+	{
+		if (strcmp(kinds[i].name, name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+bool
+tte_identifier_hashed(TteIdentifier kind)
+{
+	return kinds[kind].hashed;
+}
+
+/*
+ * Hashes
+ */
+
+static bool
+is_hex(const char *str, int len)
+{
+	for (int i = 0; i < len; i++)
+	{
+		char		c = str[i];
+
+		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F')))
+			return false;
+	}
+	return true;
+}
+
+static bool
+is_lower_sha256(const char *str, int len)
+{
+	if (len != TTE_HEX_LEN)
+		return false;
+	for (int i = 0; i < len; i++)
+	{
+		if (!((str[i] >= '0' && str[i] <= '9') || (str[i] >= 'a' && str[i] <= 'f')))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * The plain functions rather than SHA256(), which looks its algorithm up by
+ * name each time: they take a seventh of the time and cannot fail.
+ */
+void
+tte_sha256_hex(const char *bytes, int len, char hex[TTE_HEX_LEN + 1])
+{
+	static const char digits[] = "0123456789abcdef";
+	unsigned char digest[SHA256_DIGEST_LENGTH];
+	SHA256_CTX	context;
+
+	SHA256_Init(&context);
+	SHA256_Update(&context, bytes, len);
+	SHA256_Final(digest, &context);
+	for (int i = 0; i < SHA256_DIGEST_LENGTH; i++)
+	{
+		hex[2 * i] = digits[digest[i] >> 4];
+		hex[2 * i + 1] = digits[digest[i] & 0xF];
+	}
+	hex[TTE_HEX_LEN] = '\0';
+}
+
+/* Hashes of nothing: of what programs write when they have no value. */
+static const char *const junk_hashes[] = {
+	"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", /* empty */
+	"a318c24216defe206feeb73ef5be00033fa9c4a74d0b967f6532a26ca5906d3b", /* + */
+	"3973e022e93220f9212c18d0d0c543ae7c309e46640da93a4a0314de999f5112", /* - */
+	"5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9", /* 0 */
+	"74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b", /* null */
+	"fb329000228cc5a24c264c57139de8bf854fc86fc18bf1c04ab61a2b5cb4b921", /* NULL */
+	"dc937b59892604f5a86ac96936cd7ff09e25f18ae6b758e8014a24c7fa039e91", /* None */
+	"140bedbf9c3f6d56a9846d2ba7088798683f4da0c248231336e6a05679e4fdfe", /* none */
+	"eb045d78d273107348b0300c01d29b7552d622abbc6faf81b3ec55359aa9950c", /* undefined */
+	"9b2d5b4678781e53038e91ea5324530a03f27dc1d0e5f6c9bc9d493a23be9de0", /* nan */
+	"12b9377cbe7e5c94e8a70d9d23929523d14afa954793130f8a3959c7b849aca8"	/* zero UUID */
+};
+
+static bool
+is_junk_hash(const char *hash)
+{
+	for (int i = 0; i < lengthof(junk_hashes); i++)
+	{
+		if (memcmp(junk_hashes[i], hash, TTE_HEX_LEN) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A SHA-256 that the caller made comes out in lower case. */
+static const char *
+take_hash(const Value *value, StringInfo out)
+{
+	char		hash[TTE_HEX_LEN];
+
+	for (int i = 0; i < TTE_HEX_LEN; i++)
+		hash[i] = pg_ascii_tolower((unsigned char) value->at[i]);
+	if (is_junk_hash(hash))
+		return "junk";
+	appendBinaryStringInfo(out, hash, TTE_HEX_LEN);
+	return NULL;
+}
+
+/*
+ * What holds for all kinds
+ */
+
+/* Characters beyond ASCII: valid, none of them control or format? */
+static const char *
+inspect_wide(const Value *value, int max_chars, bool controls_allowed)
+{
+	const char *at = value->at;
+	const char *end = at + value->len;
+	int			chars = 0;
+
+	if (!tte_utf8_valid(value->at, value->len))
+		return "encoding";
+	while (at < end)
+	{
+		uint32		code = tte_utf8_next(&at);
+
+		if (!controls_allowed && tte_unicode_control(code))
+			return "control";
+		chars++;
+	}
+	return (max_chars > 0 && chars > max_chars) ? "too_long" : NULL;
+}
+
+/* Is text what it should be, short enough and without control characters? */
+static const char *
+inspect(TteIdentifier kind, Value *value)
+{
+	int			max_chars = kinds[kind].max_chars;
+	bool		controls_allowed = (kind == TTE_USER_AGENT);
+	bool		control = false;
+	unsigned char all = 0;
+
+	if (kind == TTE_EXTERNAL_ID && value->len > max_chars)
+		return "too_long";
+	if (max_chars > 0 && value->len > 4 * max_chars)
+		return "too_long";
+	for (int i = 0; i < value->len; i++)
+	{
+		unsigned char c;
+
+		i += tte_plain_length(value->at + i, value->len - i);
+		if (i == value->len)
+			break;
+		c = value->at[i];
+		all |= c;
+		control |= (c < 0x20 || c == 0x7F);
+		if (c == '\0')
+			return "encoding";
+	}
+	value->ascii = (all < 0x80);
+	if (!value->ascii)
+	{
+		const char *reason = inspect_wide(value, max_chars, controls_allowed);
+
+		if (reason != NULL)
+			return reason;
+	}
+	else if (max_chars > 0 && value->len > max_chars)
+		return "too_long";
+	return (control && !controls_allowed) ? "control" : NULL;
+}
+
+/* What programs write when they have no value; also in other letter case. */
+static const char *const junk_words[] = {
+	"0", "+", "-", "--", ".", "null", "(null)", "<null>", "undefined", "none",
+	"n/a", "[object object]", "__clickid__"
+};
+
+/* The same, but some are names, places or languages as well. */
+static const char *const junk_id_words[] = {"na", "nil", "nan"};
+
+static bool
+is_word(const Value *value, const char *const *words, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		if (value->len == strlen(words[i]) &&
+			pg_strncasecmp(value->at, words[i], value->len) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_junk_text(TteIdentifier kind, const char *str, int len)
+{
+	Value		value = {str, len, true};
+
+	if (kinds[kind].hashed && is_lower_sha256(str, len))
+		return is_junk_hash(str);
+	if (len > LONGEST_JUNK)
+		return false;
+	if (is_word(&value, junk_words, lengthof(junk_words)))
+		return true;
+	return (kind <= TTE_TTP || kind == TTE_ZIP_CODE) &&
+		is_word(&value, junk_id_words, lengthof(junk_id_words));
+}
+
+static void
+append_lower(StringInfo out, const Value *value)
+{
+	enlargeStringInfo(out, value->len);
+	for (int i = 0; i < value->len; i++)
+		out->data[out->len + i] = pg_ascii_tolower((unsigned char) value->at[i]);
+	out->len += value->len;
+	out->data[out->len] = '\0';
+}
+
+static void
+append_upper(StringInfo out, const Value *value)
+{
+	for (int i = 0; i < value->len; i++)
+		appendStringInfoCharMacro(out, pg_ascii_toupper((unsigned char) value->at[i]));
+}
+
+static void
+append_code(StringInfo out, uint32 code)
+{
+	char		bytes[4];
+
+	appendBinaryStringInfo(out, bytes, tte_utf8_encode(code, bytes));
+}
+
+/*
+ * E-mail, phone, external id
+ */
+
+/* MD5 and SHA-1, which people have from other networks. */
+static bool
+is_other_hash(const Value *value)
+{
+	return (value->len == 32 || value->len == 40) && is_hex(value->at, value->len);
+}
+
+static bool
+has_wide_blank(const Value *value)
+{
+	const char *at = value->at;
+	const char *end = at + value->len;
+
+	while (at < end)
+	{
+		if (tte_unicode_blank(tte_utf8_next(&at)))
+			return true;
+	}
+	return false;
+}
+
+/* Labels of letters, digits and inner dashes, two at least, no IP address. */
+static bool
+is_domain(const char *at, const char *end)
+{
+	const char *label = at;
+	bool		dot = false;
+	bool		letters = false;
+
+	for (; at < end; at++)
+	{
+		unsigned char c = *at;
+
+		if (c == '.')
+		{
+			if (at == label || at[-1] == '-' || *label == '-')
+				return false;
+			label = at + 1;
+			dot = true;
+			letters = false;
+			continue;
+		}
+		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80 || c == '-')
+			letters = true;
+		else if (!(c >= '0' && c <= '9'))
+			return false;
+	}
+	return dot && letters && at > label && *label != '-' && end[-1] != '-';
+}
+
+/*
+ * One "@" with something sensible on both sides.  Quoted local parts, names
+ * beside the address and lists of addresses are refused; dots in odd places
+ * of the local part are not, some providers had them.
+ */
+static const char *
+normalize_email(const Value *value, StringInfo out)
+{
+	const char *end = value->at + value->len;
+	const char *sign = memchr(value->at, '@', value->len);
+
+	if (is_other_hash(value))
+		return "not_sha256";
+	if (sign == NULL || sign == value->at || !is_domain(sign + 1, end))
+		return "email_syntax";
+	for (const char *at = value->at; at < sign; at++)
+	{
+		if (strchr(" \"(),:;<>[]\\", *at) != NULL)
+			return "email_syntax";
+	}
+	if (!value->ascii && has_wide_blank(value))
+		return "email_syntax";
+	append_lower(out, value);
+	return NULL;
+}
+
+static const char *
+normalize_phone(const Value *value, const TteIdentityRules *rules, StringInfo out)
+{
+	char		phone[TTE_PHONE_DIGITS + 2];
+	const char *reason;
+
+	if (is_other_hash(value))
+		return "not_sha256";
+	reason = tte_phone_normalize(value->at, value->len, rules->calling_code, phone);
+	if (reason == NULL)
+		appendStringInfoString(out, phone);
+	return reason;
+}
+
+static const char *
+normalize_external_id(const Value *value, const TteIdentityRules *rules, StringInfo out)
+{
+	const char *at = value->at;
+	const char *end = at + value->len;
+
+	if (!rules->lower_external_id)
+		appendBinaryStringInfo(out, value->at, value->len);
+	else if (value->ascii)
+		append_lower(out, value);
+	else
+	{
+		while (at < end)
+			append_code(out, tte_unicode_lower(tte_utf8_next(&at)));
+	}
+	return NULL;
+}
+
+/*
+ * What is sent as it is
+ */
+
+/* Language, then script, region and variants: en, en-US, zh_Hant_TW. */
+static const char *
+normalize_locale(const Value *value, StringInfo out)
+{
+	int			part = 0;
+	int			len = 0;
+
+	for (int i = 0; i <= value->len; i++)
+	{
+		char		c = i < value->len ? value->at[i] : '-';
+		bool		digit = (c >= '0' && c <= '9');
+
+		if (c == '-' || c == '_')
+		{
+			if (len == 0 || len > (part == 0 ? 3 : 8) || (part == 0 && len < 2))
+				return "locale_syntax";
+			part++;
+			len = 0;
+		}
+		else if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (digit && part > 0))
+			len++;
+		else
+			return "locale_syntax";
+	}
+	appendBinaryStringInfo(out, value->at, value->len);
+	return NULL;
+}
+
+/* An advertising or vendor id: hex digits and dashes, not all zero. */
+static const char *
+normalize_device_id(TteIdentifier kind, const Value *value, StringInfo out)
+{
+	int			digits = 0;
+	bool		zero = true;
+
+	if (value->len == TTE_HEX_LEN && is_hex(value->at, value->len))
+	{
+		const char *reason;
+
+		if (kind == TTE_IDFV)
+			return "hashed";
+		reason = take_hash(value, out);
+		return reason != NULL ? "zero_id" : NULL;
+	}
+	for (int i = 0; i < value->len; i++)
+	{
+		if (value->at[i] == '-')
+			continue;
+		if (!is_hex(value->at + i, 1))
+			return "id_syntax";
+		digits++;
+		zero = zero && value->at[i] == '0';
+	}
+	if (zero && digits > 0)
+		return "zero_id";
+	if (digits < 16 || digits > 32)
+		return "id_syntax";
+	if (kind == TTE_IDFA)
+		append_upper(out, value);
+	else if (kind == TTE_GAID)
+		append_lower(out, value);
+	else
+		appendBinaryStringInfo(out, value->at, value->len);
+	return NULL;
+}
+
+static const char *
+normalize_att_status(const Value *value, StringInfo out)
+{
+	static const char *const allowed[] = {
+		"AUTHORIZED", "DENIED", "NOT_DETERMINED", "RESTRICTED", "NOT_APPLICABLE"
+	};
+
+	for (int i = 0; i < lengthof(allowed); i++)
+	{
+		if (is_word(value, &allowed[i], 1))
+		{
+			appendStringInfoString(out, allowed[i]);
+			return NULL;
+		}
+	}
+	return "att_status";
+}
+
+/*
+ * The one identifier that is cut: it is long only when it is odd.  Not within
+ * a character.
+ */
+static int
+cut_length(const char *value, int len)
+{
+	int			cut = Min(len, MAX_USER_AGENT);
+
+	while (cut < len && cut > MAX_USER_AGENT - 4 &&
+		   ((unsigned char) value[cut] & 0xC0) == 0x80)
+		cut--;
+	return cut;
+}
+
+/*
+ * Names and places
+ */
+
+/* Lower case, no punctuation, one blank between words, NFC. */
+static const char *
+normalize_wide_name(const Value *value, StringInfo out)
+{
+	uint32		given[MAX_NAME];
+	uint32		name[8 * MAX_NAME];
+	uint32		room[8 * MAX_NAME];
+	const char *at = value->at;
+	const char *end = at + value->len;
+	bool		blank = false;
+	int			n = 0;
+	int			m = 0;
+
+	while (at < end)
+		given[n++] = tte_utf8_next(&at);
+	n = tte_unicode_lower_text(given, n, room);
+	for (int i = 0; i < n; i++)
+	{
+		if (tte_unicode_blank(room[i]))
+			blank = (m > 0);
+		else if (!tte_unicode_punctuation(room[i]))
+		{
+			if (blank)
+				name[m++] = ' ';
+			blank = false;
+			name[m++] = room[i];
+		}
+	}
+	m = tte_unicode_nfc(name, m, room);
+	for (int i = 0; i < m; i++)
+		append_code(out, name[i]);
+	return m == 0 ? "junk" : NULL;
+}
+
+static const char *
+normalize_name(const Value *value, StringInfo out)
+{
+	int			start = out->len;
+	bool		blank = false;
+
+	if (!value->ascii)
+		return normalize_wide_name(value, out);
+	for (int i = 0; i < value->len; i++)
+	{
+		unsigned char c = value->at[i];
+
+		if (c == ' ')
+			blank = (out->len > start);
+		else if (!tte_unicode_punctuation(c))
+		{
+			if (blank)
+				appendStringInfoCharMacro(out, ' ');
+			blank = false;
+			appendStringInfoCharMacro(out, pg_ascii_tolower(c));
+		}
+	}
+	return out->len == start ? "junk" : NULL;
+}
+
+/* Lower-case ASCII letters and digits; accents are taken off. */
+static int
+fold(const Value *value, char *to, int size)
+{
+	const char *at = value->at;
+	const char *end = at + value->len;
+	int			n = 0;
+
+	while (at < end)
+	{
+		char		buffer[2];
+		const char *letters = tte_unicode_fold(tte_utf8_next(&at), buffer);
+
+		for (; *letters != '\0' && n < size; letters++)
+		{
+			if ((*letters >= 'a' && *letters <= 'z') ||
+				(*letters >= '0' && *letters <= '9'))
+				to[n++] = *letters;
+		}
+	}
+	return n;
+}
+
+static const char *
+normalize_place(TteIdentifier kind, const Value *value, const TteIdentityRules *rules,
+				StringInfo out)
+{
+	char		letters[2 * MAX_NAME];
+	int			n;
+	const char *code = NULL;
+
+	n = fold(value, letters, sizeof(letters));
+	if (n == 0)
+		return kind == TTE_COUNTRY ? "country" : "no_latin";
+	if (n == TTE_HEX_LEN && is_hex(letters, n))
+		return "hashed";
+	if (kind == TTE_COUNTRY)
+	{
+		code = tte_country_find(letters, n);
+		if (code == NULL)
+			return "country";
+	}
+	else if (kind == TTE_STATE && (rules->country == NULL || strcmp(rules->country, "us") == 0))
+		code = tte_us_state_find(letters, n);
+	if (code != NULL)
+		appendStringInfoString(out, code);
+	else
+		appendBinaryStringInfo(out, letters, n);
+	return NULL;
+}
+
+static const char *
+normalize_zip_code(const Value *value, const TteIdentityRules *rules, StringInfo out)
+{
+	char		code[16];
+	int			digits = 0;
+	int			zeros = 0;
+	int			n = 0;
+
+	for (int i = 0; i < value->len; i++)
+	{
+		char		c = pg_ascii_tolower((unsigned char) value->at[i]);
+		bool		digit = (c >= '0' && c <= '9');
+
+		if (c == ' ' || c == '-')
+			continue;
+		if (!digit && !(c >= 'a' && c <= 'z'))
+			return "zip_syntax";
+		if (n == lengthof(code))
+			return "zip_syntax";
+		digits += digit;
+		zeros += (c == '0');
+		code[n++] = c;
+	}
+	if (n > 0 && zeros == n)
+		return "junk";
+	if (rules->country != NULL && strcmp(rules->country, "us") == 0)
+	{
+		if (digits != n || (n != 5 && n != 9))
+			return "zip_syntax";
+		n = 5;
+	}
+	if (n < 2)
+		return "zip_syntax";
+	appendBinaryStringInfo(out, code, n);
+	return NULL;
+}
+
+static const char *
+normalize(TteIdentifier kind, const Value *value, const TteIdentityRules *rules, StringInfo out)
+{
+	switch (kind)
+	{
+		case TTE_EMAIL:
+			return normalize_email(value, out);
+		case TTE_PHONE:
+			return normalize_phone(value, rules, out);
+		case TTE_EXTERNAL_ID:
+			return normalize_external_id(value, rules, out);
+		case TTE_TTCLID:
+		case TTE_TTP:
+		case TTE_USER_AGENT:
+			appendBinaryStringInfo(out, value->at, value->len);
+			return NULL;
+		case TTE_IP:
+			return tte_address_normalize(value->at, value->len, out);
+		case TTE_LOCALE:
+			return normalize_locale(value, out);
+		case TTE_IDFA:
+		case TTE_IDFV:
+		case TTE_GAID:
+			return normalize_device_id(kind, value, out);
+		case TTE_ATT_STATUS:
+			return normalize_att_status(value, out);
+		case TTE_FIRST_NAME:
+		case TTE_LAST_NAME:
+			return normalize_name(value, out);
+		case TTE_CITY:
+		case TTE_STATE:
+		case TTE_COUNTRY:
+			return normalize_place(kind, value, rules, out);
+		case TTE_ZIP_CODE:
+			return normalize_zip_code(value, rules, out);
+	}
+	return "type";
+}
+
+const char *
+tte_identifier_normalize(TteIdentifier kind, const char *value, int len,
+						 const TteIdentityRules *rules, StringInfo out)
+{
+	Value		given = {value, len, false};
+	int			start = out->len;
+	const char *reason;
+
+	tte_unicode_trim(&given.at, &given.len);
+	if (given.len == 0)
+		return "";
+	if (kind == TTE_USER_AGENT)
+	{
+		given.at = value;
+		given.len = cut_length(value, len);
+	}
+	reason = inspect(kind, &given);
+	if (reason != NULL)
+		return reason;
+	if (is_junk_text(kind, given.at, given.len))
+		return "junk";
+	if (kinds[kind].hashed && given.len == TTE_HEX_LEN && is_hex(given.at, given.len))
+		return take_hash(&given, out);
+	reason = normalize(kind, &given, rules, out);
+	if (reason == NULL && is_junk_text(kind, out->data + start, out->len - start))
+		reason = "junk";
+	if (reason != NULL)
+	{
+		/* appendStringInfo and friends may have written before the doubt */
+		out->len = start;
+		out->data[start] = '\0';
+	}
+	return reason;
+}
+
+/*
+ * The form on the wire
+ */
+
+void
+tte_identifier_wire(TteIdentifier kind, const char *normalized, int len, StringInfo out)
+{
+	char		hex[TTE_HEX_LEN + 1];
+
+	if (!kinds[kind].hashed || is_lower_sha256(normalized, len))
+	{
+		appendBinaryStringInfo(out, normalized, len);
+		return;
+	}
+	tte_sha256_hex(normalized, len, hex);
+	appendBinaryStringInfo(out, hex, TTE_HEX_LEN);
+}
+
+static bool
+append_wire_string(StringInfo out, TteIdentifier kind, const TteJson *value, bool ascii)
+{
+	if (value->kind != TTE_JSON_STRING || value->len == 0)
+		return false;
+	if (!kinds[kind].hashed)
+	{
+		tte_json_append_string(out, value->text, value->len, ascii);
+		return true;
+	}
+	appendStringInfoCharMacro(out, '"');
+	tte_identifier_wire(kind, value->text, value->len, out);
+	appendStringInfoCharMacro(out, '"');
+	return true;
+}
+
+static bool
+append_wire_values(StringInfo out, TteIdentifier kind, const TteJson *value, bool ascii)
+{
+	if (value->kind != TTE_JSON_ARRAY)
+		return append_wire_string(out, kind, value, ascii);
+	if (value->count == 0 || kind > TTE_EXTERNAL_ID)
+		return false;
+	appendStringInfoCharMacro(out, '[');
+	for (const TteJson *e = value->first; e != NULL; e = e->next)
+	{
+		if (e != value->first)
+			appendStringInfoCharMacro(out, ',');
+		if (!append_wire_string(out, kind, e, ascii))
+			return false;
+	}
+	appendStringInfoCharMacro(out, ']');
+	return true;
+}
+
+static int
+kind_of_key(const TteJson *member)
+{
+	for (int i = 0; i < TTE_IDENTIFIERS; i++)
+	{
+		if (member->keylen == strlen(kinds[i].name) &&
+			memcmp(member->key, kinds[i].name, member->keylen) == 0)
+			return i;
+	}
+	return -1;
+}
+
+static bool
+append_wire_object(StringInfo out, const TteJson *user, bool ascii)
+{
+	appendStringInfoCharMacro(out, '{');
+	for (const TteJson *m = user->first; m != NULL; m = m->next)
+	{
+		int			kind = kind_of_key(m);
+
+		if (kind < 0)
+			return false;
+		if (m != user->first)
+			appendStringInfoCharMacro(out, ',');
+		appendStringInfoCharMacro(out, '"');
+		appendBinaryStringInfo(out, m->key, m->keylen);
+		appendBinaryStringInfo(out, "\":", 2);
+		if (!append_wire_values(out, kind, m, ascii))
+			return false;
+	}
+	appendStringInfoCharMacro(out, '}');
+	return true;
+}
+
+bool
+tte_identity_append_user(StringInfo out, const char *user_data, int len, bool ascii)
+{
+	TteJson		nodes[40];		/* enough for every identifier there is */
+	TteJson    *user = tte_json_parse_with(nodes, lengthof(nodes), user_data, len, NULL);
+	int			start = out->len;
+
+	if (user != NULL && user->kind == TTE_JSON_OBJECT && user->count > 0 &&
+		append_wire_object(out, user, ascii))
+		return true;
+	out->len = start;
+	out->data[start] = '\0';
+	return false;
+}

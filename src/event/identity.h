@@ -1,0 +1,80 @@
+/*-------------------------------------------------------------------------
+ *
+ * identity.h
+ *	  Match keys: what a raw identifier becomes, and why one is left out.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TTE_IDENTITY_H
+#define TTE_IDENTITY_H
+
+#include "event/text.h"
+
+/* The order is that of the bits of tiktok.event.match_keys: append only. */
+typedef enum TteIdentifier
+{
+	TTE_EMAIL,
+	TTE_PHONE,
+	TTE_EXTERNAL_ID,
+	TTE_TTCLID,
+	TTE_TTP,
+	TTE_IP,
+	TTE_USER_AGENT,
+	TTE_LOCALE,
+	TTE_IDFA,
+	TTE_IDFV,
+	TTE_GAID,
+	TTE_ATT_STATUS,
+	TTE_FIRST_NAME,
+	TTE_LAST_NAME,
+	TTE_CITY,
+	TTE_STATE,
+	TTE_COUNTRY,
+	TTE_ZIP_CODE
+} TteIdentifier;
+
+#define TTE_IDENTIFIERS		18
+#define TTE_HEX_LEN			64	/* of a SHA-256 */
+
+extern const char *const tte_identifier_names[TTE_IDENTIFIERS];
+extern int	tte_identifier_find(const char *name);	/* or -1 */
+
+/* What the rules depend on besides the value. */
+typedef struct TteIdentityRules
+{
+	const char *calling_code;	/* digits without '+', or NULL */
+	bool		lower_external_id;
+	const char *country;		/* normalised user.country, for zip_code, or NULL */
+} TteIdentityRules;
+
+/*
+ * Normalises one value.  On success appends the normalised form (not hashed)
+ * to out and returns NULL; returns "" when the value is absent (empty or
+ * blank), else a constant reason word ("email_syntax", "phone_no_country",
+ * "ip_private", "too_long", "junk", "encoding", ...) and appends nothing.
+ * A value that already is a SHA-256 in hex comes out in lower case, for the
+ * kinds that are hashed.
+ */
+extern const char *tte_identifier_normalize(TteIdentifier kind, const char *value, int len,
+											const TteIdentityRules *rules, StringInfo out);
+
+/* Is this kind sent as a SHA-256? */
+extern bool tte_identifier_hashed(TteIdentifier kind);
+
+/* Lower-case hex SHA-256 of the bytes, zero-terminated. */
+extern void tte_sha256_hex(const char *bytes, int len, char hex[TTE_HEX_LEN + 1]);
+
+/*
+ * The form on the wire of a normalised value: its hash, or itself where the
+ * kind is not hashed or the value already is one.
+ */
+extern void tte_identifier_wire(TteIdentifier kind, const char *normalized, int len, StringInfo out);
+
+/*
+ * Appends the object {"email":"<hash>",...} made from the text that
+ * tte_event_finish() wrote for tiktok.identity.  Returns false, with nothing
+ * appended, when the text is not such an object.
+ */
+extern bool tte_identity_append_user(StringInfo out, const char *user_data, int len, bool ascii);
+
+#endif							/* TTE_IDENTITY_H */

@@ -1,0 +1,635 @@
+/*-------------------------------------------------------------------------
+ *
+ * properties.c
+ *	  The fields of an event outside "user": checked and written one by one,
+ *	  and the basket with what follows from it.
+ *
+ * Two kinds of trouble are told apart.  What would change the meaning of the
+ * event (money, currency, a line of the basket, the page's address) makes it
+ * invalid; what only says less is left out with a note.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "event/builder.h"
+
+#include "event/unicode.h"
+#include "event/url.h"
+
+/* Largest number of pieces of one line, or of one event when given. */
+#define MAX_QUANTITY	INT64CONST(999999999)
+
+/* What the lines of an event add up to. */
+typedef struct Basket
+{
+	int			items;
+	int			ids;			/* lines with a content_id */
+	bool		priced;			/* every line has a price */
+	bool		counted;		/* every line has a quantity */
+	int64		quantity;
+	TteSum		sum;
+} Basket;
+
+typedef struct Item
+{
+	int			number;			/* from 1, for messages */
+	bool		priced;
+	int64		quantity;		/* 0: not given */
+	TteDecimal	price;
+} Item;
+
+static const char *const item_fields[] = {
+	"price", "content_id", "content_category", "content_name", "brand", "quantity"
+};
+
+typedef enum ItemField
+{
+	ITEM_PRICE,
+	ITEM_ID,
+	ITEM_CATEGORY,
+	ITEM_NAME,
+	ITEM_BRAND,
+	ITEM_QUANTITY
+} ItemField;
+
+static const char *const content_types[] = {"product", "product_group", NULL};
+static const char *const customer_types[] = {"new", "returning", NULL};
+static const char *const delivery_categories[] = {
+	"in_store", "curbside", "home_delivery", NULL
+};
+
+static const char *const *const enum_lists[] = {
+	content_types,				/* TTE_ENUM_CONTENT_TYPE */
+	customer_types,				/* TTE_ENUM_CUSTOMER_TYPE */
+	delivery_categories			/* TTE_ENUM_DELIVERY_CATEGORY */
+};
+
+static const char currency_hint[] =
+"TikTok takes three-letter codes of its own list, such as EUR, GBP, JPY or USD.";
+
+static const char amount_hint[] =
+"Amounts are plain numbers of 0 or more, below 1e15, such as 49.90, without symbol or separator.";
+
+/*
+ * Single fields
+ */
+
+static void
+write_number(TteEvent *event, const char *name, const TteDecimal *number)
+{
+	tte_builder_key(event, name);
+	if (number->negative)
+		appendStringInfoCharMacro(&event->payload, '-');
+	appendStringInfoString(&event->payload, number->digits);
+}
+
+static bool
+field_text(TteEvent *event, int field)
+{
+	const TteField *f = &tte_fields[field];
+	const TteJson *value = event->values[field];
+	char		room[80];
+	const char *str;
+	int			len;
+
+	if (!tte_builder_text(value, room, &str, &len))
+	{
+		tte_builder_field_note(event, field, "type");
+		return false;
+	}
+	if (f->type == TTE_TYPE_STRING && f->detail == TTE_STRING_PRIVATE &&
+		tte_text_has_email(str, len))
+	{
+		tte_builder_field_note(event, field, "pii");
+		return false;
+	}
+	tte_builder_key(event, f->name);
+	return tte_builder_string(event, field, str, len, value->fixed);
+}
+
+static bool
+field_number(TteEvent *event, int field)
+{
+	const TteField *f = &tte_fields[field];
+	TteDecimal	number;
+
+	if (tte_builder_decimal(event->values[field], &number) != TTE_DECIMAL_OK)
+	{
+		tte_builder_field_note(event, field, "type");
+		return false;
+	}
+	if (number.negative ||
+		(f->detail > 0 && tte_decimal_integer(&number, f->detail) < 0 &&
+		 !(number.whole == 1 && number.digits[0] == '0')))
+	{
+		tte_builder_field_note(event, field, "range");
+		return false;
+	}
+	write_number(event, f->name, &number);
+	return true;
+}
+
+static bool
+field_boolean(TteEvent *event, int field)
+{
+	const TteJson *value = event->values[field];
+	bool		yes = value->boolean;
+
+	if (value->kind == TTE_JSON_STRING && value->len == 4 &&
+		pg_strncasecmp(value->text, "true", 4) == 0)
+		yes = true;
+	else if (value->kind == TTE_JSON_STRING && value->len == 5 &&
+			 pg_strncasecmp(value->text, "false", 5) == 0)
+		yes = false;
+	else if (value->kind != TTE_JSON_BOOL)
+	{
+		tte_builder_field_note(event, field, "type");
+		return false;
+	}
+	tte_builder_key(event, tte_fields[field].name);
+	appendStringInfoString(&event->payload, yes ? "true" : "false");
+	return true;
+}
+
+static bool
+field_enum(TteEvent *event, int field)
+{
+	const char *const *known = enum_lists[tte_fields[field].detail];
+	char		room[80];
+	const char *str;
+	int			len;
+
+	if (!tte_builder_text(event->values[field], room, &str, &len))
+		len = 0;
+	for (; len > 0 && *known != NULL; known++)
+	{
+		if (strlen(*known) == len && pg_strncasecmp(*known, str, len) == 0)
+		{
+			tte_builder_key(event, tte_fields[field].name);
+			return tte_builder_string(event, field, *known, len, false);
+		}
+	}
+	tte_builder_field_note(event, field, "unknown_value");
+	return false;
+}
+
+static bool
+field_url(TteEvent *event, int field)
+{
+	const TteJson *value = event->values[field];
+	const char *name = tte_fields[field].name;
+	bool		page = (field == TTE_FIELD_URL);
+	int			start = event->scratch.len;
+	bool		fits;
+	const char *str = value->text;
+	int			len = value->len;
+
+	if (value->kind == TTE_JSON_STRING)
+		tte_unicode_trim(&str, &len);
+	if (value->kind != TTE_JSON_STRING || !tte_url_full(str, len))
+	{
+		if (page)
+			tte_builder_reject(event, TTE_PROBLEM_VALUE, "page_url",
+							   "Give the full address, as https://shop.example.com/thanks?order=7.",
+							   "\"page.url\" is not a full address.");
+		else
+			tte_builder_field_note(event, field, "url_syntax");
+		return false;
+	}
+	if (len <= TTE_MAX_PAYLOAD && tte_url_scrub(str, len, &event->scratch))
+	{
+		tte_builder_field_note(event, field, "pii");
+		str = event->scratch.data + start;
+		len = event->scratch.len - start;
+	}
+	tte_builder_key(event, name);
+	fits = tte_builder_string(event, field, str, len, value->fixed);
+	event->scratch.len = start;
+	return fits;
+}
+
+bool
+tte_builder_field(TteEvent *event, int field)
+{
+	switch (tte_fields[field].type)
+	{
+		case TTE_TYPE_STRING:
+		case TTE_TYPE_ID:
+			return field_text(event, field);
+		case TTE_TYPE_NUMBER:
+			return field_number(event, field);
+		case TTE_TYPE_BOOLEAN:
+			return field_boolean(event, field);
+		case TTE_TYPE_ENUM:
+			return field_enum(event, field);
+		case TTE_TYPE_URL:
+			return field_url(event, field);
+		default:
+			return false;
+	}
+}
+
+/*
+ * Lines of the basket
+ */
+
+static void
+reject_item(TteEvent *event, const Item *item, const char *what, const char *hint)
+{
+	tte_builder_reject(event, TTE_PROBLEM_VALUE, "contents_item", hint,
+					   "Item %d of \"contents\" %s.", item->number, what);
+}
+
+static bool
+item_price(TteEvent *event, Item *item, const TteJson *value)
+{
+	if (tte_builder_decimal(value, &item->price) != TTE_DECIMAL_OK ||
+		item->price.negative)
+	{
+		reject_item(event, item, "has a price that is no amount", amount_hint);
+		return false;
+	}
+	item->priced = true;
+	write_number(event, item_fields[ITEM_PRICE], &item->price);
+	return true;
+}
+
+static bool
+item_quantity(TteEvent *event, Item *item, const TteJson *value)
+{
+	TteDecimal	quantity;
+
+	if (tte_builder_decimal(value, &quantity) == TTE_DECIMAL_OK)
+		item->quantity = tte_decimal_integer(&quantity, MAX_QUANTITY);
+	if (item->quantity <= 0)
+	{
+		reject_item(event, item, "has a quantity that is no count",
+					"Give a whole number of 1 or more, or leave it out.");
+		return false;
+	}
+	/* without the fraction that 2.00 has */
+	quantity.digits[quantity.whole] = '\0';
+	write_number(event, item_fields[ITEM_QUANTITY], &quantity);
+	return true;
+}
+
+static bool
+item_text(TteEvent *event, Item *item, ItemField field, const TteJson *value)
+{
+	char		room[80];
+	const char *str;
+	int			len;
+
+	if (tte_builder_text(value, room, &str, &len))
+	{
+		tte_builder_key(event, item_fields[field]);
+		return tte_builder_string(event, TTE_FIELD_CONTENTS, str, len, value->fixed);
+	}
+	if (field == ITEM_ID)
+	{
+		reject_item(event, item, "has a content_id that is neither text nor number", NULL);
+		return false;
+	}
+	tte_builder_field_note(event, TTE_FIELD_CONTENTS, "type");
+	return true;
+}
+
+static int
+find_item_field(const TteJson *member)
+{
+	for (int i = 0; i < lengthof(item_fields); i++)
+	{
+		if (member->keylen == strlen(item_fields[i]) &&
+			memcmp(member->key, item_fields[i], member->keylen) == 0)
+			return i;
+	}
+	return -1;
+}
+
+/* The key itself may be anything, so only its tame part is shown. */
+static void
+note_unknown_key(TteEvent *event, const TteJson *member)
+{
+	char		what[64] = "properties.contents.";
+	int			n = strlen(what);
+
+	for (int i = 0; i < member->keylen && n < 60; i++)
+	{
+		char		c = member->key[i];
+		bool		tame = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+			(c >= 'A' && c <= 'Z') || c == '_';
+
+		what[n++] = tame ? c : '?';
+	}
+	what[n] = '\0';
+	tte_builder_note(event, what, "unknown_key");
+}
+
+static bool
+item_member(TteEvent *event, Item *item, const TteJson *member)
+{
+	int			field = find_item_field(member);
+
+	switch (field)
+	{
+		case -1:
+			note_unknown_key(event, member);
+			return true;
+		case ITEM_PRICE:
+			return item_price(event, item, member);
+		case ITEM_QUANTITY:
+			return item_quantity(event, item, member);
+		default:
+			return item_text(event, item, field, member);
+	}
+}
+
+static bool
+write_item(TteEvent *event, Item *item, const TteJson *value)
+{
+	StringInfo	out = &event->payload;
+	int			start = out->len;
+
+	if (value->kind != TTE_JSON_OBJECT)
+	{
+		reject_item(event, item, "is not an object",
+					"Each item looks like {\"content_id\": \"A-1\", \"price\": 49.90, \"quantity\": 2}.");
+		return false;
+	}
+	if (start > 0 && out->data[start - 1] != '[')
+		appendStringInfoCharMacro(out, ',');
+	appendStringInfoCharMacro(out, '{');
+	start = out->len;
+	for (const TteJson *m = value->first; m != NULL; m = m->next)
+	{
+		if (!tte_json_absent(m) && !item_member(event, item, m))
+			return false;
+	}
+	if (out->len == start)
+	{
+		reject_item(event, item, "has none of TikTok's fields",
+					"These are price, content_id, content_category, content_name, brand and quantity.");
+		return false;
+	}
+	appendStringInfoCharMacro(out, '}');
+	return true;
+}
+
+static void
+add_item(Basket *basket, const Item *item, const TteJson *value)
+{
+	const TteJson *id = tte_json_get(value, "content_id");
+
+	basket->items++;
+	basket->ids += (id != NULL && !tte_json_absent(id));
+	basket->priced = basket->priced && item->priced;
+	basket->counted = basket->counted && item->quantity > 0;
+	basket->quantity += item->quantity;
+	if (item->priced)
+		tte_sum_add(&basket->sum, &item->price, item->quantity > 0 ? item->quantity : 1);
+}
+
+/* Leaves the payload unfinished when it finds the event invalid. */
+static void
+write_contents(TteEvent *event, const TteJson *contents, Basket *basket)
+{
+	if (contents->kind != TTE_JSON_ARRAY)
+	{
+		tte_builder_reject(event, TTE_PROBLEM_VALUE, "contents_type",
+						   "Give an array of objects.",
+						   "\"properties.contents\" is not an array.");
+		return;
+	}
+	if (contents->count > TTE_MAX_CONTENTS)
+	{
+		tte_builder_reject(event, TTE_PROBLEM_SIZE, "too_many_items", NULL,
+						   "\"properties.contents\" has %d items, more than %d.",
+						   contents->count, TTE_MAX_CONTENTS);
+		return;
+	}
+	tte_builder_key(event, "contents");
+	appendStringInfoCharMacro(&event->payload, '[');
+	for (const TteJson *e = contents->first; e != NULL; e = e->next)
+	{
+		Item		item = {.number = basket->items + 1};
+
+		if (!write_item(event, &item, e))
+			return;
+		add_item(basket, &item, e);
+	}
+	appendStringInfoCharMacro(&event->payload, ']');
+}
+
+/*
+ * Ids
+ */
+
+static bool
+write_content_id(TteEvent *event, const TteJson *value)
+{
+	char		room[80];
+	const char *str;
+	int			len;
+
+	if (tte_json_absent(value))
+		return true;
+	if (!tte_builder_text(value, room, &str, &len))
+	{
+		tte_builder_field_note(event, TTE_FIELD_CONTENT_IDS, "type");
+		return true;
+	}
+	if (event->payload.data[event->payload.len - 1] != '[')
+		appendStringInfoCharMacro(&event->payload, ',');
+	return tte_builder_string(event, TTE_FIELD_CONTENT_IDS, str, len, value->fixed);
+}
+
+/* Those given, or those of the lines.  Returns true if there are any. */
+static bool
+write_content_ids(TteEvent *event, const TteJson *given, const TteJson *contents,
+				  const Basket *basket)
+{
+	StringInfo	out = &event->payload;
+	int			start = out->len;
+	int			empty;
+
+	if (given == NULL && basket->ids == 0)
+		return false;
+	if (given != NULL && given->kind == TTE_JSON_ARRAY && given->count > TTE_MAX_CONTENTS)
+	{
+		tte_builder_reject(event, TTE_PROBLEM_SIZE, "too_many_items", NULL,
+						   "\"properties.content_ids\" has %d items, more than %d.",
+						   given->count, TTE_MAX_CONTENTS);
+		return false;
+	}
+	tte_builder_key(event, "content_ids");
+	appendStringInfoCharMacro(out, '[');
+	empty = out->len;
+	if (given != NULL && given->kind == TTE_JSON_ARRAY)
+	{
+		for (const TteJson *e = given->first; e != NULL; e = e->next)
+			write_content_id(event, e);
+	}
+	else if (given != NULL)
+		write_content_id(event, given);
+	else
+	{
+		for (const TteJson *e = contents->first; e != NULL; e = e->next)
+		{
+			const TteJson *id = tte_json_get(e, "content_id");
+
+			if (id != NULL)
+				write_content_id(event, id);
+		}
+	}
+	if (out->len == empty)
+	{
+		out->len = start;
+		return false;
+	}
+	appendStringInfoCharMacro(out, ']');
+	return true;
+}
+
+/*
+ * Money
+ */
+
+static void
+reject_currency(TteEvent *event, const char *code, int len)
+{
+	char		shown[8];
+	bool		tame = (len > 0 && len < sizeof(shown));
+
+	for (int i = 0; tame && i < len; i++)
+		tame = ((code[i] >= '0' && code[i] <= '9') || (code[i] >= 'A' && code[i] <= 'Z') ||
+				(code[i] >= 'a' && code[i] <= 'z'));
+	if (tame)
+	{
+		memcpy(shown, code, len);
+		shown[len] = '\0';
+		tte_builder_reject(event, TTE_PROBLEM_VALUE, "currency", currency_hint,
+						   "\"%s\" is not a currency that TikTok knows.", shown);
+	}
+	else
+		tte_builder_reject(event, TTE_PROBLEM_VALUE, "currency", currency_hint,
+						   "\"properties.currency\" is not a currency that TikTok knows.");
+}
+
+static void
+take_currency(TteEvent *event, const TteJson *value)
+{
+	char		code[4];
+	char		room[80];
+	const char *str;
+	int			len;
+
+	if (value == NULL)
+		return;
+	if (!tte_builder_text(value, room, &str, &len))
+		len = 0;
+	for (int i = 0; i < 3 && i < len; i++)
+		code[i] = pg_ascii_toupper((unsigned char) str[i]);
+	code[3] = '\0';
+	if (len == 3 && value->kind == TTE_JSON_STRING && tte_currency_known(code))
+		event->rendered->currency = pstrdup(code);
+	else
+		reject_currency(event, len > 0 ? str : "", len);
+}
+
+static void
+reject_amount(TteEvent *event, TteDecimalState state, bool negative)
+{
+	if (state == TTE_DECIMAL_NOT_FINITE)
+		tte_builder_reject(event, TTE_PROBLEM_VALUE, "value_not_finite", amount_hint,
+						   "\"properties.value\" is not a finite number.");
+	else if (state == TTE_DECIMAL_RANGE)
+		tte_builder_reject(event, TTE_PROBLEM_RANGE, "value_range", amount_hint,
+						   "\"properties.value\" is out of range.");
+	else if (state == TTE_DECIMAL_OK && negative)
+		tte_builder_reject(event, TTE_PROBLEM_RANGE, "value_negative",
+						   "TikTok has no event for money given back; do not send one.",
+						   "\"properties.value\" is negative.");
+	else
+		tte_builder_reject(event, TTE_PROBLEM_VALUE, "value_syntax", amount_hint,
+						   "\"properties.value\" is not a number.");
+}
+
+static void
+write_value(TteEvent *event, const TteJson *given, const Basket *basket)
+{
+	TteDecimal	value = {false};
+	TteDecimalState state;
+
+	if (given == NULL && !(basket->items > 0 && basket->priced && event->rendered->currency))
+		return;
+	if (given != NULL)
+		state = tte_builder_decimal(given, &value);
+	else
+		state = tte_sum_result(&basket->sum, &value);
+	if (state != TTE_DECIMAL_OK || value.negative)
+	{
+		reject_amount(event, state, value.negative);
+		return;
+	}
+	event->rendered->value = pstrdup(value.digits);
+	if (event->rendered->currency == NULL)
+		tte_builder_reject(event, TTE_PROBLEM_MISSING, "currency_missing", currency_hint,
+						   "\"properties.value\" is given without \"properties.currency\".");
+	write_number(event, "value", &value);
+}
+
+static void
+write_num_items(TteEvent *event, const TteJson *given, const Basket *basket)
+{
+	TteDecimal	number;
+	int64		count = -1;
+
+	if (given != NULL)
+	{
+		if (tte_builder_decimal(given, &number) == TTE_DECIMAL_OK)
+			count = tte_decimal_integer(&number, MAX_QUANTITY);
+		if (count < 0)
+			tte_builder_field_note(event, TTE_FIELD_NUM_ITEMS, "type");
+	}
+	if (count < 0 && basket->items > 0 && basket->counted)
+		count = basket->quantity;
+	if (count < 0)
+		return;
+	tte_builder_key(event, "num_items");
+	appendStringInfo(&event->payload, INT64_FORMAT, count);
+}
+
+/*
+ * The members of "properties" that depend on one another.  The order of the
+ * checks is that of the calls.
+ */
+void
+tte_builder_properties(TteEvent *event)
+{
+	Basket		basket = {.priced = true, .counted = true};
+	const TteJson *const *values = event->values;
+	const TteJson *contents = values[TTE_FIELD_CONTENTS];
+	bool		any_id;
+
+	take_currency(event, values[TTE_FIELD_CURRENCY]);
+	if (contents != NULL)
+		write_contents(event, contents, &basket);
+	if (event->rejected)
+		return;
+	any_id = write_content_ids(event, values[TTE_FIELD_CONTENT_IDS], contents, &basket);
+	if (values[TTE_FIELD_CONTENT_TYPE] == NULL ||
+		!tte_builder_field(event, TTE_FIELD_CONTENT_TYPE))
+	{
+		if (any_id || basket.items > 0)
+		{
+			tte_builder_key(event, "content_type");
+			appendStringInfoString(&event->payload, "\"product\"");
+		}
+	}
+	write_num_items(event, values[TTE_FIELD_NUM_ITEMS], &basket);
+	write_value(event, values[TTE_FIELD_VALUE], &basket);
+	if (event->rendered->currency != NULL)
+	{
+		tte_builder_key(event, "currency");
+		appendStringInfo(&event->payload, "\"%s\"", event->rendered->currency);
+	}
+}

@@ -1,0 +1,437 @@
+/*-------------------------------------------------------------------------
+ *
+ * unicode.c
+ *	  What identifiers need to know about characters, independent of the
+ *	  server's locale and version.
+ *
+ * Everything is looked up in sorted tables written by a script, by halving.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "event/unicode.h"
+
+#include "event/text.h"
+#include "event/unicode_tables.h"
+
+/* Hangul syllables are composed by arithmetic. */
+#define HANGUL_FIRST	0xAC00
+#define HANGUL_COUNT	11172
+#define LEAD_FIRST		0x1100
+#define LEAD_COUNT		19
+#define VOWEL_FIRST		0x1161
+#define VOWEL_COUNT		21
+#define TAIL_FIRST		0x11A7	/* one before the first: 0 is "no tail" */
+#define TAIL_COUNT		28
+
+/* No character below this one changes under NFC. */
+#define FIRST_CHANGED	0x0300
+
+/* Latin letters that do not decompose into an ASCII letter and marks. */
+typedef struct Fold
+{
+	uint32		code;
+	const char *ascii;
+} Fold;
+
+static const Fold folds[] = {
+	{0x00C6, "ae"}, {0x00D0, "d"}, {0x00D8, "o"}, {0x00DE, "th"},
+	{0x00DF, "ss"}, {0x00E6, "ae"}, {0x00F0, "d"}, {0x00F8, "o"},
+	{0x00FE, "th"}, {0x0110, "d"}, {0x0111, "d"}, {0x0126, "h"},
+	{0x0127, "h"}, {0x0131, "i"}, {0x0132, "ij"}, {0x0133, "ij"},
+	{0x0138, "k"}, {0x013F, "l"}, {0x0140, "l"}, {0x0141, "l"},
+	{0x0142, "l"}, {0x0149, "n"}, {0x014A, "n"}, {0x014B, "n"},
+	{0x0152, "oe"}, {0x0153, "oe"}, {0x0166, "t"}, {0x0167, "t"},
+	{0x017F, "s"}, {0x0180, "b"}, {0x0187, "c"}, {0x0188, "c"},
+	{0x018F, "e"}, {0x0192, "f"}, {0x0197, "i"}, {0x0199, "k"},
+	{0x019A, "l"}, {0x019F, "o"}, {0x01B5, "z"}, {0x01B6, "z"},
+	{0x01E4, "g"}, {0x01E5, "g"}, {0x0237, "j"}, {0x0259, "e"},
+	{0x0268, "i"}, {0x0289, "u"}, {0x1E9E, "ss"}
+};
+
+#define COUNT(array)	((int) lengthof(array))
+
+static bool
+in_ranges(const TteRange *ranges, int count, uint32 code)
+{
+	int			low = 0;
+	int			high = count - 1;
+
+	while (low <= high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (code < ranges[middle].first)
+			high = middle - 1;
+		else if (code > ranges[middle].last)
+			low = middle + 1;
+		else
+			return true;
+	}
+	return false;
+}
+
+bool
+tte_unicode_blank(uint32 code)
+{
+	if (code < 0x80)
+		return code == ' ' || (code >= '\t' && code <= '\r');
+	switch (code)
+	{
+		case 0x0085:
+		case 0x00A0:
+		case 0x1680:
+		case 0x180E:
+		case 0x2028:
+		case 0x2029:
+		case 0x202F:
+		case 0x205F:
+		case 0x2060:
+		case 0x3000:
+		case 0xFEFF:
+			return true;
+		default:
+			return code >= 0x2000 && code <= 0x200D;
+	}
+}
+
+/* Steps over one blank; bytes that are no character are none. */
+static bool
+starts_with_blank(const char *at, const char *end, const char **next)
+{
+	uint32		code;
+	int			n = 1;
+	unsigned char c = *at;
+
+	*next = at + 1;
+	if (c < 0x80)
+		return tte_unicode_blank(c);
+	n = (c >= 0xE0 && c < 0xF0) ? 3 : 2;
+	if (c >= 0xF0 || end - at < n || !tte_utf8_valid(at, n))
+		return false;
+	code = tte_utf8_next(&at);
+	*next = at;
+	return tte_unicode_blank(code);
+}
+
+static bool
+ends_with_blank(const char *at, const char *end, const char **last)
+{
+	const char *next;
+
+	/* no blank is longer than three bytes */
+	for (int n = 1; n <= 3 && n <= end - at; n++)
+	{
+		*last = end - n;
+		if (((unsigned char) **last & 0xC0) != 0x80)
+			return starts_with_blank(*last, end, &next) && next == end;
+	}
+	return false;
+}
+
+void
+tte_unicode_trim(const char **str, int *len)
+{
+	const char *at = *str;
+	const char *end = at + *len;
+	const char *step;
+
+	while (at < end && starts_with_blank(at, end, &step))
+		at = step;
+	while (at < end && ends_with_blank(at, end, &step))
+		end = step;
+	*str = at;
+	*len = end - at;
+}
+
+bool
+tte_unicode_control(uint32 code)
+{
+	return in_ranges(control_ranges, COUNT(control_ranges), code);
+}
+
+bool
+tte_unicode_punctuation(uint32 code)
+{
+	return in_ranges(punctuation_ranges, COUNT(punctuation_ranges), code);
+}
+
+uint32
+tte_unicode_lower(uint32 code)
+{
+	int			low = 0;
+	int			high = COUNT(lower_ranges) - 1;
+
+	if (code < 0x80)
+		return (code >= 'A' && code <= 'Z') ? code + ('a' - 'A') : code;
+	while (low <= high)
+	{
+		int			middle = (low + high) / 2;
+		const TteLower *range = &lower_ranges[middle];
+
+		if (code < range->first)
+			high = middle - 1;
+		else if (code > range->last)
+			low = middle + 1;
+		else if ((code - range->first) % range->step != 0)
+			return code;
+		else
+			return code + range->delta;
+	}
+	return code;
+}
+
+/* A letter of a Greek word, for the final sigma. */
+static bool
+is_greek(uint32 code)
+{
+	return (code >= 0x0370 && code <= 0x03FF && !tte_unicode_punctuation(code)) ||
+		(code >= 0x1F00 && code <= 0x1FFF);
+}
+
+/* Unicode lets a sigma look past these, as past marks. */
+static bool
+is_case_ignorable(uint32 code)
+{
+	return code == '\'' || code == '.' || code == ':' || code == 0x00B7 ||
+		code == 0x2019 || tte_unicode_mark(code);
+}
+
+/* Looks for a Greek letter next to str[i], in one direction. */
+static bool
+greek_beside(const uint32 *str, int n, int i, int step)
+{
+	for (i += step; i >= 0 && i < n; i += step)
+	{
+		if (!is_case_ignorable(str[i]))
+			return is_greek(str[i]);
+	}
+	return false;
+}
+
+int
+tte_unicode_lower_text(const uint32 *str, int n, uint32 *lower)
+{
+	int			m = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (str[i] == 0x03A3 && greek_beside(str, n, i, -1) &&
+			!greek_beside(str, n, i, 1))
+			lower[m++] = 0x03C2;
+		else
+			lower[m++] = tte_unicode_lower(str[i]);
+		if (str[i] == 0x0130)
+			lower[m++] = 0x0307;
+	}
+	return m;
+}
+
+/*
+ * Normalization form C
+ */
+
+static int
+combining_class(uint32 code)
+{
+	int			low = 0;
+	int			high = COUNT(class_ranges) - 1;
+
+	if (code < FIRST_CHANGED)
+		return 0;
+	while (low <= high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (code < class_ranges[middle].first)
+			high = middle - 1;
+		else if (code > class_ranges[middle].last)
+			low = middle + 1;
+		else
+			return class_ranges[middle].class;
+	}
+	return 0;
+}
+
+bool
+tte_unicode_mark(uint32 code)
+{
+	return combining_class(code) != 0;
+}
+
+static const TteDecomposition *
+decomposition_of(uint32 code)
+{
+	int			low = 0;
+	int			high = COUNT(decompositions) - 1;
+
+	while (low <= high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (code < decompositions[middle].code)
+			high = middle - 1;
+		else if (code > decompositions[middle].code)
+			low = middle + 1;
+		else
+			return &decompositions[middle];
+	}
+	return NULL;
+}
+
+/* Appends the full decomposition of code.  Only the first part nests. */
+static int
+decompose(uint32 code, uint32 *to, int n)
+{
+	const TteDecomposition *d;
+
+	if (code >= HANGUL_FIRST && code < HANGUL_FIRST + HANGUL_COUNT)
+	{
+		uint32		index = code - HANGUL_FIRST;
+
+		to[n++] = LEAD_FIRST + index / (VOWEL_COUNT * TAIL_COUNT);
+		to[n++] = VOWEL_FIRST + (index / TAIL_COUNT) % VOWEL_COUNT;
+		if (index % TAIL_COUNT != 0)
+			to[n++] = TAIL_FIRST + index % TAIL_COUNT;
+		return n;
+	}
+	d = decomposition_of(code);
+	if (d == NULL)
+	{
+		to[n++] = code;
+		return n;
+	}
+	n = decompose(d->first, to, n);
+	return d->second != 0 ? decompose(d->second, to, n) : n;
+}
+
+/* Sorts marks that follow one another by class, equal ones in their order. */
+static void
+order_marks(uint32 *str, int n)
+{
+	for (int i = 1; i < n; i++)
+	{
+		uint32		code = str[i];
+		int			class = combining_class(code);
+		int			at = i;
+
+		if (class == 0)
+			continue;
+		while (at > 0 && combining_class(str[at - 1]) > class)
+		{
+			str[at] = str[at - 1];
+			at--;
+		}
+		str[at] = code;
+	}
+}
+
+/* The character that two compose to, or 0. */
+static uint32
+compose_pair(uint32 first, uint32 second)
+{
+	int			low = 0;
+	int			high = COUNT(compositions) - 1;
+
+	if (first - LEAD_FIRST < LEAD_COUNT && second - VOWEL_FIRST < VOWEL_COUNT)
+		return HANGUL_FIRST + TAIL_COUNT *
+			((first - LEAD_FIRST) * VOWEL_COUNT + (second - VOWEL_FIRST));
+	if (first - HANGUL_FIRST < HANGUL_COUNT && (first - HANGUL_FIRST) % TAIL_COUNT == 0 &&
+		second > TAIL_FIRST && second < TAIL_FIRST + TAIL_COUNT)
+		return first + (second - TAIL_FIRST);
+	while (low <= high)
+	{
+		int			middle = (low + high) / 2;
+		const TteDecomposition *d = &decompositions[compositions[middle]];
+
+		if (first < d->first || (first == d->first && second < d->second))
+			high = middle - 1;
+		else if (first > d->first || second > d->second)
+			low = middle + 1;
+		else
+			return d->code;
+	}
+	return 0;
+}
+
+/* Composes ordered text in place. */
+static int
+compose(uint32 *str, int n)
+{
+	int			starter = -1;	/* where the last starter stands */
+	int			last_class = 0; /* of what was kept behind it */
+	int			m = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		int			class = combining_class(str[i]);
+		bool		adjacent = (starter >= 0 && starter == m - 1);
+		uint32		both = 0;
+
+		if (starter >= 0 && (adjacent || (class != 0 && last_class < class)))
+			both = compose_pair(str[starter], str[i]);
+		if (both != 0)
+		{
+			str[starter] = both;
+			continue;
+		}
+		str[m] = str[i];
+		if (class == 0)
+			starter = m;
+		last_class = class;
+		m++;
+	}
+	return m;
+}
+
+int
+tte_unicode_nfc(uint32 *str, int n, uint32 *room)
+{
+	int			m = 0;
+	int			i;
+
+	for (i = 0; i < n && str[i] < FIRST_CHANGED; i++)
+		 /* ASCII and Latin letters are what they should be */ ;
+	if (i == n)
+		return n;
+	for (i = 0; i < n; i++)
+		m = decompose(str[i], room, m);
+	order_marks(room, m);
+	m = compose(room, m);
+	memcpy(str, room, m * sizeof(uint32));
+	return m;
+}
+
+/*
+ * Folding to ASCII
+ */
+
+static const char *
+fold_of(uint32 code)
+{
+	for (int i = 0; i < COUNT(folds); i++)
+	{
+		if (folds[i].code == code)
+			return folds[i].ascii;
+	}
+	return NULL;
+}
+
+const char *
+tte_unicode_fold(uint32 code, char buffer[2])
+{
+	const TteDecomposition *d;
+	const char *known;
+
+	/* full-width letters and digits */
+	if (code >= 0xFF01 && code <= 0xFF5E)
+		code -= 0xFF01 - 0x21;
+	while (code >= 0x80 && (d = decomposition_of(code)) != NULL)
+		code = d->first;
+	known = code < 0x80 ? NULL : fold_of(code);
+	if (known != NULL)
+		return known;
+	code = tte_unicode_lower(code);
+	buffer[0] = (code < 0x80 && code != 0) ? (char) code : '\0';
+	buffer[1] = '\0';
+	return buffer;
+}

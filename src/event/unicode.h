@@ -1,0 +1,57 @@
+/*-------------------------------------------------------------------------
+ *
+ * unicode.h
+ *	  What identifiers need to know about characters, independent of the
+ *	  server's locale and version.
+ *
+ * A character is a uint32 code point.  Text handed in must be valid UTF-8,
+ * except to tte_unicode_trim().
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TTE_UNICODE_H
+#define TTE_UNICODE_H
+
+#include "event/event.h"
+
+/* Reads the character at *at and steps over it. */
+extern uint32 tte_utf8_next(const char **at);
+
+/* Writes a character (at most 4 bytes) and returns its length. */
+extern int	tte_utf8_encode(uint32 code, char *to);
+
+/* White space, and characters of no width that get copied along with text. */
+extern bool tte_unicode_blank(uint32 code);
+
+/* Takes the blanks off both ends. */
+extern void tte_unicode_trim(const char **str, int *len);
+
+/* Control and format characters, line and paragraph separator. */
+extern bool tte_unicode_control(uint32 code);
+
+/* Punctuation and symbols. */
+extern bool tte_unicode_punctuation(uint32 code);
+
+/* Lower case, one character for one. */
+extern uint32 tte_unicode_lower(uint32 code);
+
+/* A character that carries an accent or the like on the one before it. */
+extern bool tte_unicode_mark(uint32 code);
+
+/*
+ * Lower case of a whole text: as tte_unicode_lower, and the two rules of
+ * Unicode that look further (capital I with dot, sigma at the end of a word).
+ * Writes at most 2 * n characters to lower (not in place), returns how many.
+ */
+extern int	tte_unicode_lower_text(const uint32 *text, int n, uint32 *lower);
+
+/*
+ * Brings n characters to NFC in place; room has space for 4 * n and the
+ * result is never longer than that.  text must have the same space.
+ */
+extern int	tte_unicode_nfc(uint32 *text, int n, uint32 *room);
+
+/* The ASCII letters that stand for a Latin letter: "" when there are none. */
+extern const char *tte_unicode_fold(uint32 code, char buffer[2]);
+
+#endif							/* TTE_UNICODE_H */
