@@ -1,0 +1,144 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *	  Every difference between the supported versions of PostgreSQL and of
+ *	  libcurl.  The rest of the code is written against the newest signatures.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TTE_COMPAT_H
+#define TTE_COMPAT_H
+
+#if PG_VERSION_NUM < 150000
+#error "tiktok_events needs PostgreSQL 15 or later"
+#endif
+
+#ifndef FRONTEND
+
+/* This process's number in the array of all of them. */
+#if PG_VERSION_NUM >= 170000
+#define TTE_MY_PROC_NUMBER	MyProcNumber
+#else
+#define TTE_MY_PROC_NUMBER	(MyProc->pgprocno)
+#endif
+
+/* A parameter for summarizing indexes came with 16, one for MERGE with 18. */
+#if PG_VERSION_NUM >= 160000
+#define tte_ExecInsertIndexTuples(info, slot, estate, no_dup_err, conflict, arbiters) \
+	ExecInsertIndexTuples(info, slot, estate, false, no_dup_err, conflict, arbiters, false)
+#else
+#define tte_ExecInsertIndexTuples(info, slot, estate, no_dup_err, conflict, arbiters) \
+	ExecInsertIndexTuples(info, slot, estate, false, no_dup_err, conflict, arbiters)
+#endif
+#if PG_VERSION_NUM >= 180000
+#define tte_ExecCheckIndexConstraints(info, slot, estate, tid, arbiters) \
+	ExecCheckIndexConstraints(info, slot, estate, tid, NULL, arbiters)
+#else
+#define tte_ExecCheckIndexConstraints(info, slot, estate, tid, arbiters) \
+	ExecCheckIndexConstraints(info, slot, estate, tid, arbiters)
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#define tte_stringToQualifiedNameList(name) stringToQualifiedNameList(name, NULL)
+#define tte_function_aclcheck(function, role) object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE)
+#else
+#define tte_stringToQualifiedNameList(name) stringToQualifiedNameList(name)
+#define tte_function_aclcheck(function, role) pg_proc_aclcheck(function, role, ACL_EXECUTE)
+#endif
+
+/* Number of transactions with an id that have ended in the cluster. */
+#if PG_VERSION_NUM >= 170000
+#define tte_completed_transactions() (TransamVariables->xactCompletionCount)
+#else
+#define tte_completed_transactions() (ShmemVariableCache->xactCompletionCount)
+#endif
+
+/*
+ * From 17 on a wait event set belongs to a resource owner, NULL meaning none;
+ * before, to a memory context.  Here it always lives as long as the process.
+ */
+#if PG_VERSION_NUM >= 170000
+#define tte_create_wait_event_set(nevents)	CreateWaitEventSet(NULL, (nevents))
+#else
+#define tte_create_wait_event_set(nevents)	CreateWaitEventSet(TopMemoryContext, (nevents))
+#endif
+
+#endif							/* !FRONTEND */
+
+/*
+ * libcurl; only for files that include curl/curl.h first.
+ */
+#ifdef LIBCURL_VERSION_NUM
+
+#if !CURL_AT_LEAST_VERSION(7, 76, 0)
+#error "tiktok_events needs libcurl 7.76 or later"
+#endif
+
+/* The one protocol that a transfer may speak. */
+static inline CURLcode
+tte_curl_restrict_protocol(CURL *easy, bool https)
+{
+#if CURL_AT_LEAST_VERSION(7, 85, 0)
+	return curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, https ? "https" : "http");
+#else
+	return curl_easy_setopt(easy, CURLOPT_PROTOCOLS,
+							(long) (https ? CURLPROTO_HTTPS : CURLPROTO_HTTP));
+#endif
+}
+
+/* Do not wait for a resolver thread when a transfer ends. */
+static inline CURLcode
+tte_curl_quick_exit(CURL *easy)
+{
+#if CURL_AT_LEAST_VERSION(7, 87, 0)
+	return curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+#else
+	return CURLE_OK;
+#endif
+}
+
+/* The same for the pool of resolver threads that belongs to a multi handle. */
+static inline CURLMcode
+tte_curl_multi_quick_exit(CURLM *multi)
+{
+#if CURL_AT_LEAST_VERSION(8, 20, 0)
+	return curl_multi_setopt(multi, CURLMOPT_QUICK_EXIT, 1L);
+#else
+	return CURLM_OK;
+#endif
+}
+
+/* Without QUICK_EXIT, at least keep the resolver thread's life short. */
+static inline void
+tte_curl_resolver_options(void)
+{
+#if !CURL_AT_LEAST_VERSION(7, 87, 0)
+	setenv("RES_OPTIONS", "timeout:1 attempts:2", 0);
+#endif
+}
+
+/* How long the parsed CA file may be reused. */
+static inline CURLcode
+tte_curl_ca_cache(CURL *easy, long seconds)
+{
+#if CURL_AT_LEAST_VERSION(7, 87, 0)
+	return curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, seconds);
+#else
+	return CURLE_OK;
+#endif
+}
+
+/* A connection older than this is not used again. */
+static inline CURLcode
+tte_curl_connection_lifetime(CURL *easy, long seconds)
+{
+#if CURL_AT_LEAST_VERSION(7, 80, 0)
+	return curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN, seconds);
+#else
+	return CURLE_OK;
+#endif
+}
+
+#endif							/* LIBCURL_VERSION_NUM */
+
+#endif							/* TTE_COMPAT_H */

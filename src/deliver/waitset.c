@@ -1,0 +1,88 @@
+/*-------------------------------------------------------------------------
+ *
+ * waitset.c
+ *	  The only place where a background worker waits.
+ *
+ * A WaitEventSet cannot lose a descriptor again, and one that was closed and
+ * opened anew may get the same number without anybody noticing.  So the wait
+ * set holds, for life, the latch, the postmaster's death and a private epoll
+ * descriptor; what the caller wants watched goes into the latter.  The kernel
+ * drops a closed descriptor from it by itself, and adding one that is there
+ * already is harmless.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+
+#include "miscadmin.h"
+#include "storage/fd.h"
+#include "storage/latch.h"
+#include "utils/memutils.h"
+#include "utils/wait_event.h"
+
+#include "compat.h"
+#include "deliver/waitset.h"
+
+static WaitEventSet *wait_set = NULL;
+static int	inner_fd = -1;
+static int	watched_fd = -1;
+
+static void
+create_wait_set(void)
+{
+	WaitEventSet *set;
+
+	if (inner_fd < 0)
+	{
+		inner_fd = epoll_create1(EPOLL_CLOEXEC);
+		if (inner_fd < 0)
+			ereport(ERROR,
+					(errcode_for_socket_access(),
+					 errmsg("could not create an epoll descriptor: %m")));
+		ReserveExternalFD();
+	}
+	set = tte_create_wait_event_set(3);
+	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	AddWaitEventToSet(set, WL_SOCKET_READABLE, inner_fd, NULL, NULL);
+	wait_set = set;
+}
+
+static void
+watch(int fd)
+{
+	struct epoll_event event = {0};
+
+	if (watched_fd >= 0 && watched_fd != fd)
+		epoll_ctl(inner_fd, EPOLL_CTL_DEL, watched_fd, NULL);
+	watched_fd = -1;
+	if (fd < 0)
+		return;
+	event.events = EPOLLIN;
+	if (epoll_ctl(inner_fd, EPOLL_CTL_ADD, fd, &event) < 0 && errno != EEXIST)
+		ereport(ERROR,
+				(errcode_for_socket_access(),
+				 errmsg("could not watch a descriptor: %m")));
+	watched_fd = fd;
+}
+
+void
+tte_wait(int extra_fd, long timeout_ms, uint32 wait_event_info)
+{
+	WaitEvent	event;
+
+	if (wait_set == NULL)
+		create_wait_set();
+	watch(extra_fd);
+	(void) WaitEventSetWait(wait_set, timeout_ms, &event, 1, wait_event_info);
+
+	/*
+	 * Unconditionally: the latch may have been set besides the event that was
+	 * reported, and the caller looks at everything after each wait anyway.
+	 */
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}

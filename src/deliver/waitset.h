@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * waitset.h
+ *	  The only place where a background worker waits.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TTE_WAITSET_H
+#define TTE_WAITSET_H
+
+/*
+ * Waits until the latch is set, extra_fd (or -1: none) is readable, or timeout_ms has
+ * passed (-1: for ever).  Exits the process if the postmaster dies.  Resets the
+ * latch and runs CHECK_FOR_INTERRUPTS.  Keeps one wait set for the life of the
+ * process; extra_fd may change, and may be closed and opened anew under the same
+ * number, at any time between two calls.
+ */
+extern void tte_wait(int extra_fd, long timeout_ms, uint32 wait_event_info);
+
+#endif							/* TTE_WAITSET_H */

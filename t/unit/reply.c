@@ -1,0 +1,585 @@
+/*-------------------------------------------------------------------------
+ *
+ * reply.c
+ *	  Unit test of event/reply.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "event/reply.h"
+#include "event/text.h"
+
+#define SECOND		INT64CONST(1000000)
+#define NOW			(INT64CONST(1794000000) * SECOND)	/* 2026-11-06 21:20 */
+
+static int	tests = 0;
+static int	failed = 0;
+
+static void
+ok(bool good, const char *name)
+{
+	tests++;
+	if (!good)
+		failed++;
+	printf("%sok %d - %s\n", good ? "" : "not ", tests, name);
+}
+
+static void
+is_text(const char *got, const char *expected, const char *name)
+{
+	bool		good = strcmp(got, expected) == 0;
+
+	ok(good, name);
+	if (!good)
+		printf("# got      \"%s\"\n# expected \"%s\"\n", got, expected);
+}
+
+static TteReply
+answered(int status, const char *body)
+{
+	TteReply	reply;
+
+	tte_reply_judge(TTE_TRANSPORT_ANSWERED, status, body, strlen(body), false, "", NULL, NOW, &reply);
+	return reply;
+}
+
+static TteReply
+paused(int status, const char *body, const char *retry_after)
+{
+	TteReply	reply;
+
+	tte_reply_judge(TTE_TRANSPORT_ANSWERED, status, body, strlen(body), false, "",
+					retry_after, NOW, &reply);
+	return reply;
+}
+
+/* An answer whose message is the text, written as JSON. */
+static TteReply
+with_message(const char *message, int len)
+{
+	StringInfoData body;
+	TteReply	reply;
+
+	initStringInfo(&body);
+	appendStringInfoString(&body, "{\"code\":40002,\"message\":");
+	tte_json_append_string(&body, message, len, false);
+	appendStringInfoChar(&body, '}');
+	reply = answered(400, body.data);
+	pfree(body.data);
+	return reply;
+}
+
+static void
+judged(TteReply reply, TteOutcome outcome, bool possibly_received, const char *name)
+{
+	bool		good = reply.outcome == outcome && reply.possibly_received == possibly_received;
+
+	ok(good, name);
+	if (!good)
+		printf("# got %s, possibly received %d\n", tte_outcome_name(reply.outcome),
+			   reply.possibly_received);
+}
+
+/*-------------------------------------------------------------------------
+ * Outcomes
+ *-------------------------------------------------------------------------
+ */
+
+static void
+test_codes(void)
+{
+	static const struct
+	{
+		int			code;
+		TteOutcome	outcome;
+		bool		possibly_received;
+	}			cases[] = {
+		{0, TTE_OUTCOME_DELIVERED, false},
+		{20001, TTE_OUTCOME_SINGLY, true},
+		{40000, TTE_OUTCOME_ISOLATE, false}, {40002, TTE_OUTCOME_ISOLATE, false},
+		{40007, TTE_OUTCOME_ISOLATE, false}, {40016, TTE_OUTCOME_ISOLATE, false},
+		{40061, TTE_OUTCOME_ISOLATE, false}, {40062, TTE_OUTCOME_ISOLATE, false},
+		{40063, TTE_OUTCOME_ISOLATE, false}, {40999, TTE_OUTCOME_ISOLATE, false},
+		{40050, TTE_OUTCOME_ISOLATE, true},
+		{40100, TTE_OUTCOME_THROTTLE, false}, {40132, TTE_OUTCOME_THROTTLE, false},
+		{61000, TTE_OUTCOME_THROTTLE, false},
+		{40102, TTE_OUTCOME_STOP_CREDENTIAL, false}, {40103, TTE_OUTCOME_STOP_CREDENTIAL, false},
+		{40104, TTE_OUTCOME_STOP_CREDENTIAL, false}, {40105, TTE_OUTCOME_STOP_CREDENTIAL, false},
+		{40110, TTE_OUTCOME_STOP_CREDENTIAL, false}, {40124, TTE_OUTCOME_STOP_CREDENTIAL, false},
+		{40125, TTE_OUTCOME_STOP_CREDENTIAL, false}, {40130, TTE_OUTCOME_STOP_CREDENTIAL, false},
+		{70001, TTE_OUTCOME_STOP_CREDENTIAL, false},
+		{40001, TTE_OUTCOME_STOP_CONFIGURATION, false}, {40003, TTE_OUTCOME_STOP_CONFIGURATION, false},
+		{40006, TTE_OUTCOME_STOP_CONFIGURATION, false}, {40008, TTE_OUTCOME_STOP_CONFIGURATION, false},
+		{40009, TTE_OUTCOME_STOP_CONFIGURATION, false}, {40051, TTE_OUTCOME_STOP_CONFIGURATION, false},
+		{40101, TTE_OUTCOME_STOP_CONFIGURATION, false}, {40113, TTE_OUTCOME_STOP_CONFIGURATION, false},
+		{40300, TTE_OUTCOME_STOP_CONFIGURATION, false}, {40400, TTE_OUTCOME_STOP_CONFIGURATION, false},
+		{40900, TTE_OUTCOME_STOP_CONFIGURATION, false}, {41000, TTE_OUTCOME_STOP_CONFIGURATION, false},
+		{40200, TTE_OUTCOME_RETRY, true}, {50000, TTE_OUTCOME_RETRY, true},
+		{50002, TTE_OUTCOME_RETRY, true}, {51010, TTE_OUTCOME_RETRY, true},
+		{52204, TTE_OUTCOME_RETRY, true}, {60001, TTE_OUTCOME_RETRY, true},
+		{40700, TTE_OUTCOME_RETRY, true}, {1, TTE_OUTCOME_RETRY, true},
+		{99999, TTE_OUTCOME_RETRY, true}, {-1, TTE_OUTCOME_RETRY, true},
+		{PG_INT32_MAX, TTE_OUTCOME_RETRY, true}, {PG_INT32_MIN, TTE_OUTCOME_RETRY, true}
+	};
+	char		body[64];
+	char		name[64];
+
+	for (int i = 0; i < lengthof(cases); i++)
+	{
+		snprintf(body, sizeof(body), "{\"code\":%d}", cases[i].code);
+		snprintf(name, sizeof(name), "code %d within HTTP 200", cases[i].code);
+		judged(answered(200, body), cases[i].outcome, cases[i].possibly_received, name);
+		if (cases[i].code == 0)
+			continue;
+		snprintf(name, sizeof(name), "code %d within HTTP 401", cases[i].code);
+		judged(answered(401, body), cases[i].outcome, cases[i].possibly_received, name);
+	}
+}
+
+static void
+test_statuses(void)
+{
+	static const struct
+	{
+		int			first;
+		int			last;
+		TteOutcome	outcome;
+	}			cases[] = {
+		{0, 0, TTE_OUTCOME_RETRY}, {100, 103, TTE_OUTCOME_RETRY}, {200, 206, TTE_OUTCOME_RETRY},
+		{226, 299, TTE_OUTCOME_RETRY}, {300, 304, TTE_OUTCOME_STOP_ENDPOINT},
+		{307, 308, TTE_OUTCOME_STOP_ENDPOINT}, {400, 400, TTE_OUTCOME_ISOLATE},
+		{401, 401, TTE_OUTCOME_STOP_CREDENTIAL}, {402, 402, TTE_OUTCOME_STOP_CONFIGURATION},
+		{403, 403, TTE_OUTCOME_STOP_CREDENTIAL}, {404, 405, TTE_OUTCOME_STOP_ENDPOINT},
+		{406, 406, TTE_OUTCOME_STOP_CONFIGURATION}, {407, 407, TTE_OUTCOME_STOP_ENDPOINT},
+		{408, 408, TTE_OUTCOME_THROTTLE}, {410, 410, TTE_OUTCOME_STOP_ENDPOINT},
+		{413, 413, TTE_OUTCOME_SPLIT}, {415, 415, TTE_OUTCOME_STOP_CONFIGURATION},
+		{422, 422, TTE_OUTCOME_ISOLATE}, {425, 425, TTE_OUTCOME_THROTTLE},
+		{429, 429, TTE_OUTCOME_THROTTLE}, {451, 451, TTE_OUTCOME_STOP_CONFIGURATION},
+		{500, 504, TTE_OUTCOME_RETRY}, {520, 527, TTE_OUTCOME_RETRY},
+		{600, 600, TTE_OUTCOME_RETRY}, {999, 999, TTE_OUTCOME_RETRY}
+	};
+	static const char *const bodies[] = {"", "<html>", "{}"};
+	char		name[64];
+
+	for (int i = 0; i < lengthof(cases); i++)
+	{
+		bool		good = true;
+
+		for (int status = cases[i].first; status <= cases[i].last; status++)
+		{
+			for (int b = 0; b < lengthof(bodies); b++)
+			{
+				TteReply	reply = answered(status, bodies[b]);
+
+				good &= reply.outcome == cases[i].outcome && !reply.has_code &&
+					reply.possibly_received == (reply.outcome == TTE_OUTCOME_RETRY);
+			}
+		}
+		snprintf(name, sizeof(name), "status %d to %d without a code: %s",
+				 cases[i].first, cases[i].last, tte_outcome_name(cases[i].outcome));
+		ok(good, name);
+	}
+	judged(answered(204, "{\"code\":0}"), TTE_OUTCOME_DELIVERED, false, "code 0 within 204");
+	judged(answered(206, "{\"code\":0}"), TTE_OUTCOME_RETRY, true, "code 0 within 206 is no success");
+	judged(answered(302, "{\"code\":0}"), TTE_OUTCOME_RETRY, true, "code 0 within 302 is no success");
+	judged(answered(500, "{\"code\":0}"), TTE_OUTCOME_RETRY, true, "code 0 within 500 is no success");
+	judged(answered(400, "{\"code\":0}"), TTE_OUTCOME_RETRY, true, "code 0 within 400 is no success");
+}
+
+static void
+test_unusable_bodies(void)
+{
+	static const char *const bodies[] = {
+		"", " ", "null", "0", "[]", "[{\"code\":0}]", "\"code\"", "{", "{\"code\"", "{\"code\":",
+		"{\"code\":0", "{\"code\":0,", "{\"code\":0}}", "{\"code\":0} x", "{\"code\":0}{\"code\":0}",
+		"{\"code\":\"0\"}", "{\"code\":null}", "{\"code\":false}", "{\"code\":[]}",
+		"{\"code\":{}}", "{\"code\":0.0}", "{\"code\":0e0}", "{\"code\":-0}", "{\"code\":00}",
+		"{\"code\":+0}", "{\"code\":18446744073709551616}", "{\"code\":4294967296}",
+		"{\"code\":2147483648}", "{\"code\":-2147483649}", "{\"code\":9999999999999}",
+		"{\"Code\":0}", "{\"data\":{\"code\":0}}", "{'code':0}", "{code:0}",
+		"\xef\xbb\xbf{\"code\":0}", "<html><body>Login</body></html>", "OK", "{\"code\":0}\x01",
+		"{\"code\":0,\"code\":\"0\"}", "{\"code\":NaN}", "{\"code\":0,}", "//\n{\"code\":0}"
+	};
+	char		name[96];
+	TteReply	reply;
+
+	for (int i = 0; i < lengthof(bodies); i++)
+	{
+		snprintf(name, sizeof(name), "HTTP 200 with %s", bodies[i]);
+		for (char *c = name; *c != '\0'; c++)
+			*c = *c < ' ' || *c > '~' || *c == '#' ? '?' : *c;
+		judged(answered(200, bodies[i]), TTE_OUTCOME_RETRY, true, name);
+	}
+	tte_reply_judge(TTE_TRANSPORT_ANSWERED, 200, "{\"code\":0}\0", 11, false, "", NULL, NOW, &reply);
+	judged(reply, TTE_OUTCOME_RETRY, true, "HTTP 200 with a zero byte");
+	tte_reply_judge(TTE_TRANSPORT_ANSWERED, 200, "{\"code\":0}", 10, true, "", NULL, NOW, &reply);
+	judged(reply, TTE_OUTCOME_RETRY, true, "a reply that was cut is no success");
+	tte_reply_judge(TTE_TRANSPORT_ANSWERED, 200, NULL, 0, false, "", NULL, NOW, &reply);
+	judged(reply, TTE_OUTCOME_RETRY, true, "no body at all");
+	judged(answered(200, " \r\n\t{\"code\" : 0 } \n"), TTE_OUTCOME_DELIVERED, false,
+		   "blanks are no harm");
+	judged(answered(200, "{\"code\":40002,\"code\":0}"), TTE_OUTCOME_DELIVERED, false,
+		   "the last of equal keys counts");
+}
+
+static void
+test_transport(void)
+{
+	TteReply	reply;
+
+	tte_reply_judge(TTE_TRANSPORT_NEVER_SENT, 0, "", 0, false, "could not connect", NULL, NOW, &reply);
+	judged(reply, TTE_OUTCOME_STOP_ENDPOINT, false, "never sent");
+	is_text(reply.message, "could not connect", "its error is the message");
+	tte_reply_judge(TTE_TRANSPORT_AMBIGUOUS, 0, "", 0, false, "timed out", NULL, NOW, &reply);
+	judged(reply, TTE_OUTCOME_RETRY, true, "ambiguous");
+	tte_reply_judge(TTE_TRANSPORT_AMBIGUOUS, 200, "{\"code\":0}", 10, false, "", "5", NOW, &reply);
+	judged(reply, TTE_OUTCOME_RETRY, true, "ambiguous, in spite of a body with code 0");
+	ok(!reply.has_code && reply.retry_after == 0, "nothing of it is used");
+	tte_reply_judge(TTE_TRANSPORT_AMBIGUOUS, 401, "", 0, false, NULL, NULL, NOW, &reply);
+	judged(reply, TTE_OUTCOME_RETRY, true, "ambiguous, in spite of a status 401");
+	tte_reply_judge(TTE_TRANSPORT_AMBIGUOUS, 413, "", 0, false, "", NULL, NOW, &reply);
+	judged(reply, TTE_OUTCOME_SPLIT, true, "ambiguous after a status 413: halve");
+}
+
+static void
+test_names(void)
+{
+	is_text(tte_outcome_name(TTE_OUTCOME_DELIVERED), "delivered", "name of delivered");
+	is_text(tte_outcome_name(TTE_OUTCOME_STOP_ENDPOINT), "stop_endpoint", "name of stop_endpoint");
+	is_text(tte_outcome_name((TteOutcome) 99), "unknown", "name of no outcome");
+}
+
+/*-------------------------------------------------------------------------
+ * Retry-After
+ *-------------------------------------------------------------------------
+ */
+
+static void
+test_retry_after(void)
+{
+	static const struct
+	{
+		const char *header;
+		int64		seconds;
+	}			cases[] = {
+		{NULL, 0}, {"", 0}, {" ", 0}, {"0", 1}, {"1", 1}, {"7", 7}, {"7 ", 7}, {" 7", 7},
+		{"3600", 3600}, {"3601", 3600}, {"86400", 3600}, {"86401", 0}, {"007", 7},
+		{"-5", 0}, {"+5", 0}, {"1e9", 0}, {"1.5", 0}, {"0x10", 0}, {"5 6", 0}, {"5,6", 0}, {"x", 0},
+		{"1000000000", 0}, {"99999999999999999999", 0}, {"18446744073709551617", 0},
+		{"Fri, 06 Nov 2026 21:20:30 GMT", 30}, {"Fri, 06 Nov 2026 21:20:00 GMT", 0},
+		{"Fri, 06 Nov 2026 21:19:59 GMT", 0}, {"Fri, 06 Nov 2026 23:20:00 GMT", 3600},
+		{"Sat, 07 Nov 2026 21:20:00 GMT", 3600}, {"Sun, 08 Nov 2026 21:20:00 GMT", 0},
+		{"Fri, 31 Dec 9999 23:59:59 GMT", 0}, {"Sun, 06 Nov 1994 08:49:37 GMT", 0},
+		{"Fri, 00 Nov 2026 21:20:30 GMT", 0}, {"Fri, 32 Nov 2026 21:20:30 GMT", 0},
+		{"Fri, 06 Foo 2026 21:20:30 GMT", 0}, {"Fri, 06 Nov 2026 24:20:30 GMT", 0},
+		{"Fri, 06 Nov 2026 21:60:30 GMT", 0}, {"Fri, 06 Nov 2026 21:20:61 GMT", 0},
+		{"Fri, 06 Nov 2026 21:20:30 CET", 0}, {"Fri, 06 Nov 2026 21:20:30", 0},
+		{"Fri, 06 Nov 2026 21:20:30 GMT+1", 0}, {"Friday, 06-Nov-26 21:20:30 GMT", 0},
+		{"Fri Nov  6 21:20:30 2026", 0}, {"2026-11-06T21:20:30Z", 0},
+		{"Fri, \xc3\xa4 Nov 2026 21:20:30 GMT", 0}, {"Thu, 01 Jan 0000 00:00:00 GMT", 0}
+	};
+	char		name[96];
+	TteReply	reply;
+
+	for (int i = 0; i < lengthof(cases); i++)
+	{
+		reply = paused(429, "", cases[i].header);
+		snprintf(name, sizeof(name), "Retry-After \"%s\"", cases[i].header ? cases[i].header : "none");
+		ok(reply.outcome == TTE_OUTCOME_THROTTLE && reply.retry_after == cases[i].seconds * SECOND, name);
+		if (reply.retry_after != cases[i].seconds * SECOND)
+			printf("# got " INT64_FORMAT "\n", reply.retry_after);
+	}
+	tte_reply_judge(TTE_TRANSPORT_ANSWERED, 429, "", 0, false, "", "Tue, 29 Feb 2028 00:00:10 GMT",
+					INT64CONST(1835395200) * SECOND, &reply);
+	ok(reply.retry_after == 10 * SECOND, "a date on the 29th of February");
+	ok(paused(503, "", "20").retry_after == 20 * SECOND, "with 503 as well");
+	ok(paused(200, "{\"code\":0}", "20").retry_after == 0, "not with a success");
+	ok(answered(200, "{\"code\":40100}").retry_after == 300 * SECOND, "40100: five minutes");
+	ok(paused(401, "{\"code\":40100}", "1").retry_after == 300 * SECOND, "40100: not less");
+	ok(paused(401, "{\"code\":40100}", "900").retry_after == 900 * SECOND, "40100: more if told so");
+	ok(answered(200, "{\"code\":40132}").retry_after == 0, "40132: as our own schedule says");
+	ok(answered(200, "{\"code\":60001}").retry_after >= 600 * SECOND, "60001: a long pause");
+	ok(answered(200, "{\"code\":61000}").retry_after >= 600 * SECOND, "61000: a long pause");
+}
+
+/*-------------------------------------------------------------------------
+ * Text
+ *-------------------------------------------------------------------------
+ */
+
+static void
+test_request_id(void)
+{
+	char		body[400];
+	char		id[200];
+
+	is_text(answered(200, "{\"code\":0,\"request_id\":\"2026ABC-1\"}").request_id, "2026ABC-1", "request id");
+	is_text(answered(200, "{\"code\":0,\"request_id\":12}").request_id, "", "request id: a number");
+	is_text(answered(200, "{\"code\":0,\"request_id\":\"a b\"}").request_id, "", "request id: a blank");
+	is_text(answered(200, "{\"code\":0,\"request_id\":\"\xc3\xa4\"}").request_id, "", "request id: not ASCII");
+	is_text(answered(200, "{\"code\":0,\"request_id\":\"a\\u001b[1m\"}").request_id, "",
+			"request id: terminal escapes");
+	memset(id, 'x', sizeof(id));
+	id[127] = '\0';
+	snprintf(body, sizeof(body), "{\"code\":0,\"request_id\":\"%s\"}", id);
+	is_text(answered(200, body).request_id, id, "request id: 127 bytes");
+	id[127] = 'x';
+	id[128] = '\0';
+	snprintf(body, sizeof(body), "{\"code\":0,\"request_id\":\"%s\"}", id);
+	is_text(answered(200, body).request_id, "", "request id: 128 bytes");
+}
+
+static void
+test_bad_index(void)
+{
+	static const struct
+	{
+		const char *message;
+		int			index;
+	}			cases[] = {
+		{"Batch.3.user.email: invalid", 3}, {"batch.0.event is required", 0},
+		{"The field Batch.999.properties.value must be a number", 999},
+		{"(Batch.12.event)", 12}, {"'Batch.12.event'", 12},
+		{"data[7].user.email", 7}, {"error at data[0]", 0}, {"data.41.event missing", 41},
+		{"Batch.3.user.email, Batch.3.user.phone", 3},
+		{"Batch.3.user.email, Batch.4.user.email", -1},
+		{"Batch.3.user and data[3]", 3},
+		{"Batch.-1.x", -1}, {"Batch.1", -1}, {"Batch..x", -1}, {"Batch.x.y", -1}, {"data[]", -1},
+		{"data[1", -1}, {"data[1.5]", -1}, {"Batch.12345.user", -1}, {"Batch.99999999999999999999.x", -1},
+		{"metadata[3]", -1}, {"user_data.3.x", -1}, {"x.data[3]", -1}, {"data[ 3]", -1},
+		{"", -1}, {"3", -1}, {"Batch 3", -1}
+	};
+	char		name[96];
+
+	for (int i = 0; i < lengthof(cases); i++)
+	{
+		TteReply	reply = with_message(cases[i].message, strlen(cases[i].message));
+
+		snprintf(name, sizeof(name), "index in \"%s\"", cases[i].message);
+		ok(reply.bad_index == cases[i].index, name);
+		if (reply.bad_index != cases[i].index)
+			printf("# got %d\n", reply.bad_index);
+	}
+	ok(answered(200, "{\"code\":0,\"message\":\"data[3]\"}").bad_index == -1, "no index in a success");
+	ok(answered(400, "data[3]").bad_index == -1, "no index without a code");
+}
+
+static void
+test_redaction(void)
+{
+	static const struct
+	{
+		const char *message;
+		const char *shown;
+	}			cases[] = {
+		{"OK", "OK"},
+		{"Batch.3.user.email: The field is required", "Batch.3.user.email: The field is required"},
+		{"Param error: event must be one of [web, app, offline, crm]",
+		"Param error: event must be one of [web, app, offline, crm]"},
+		{"event_source_id: Invalid pixel code", "event_source_id: Invalid pixel code"},
+		{"Too many events: 1001 of 1000", "Too many events: 1001 of 1000"},
+		{"The field 'user.phone' is too long", "The field 'user.phone' is too long"},
+		{"\"event_time\" is not a timestamp", "\"event_time\" is not a timestamp"},
+		{"value must be a number", "value must be a number"},
+		{"properties.value: must be a number", "properties.value: must be a number"},
+		{"expected string, got number", "expected string, got number"},
+		{"the item's price isn't valid", "the item's price isn't valid"},
+
+		{"mail john.doe@example.com is bad", "mail *** is bad"},
+		{"Batch.3.user.email:john@example.com", "Batch.3.user.email:***"},
+		{"Batch.3.user.email=john+tag@example.com,", "Batch.3.user.email=***,"},
+		{"<john@example.com>", "<***>"},
+		{"j\xc3\xb6rg@ex\xc3\xa4mple.de", "***"},
+		{"john%40example.com", "***"},
+		{"john\xef\xbc\xa0" "example.com", "***"},
+
+		{"phone +49 170 1234567 is bad", "phone +*** is bad"},
+		{"phone 0170/123 45-67.", "phone ***."},
+		{"phone (555) 123-4567", "phone (***"},
+		{"1234567", "***"}, {"123456", "123456"}, {"x1234567y", "x***y"},
+		{"\xd9\xa1\xd9\xa2\xd9\xa3\xd9\xa4\xd9\xa5\xd9\xa6\xd9\xa7", "***"},
+		{"\xef\xbc\x91\xef\xbc\x92\xef\xbc\x93\xef\xbc\x94\xef\xbc\x95\xef\xbc\x96\xef\xbc\x97", "***"},
+		{"at 1700000000", "at ***"},
+
+		{"from 8.8.8.8", "from ***"}, {"from 8.8.8.8:443!", "from ***:443!"}, {"8.8.8", "8.8.8"},
+		{"(192.168.1.100)", "(***)"},
+		{"ip 2001:db8::1 refused", "ip *** refused"}, {"ip ::1", "ip ***"}, {"[fe80::1]", "[***]"},
+		{"::ffff:1.2.3.4", "***"},
+		{"std::string", "std::string"}, {"a: b: c", "a: b: c"},
+
+		{"973dfe463ec85785f5f95af5ba3906eedb2d931c24e69824a89ea65dba4e813b", "***"},
+		{"token abcdefghijABCDEFGHIJ0123456789+/== end", "token *** end"},
+		{"id 123e4567-e89b-12d3-a456-426614174000.", "id ***."},
+		{"a_very_long_field_name_without_any_digits_in_it", "a_very_long_field_name_without_any_digits_in_it"},
+		{"short abc123", "short abc123"},
+
+		{"invalid value 'John' for first_name", "invalid value '***' for first_name"},
+		{"invalid value \"John Doe\"", "invalid value \"***\""},
+		{"got \"x\"", "got \"***\""}, {"got: 'x'", "got: '***'"}, {"received `x`", "received `***`"},
+		{"value: 'O'Brien' is wrong", "value: '***' is wrong"},
+		{"value is \"john\"", "value is \"***\""},
+		{"\"John Doe\" is no country", "\"***\" is no country"},
+		{"name 'J\xc3\xbcrgen'", "name '***'"},
+		{"value 'unterminated", "value '***"},
+		{"got John Doe", "got ***"}, {"got: john, expected web", "got: ***, expected web"},
+		{"value: John", "value: ***"}, {"value=John", "value=***"}, {"value=\"\"", "value=\"\""},
+		{"value: 12345", "value: ***"},
+
+		{"see https://shop.example/o?name=john now", "see https://*** now"},
+		{"see \"http://a/b\"", "see \"***\""}
+	};
+	char		name[128];
+
+	for (int i = 0; i < lengthof(cases); i++)
+	{
+		TteReply	reply = with_message(cases[i].message, strlen(cases[i].message));
+
+		snprintf(name, sizeof(name), "redaction %d", i + 1);
+		is_text(reply.message, cases[i].shown, name);
+	}
+}
+
+/* However a secret is wrapped, it does not show. */
+static void
+test_canaries(void)
+{
+	static const char *const secrets[] = {
+		"john.doe@example.com", "JOHN@EXAMPLE.COM", "+491701234567", "0170 123 45 67",
+		"973dfe463ec85785f5f95af5ba3906eedb2d931c24e69824a89ea65dba4e813b", "203.0.113.77",
+		"2001:db8:1:2:3:4:5:6", "E.C.P.CukBnZyjHKcqSFrvbyVcNuPhSx0oCu9nLCJZ8nAlL0Hk9y4"
+	};
+	static const char *const wraps[] = {
+		"%s", "Batch.3.user.email: %s", "got \"%s\"", "value '%s' is wrong", "[%s]", "{\"email\":\"%s\"}",
+		"(%s)", "x=%s", "x:%s", "x,%s;y", "a %s b", "\n%s\t", "'%s", "%s'", "\xc3\xa4 %s \xc3\xa4",
+		"{\\\"email\\\":\\\"%s\\\"}", "<b>%s</b>", "|%s|", "map[email:%s]", "email=%s&x=1"
+	};
+	char		message[512];
+	char		name[128];
+
+	for (int s = 0; s < lengthof(secrets); s++)
+	{
+		bool		hidden = true;
+
+		for (int w = 0; w < lengthof(wraps); w++)
+		{
+			TteReply	reply;
+
+			snprintf(message, sizeof(message), wraps[w], secrets[s]);
+			reply = with_message(message, strlen(message));
+			if (strstr(reply.message, secrets[s]) != NULL)
+			{
+				hidden = false;
+				printf("# %s in %s\n", reply.message, message);
+			}
+		}
+		snprintf(name, sizeof(name), "secret %d does not show", s + 1);
+		ok(hidden, name);
+	}
+}
+
+static bool
+is_clean(const char *message)
+{
+	int			len = strlen(message);
+
+	if (len >= TTE_REPLY_MESSAGE || !tte_utf8_valid(message, len))
+		return false;
+	for (int i = 0; i < len; i++)
+	{
+		if ((unsigned char) message[i] < ' ' || message[i] == 0x7f)
+			return false;
+	}
+	return true;
+}
+
+static void
+test_cleaning(void)
+{
+	static char longer[20000];
+	TteReply	reply;
+
+	is_text(answered(400, "{\"code\":40002,\"message\":\"a\\nb\\u001b[31mc\\u007fd\\u0085e\"}").message,
+			"a b [31mc d e", "controls become blanks");
+	is_text(answered(400, "{\"code\":40002,\"message\":\"a\\u202eb\\u2028c\\u200bd\\ufeffe\"}").message,
+			"a b c d e", "so do invisible and turning characters");
+	ok(is_clean(answered(400, "{\"code\":40002,\"message\":\"a\xff\xc0\x80\xed\xa0\x80\"}").message),
+	   "invalid UTF-8 becomes valid");
+	ok(is_clean(answered(400, "{\"code\":40002,\"message\":\"\\ud800 \\u0000\"}").message),
+	   "lone surrogates and zero characters as well");
+	is_text(answered(400, "{\"code\":40002,\"message\":\"Robert'); DROP TABLE x;--\"}").message,
+			"Robert'); DROP TABLE x;--", "SQL is text");
+	is_text(answered(400, "{\"code\":40002,\"message\":7}").message, "", "a message that is no string");
+	is_text(answered(400, "{\"code\":40002}").message, "", "no message");
+
+	for (int i = 0; i < sizeof(longer) - 2; i += 3)
+		memcpy(longer + i, "a\xc3\xa4", 3);
+	reply = with_message(longer, sizeof(longer) - 2);
+	ok(is_clean(reply.message) && strlen(reply.message) >= TTE_REPLY_MESSAGE - 3,
+	   "cut at 2 KiB between two characters");
+	memset(longer, '"', sizeof(longer));
+	ok(is_clean(with_message(longer, sizeof(longer)).message), "nothing but quotes");
+	memset(longer, ':', sizeof(longer));
+	ok(is_clean(with_message(longer, sizeof(longer)).message), "nothing but colons");
+	is_text(answered(502, "<html>john@example.com").message,
+			"HTTP status 502 without a usable return code", "a body without a code is not quoted");
+	is_text(answered(302, "").message, "HTTP status 302: a redirect, which is never followed",
+			"a redirect is named");
+}
+
+static void
+test_random(void)
+{
+	static const char *const pieces[] = {
+		"{", "}", "[", "]", ":", ",", "\"", "code", "message", "request_id", "0", "40002", "data",
+		"Batch.3.", "@", ".", "\\u00", "\xc3", "\xa4", "value", "got ", "'", " ", "1234567", "null", "-"
+	};
+	bool		good = true;
+
+	srandom(1);
+	for (int round = 0; round < 200000; round++)
+	{
+		char		body[256];
+		int			len = 0;
+		int			count = random() % 20;
+		TteReply	reply;
+
+		if (round % 2 == 0)
+			len = snprintf(body, sizeof(body), "{\"code\":4%ld,\"message\":\"", random() % 200);
+		while (count-- > 0)
+		{
+			const char *piece = pieces[random() % lengthof(pieces)];
+
+			if (random() % 10 == 0)
+				body[len++] = (char) random();
+			memcpy(body + len, piece, strlen(piece));
+			len += strlen(piece);
+		}
+		if (round % 2 == 0)
+		{
+			memcpy(body + len, "\"}", 2);
+			len += 2;
+		}
+		tte_reply_judge(TTE_TRANSPORT_ANSWERED, 200, body, len, false, "", NULL, NOW, &reply);
+		good &= is_clean(reply.message) && is_clean(reply.request_id) && reply.bad_index >= -1;
+		good &= reply.outcome != TTE_OUTCOME_DELIVERED || (reply.has_code && reply.code == 0);
+	}
+	ok(good, "200,000 random bodies");
+}
+
+int
+main(int argc, char **argv)
+{
+	test_names();
+	test_codes();
+	test_statuses();
+	test_unusable_bodies();
+	test_transport();
+	test_retry_after();
+	test_request_id();
+	test_bad_index();
+	test_redaction();
+	test_canaries();
+	test_cleaning();
+	test_random();
+	printf("1..%d\n", tests);
+	return failed == 0 ? 0 : 1;
+}
