@@ -1,0 +1,52 @@
+-- Looking: what became of each event.
+
+CREATE VIEW tiktok.event_status AS
+SELECT e.id,
+	s.name AS source,
+	e.event,
+	e.event_id,
+	e.event_time,
+	e.enqueued_at,
+	coalesce(d.status, CASE WHEN r.id IS NULL THEN 'pending' ELSE 'retrying' END) AS status,
+	d.reason,
+	coalesce(d.attempts, r.attempts, CASE WHEN d.request_id IS NULL THEN 0 ELSE 1 END) AS attempts,
+	coalesce(d.first_attempt_at, r.first_attempt_at, q.started_at) AS first_attempt_at,
+	q.started_at AS last_attempt_at,
+	r.next_attempt_at,
+	CASE WHEN d.status OPERATOR(pg_catalog.=) 'delivered' THEN d.at END AS delivered_at,
+	q.http_status,
+	q.code,
+	q.message,
+	q.request_id,
+	e.test_code IS NOT NULL AS is_test,
+	e.value,
+	e.currency,
+	e.notes
+FROM tiktok.event e
+LEFT JOIN tiktok.source s ON s.id OPERATOR(pg_catalog.=) e.source_id
+LEFT JOIN tiktok.delivery d ON d.id OPERATOR(pg_catalog.=) e.id
+LEFT JOIN tiktok.retry r ON r.id OPERATOR(pg_catalog.=) e.id
+LEFT JOIN tiktok.request q ON q.id OPERATOR(pg_catalog.=) coalesce(d.request_id, r.last_request_id);
+COMMENT ON VIEW tiktok.event_status IS 'one row per event: what became of it, and why';
+COMMENT ON COLUMN tiktok.event_status.status IS 'pending, retrying; final: delivered, rejected, invalid, suppressed, expired, uncertain, discarded';
+COMMENT ON COLUMN tiktok.event_status.reason IS 'why the event was not sent or not accepted, as one word';
+COMMENT ON COLUMN tiktok.event_status.code IS 'TikTok''s return code of the last attempt';
+COMMENT ON COLUMN tiktok.event_status.request_id IS 'TikTok''s id of the request, for its support';
+COMMENT ON COLUMN tiktok.event_status.notes IS 'what was left out of the event, and why';
+
+CREATE FUNCTION tiktok._worker_status(
+	OUT database_oid oid, OUT pid int, OUT state text, OUT since timestamptz, OUT in_flight int,
+	OUT requests bigint, OUT delivered bigint, OUT failed bigint,
+	OUT last_error text, OUT last_error_at timestamptz, OUT heartbeat timestamptz)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tte_sql_worker_status';
+COMMENT ON FUNCTION tiktok._worker_status() IS 'the worker slots in shared memory';
+
+CREATE VIEW tiktok.worker_status AS
+SELECT d.datname AS database, w.pid, w.state, w.since, w.in_flight, w.requests, w.delivered, w.failed,
+	w.last_error, w.last_error_at, w.heartbeat
+FROM tiktok._worker_status() w
+LEFT JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) w.database_oid;
+COMMENT ON VIEW tiktok.worker_status IS 'one row per background worker of the cluster';
+COMMENT ON COLUMN tiktok.worker_status.state IS 'starting, idle, sending, failed (recovering from an error)';
+COMMENT ON COLUMN tiktok.worker_status.in_flight IS 'requests under way';
+COMMENT ON COLUMN tiktok.worker_status.failed IS 'requests that delivered nothing';

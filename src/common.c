@@ -1,0 +1,98 @@
+/*-------------------------------------------------------------------------
+ *
+ * common.c
+ *	  What more than one room needs of the server.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "common.h"
+
+int64
+tte_now(void)
+{
+	return GetCurrentTimestamp() + TTE_EPOCH_SHIFT;
+}
+
+Oid
+tte_relation(const char *name)
+{
+	Oid			namespace = get_namespace_oid("tiktok", false);
+	Oid			relid = get_relname_relid(name, namespace);
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation \"tiktok.%s\" does not exist", name)));
+	return relid;
+}
+
+bool
+tte_ascii_payload(void)
+{
+	return GetDatabaseEncoding() != PG_UTF8;
+}
+
+/*
+ * Converts in steps, because the conversion stops at the first character that
+ * has no counterpart; that one becomes the replacement.
+ */
+static char *
+convert(const char *text, int len, int from, int to, const char *replacement, int *out_len)
+{
+	Oid			proc = FindDefaultConversionProc(from, to);
+	StringInfoData out;
+	const char *end = text + len;
+
+	initStringInfo(&out);
+	while (text < end && OidIsValid(proc))
+	{
+		int			room = (end - text) * MAX_CONVERSION_GROWTH + 1;
+		char	   *dest = palloc(room);
+		int			done = pg_do_encoding_conversion_buf(proc, from, to, (unsigned char *) unconstify(char *, text),
+														 end - text, (unsigned char *) dest, room, true);
+
+		appendStringInfoString(&out, dest);
+		pfree(dest);
+		text += done;
+		if (text < end)
+		{
+			appendStringInfoString(&out, replacement);
+			text += Min(pg_encoding_mblen(from, text), end - text);
+		}
+	}
+	*out_len = out.len;
+	return out.data;
+}
+
+const char *
+tte_to_utf8(const char *text, int len, int *utf8_len)
+{
+	int			encoding = GetDatabaseEncoding();
+
+	*utf8_len = len;
+	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
+		return text;
+	return convert(text, len, encoding, PG_UTF8, "\xEF\xBF\xBD", utf8_len);
+}
+
+char *
+tte_from_utf8(const char *text, int len)
+{
+	int			encoding = GetDatabaseEncoding();
+	char	   *copy;
+	int			copy_len;
+
+	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
+		copy = pnstrdup(text, len);
+	else
+		copy = convert(text, len, PG_UTF8, encoding, "?", &copy_len);
+	return copy;
+}

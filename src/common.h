@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ *
+ * common.h
+ *	  What more than one room needs of the server: relations of the
+ *	  extension, encodings, the clock.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TTE_COMMON_H
+#define TTE_COMMON_H
+
+#include "datatype/timestamp.h"
+
+/* Microseconds from 1970 to PostgreSQL's 2000. */
+#define TTE_EPOCH_SHIFT ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
+
+/* Now, in microseconds since 1970. */
+extern int64 tte_now(void);
+
+/* A relation of schema tiktok; an error when there is none. */
+extern Oid	tte_relation(const char *name);
+
+/* Server encoding to UTF-8 and back; what has no counterpart becomes U+FFFD or '?'. */
+extern const char *tte_to_utf8(const char *text, int len, int *utf8_len);
+extern char *tte_from_utf8(const char *text, int len);
+
+/* Databases whose encoding is not UTF8 store events in pure ASCII. */
+extern bool tte_ascii_payload(void);
+
+#endif							/* TTE_COMMON_H */

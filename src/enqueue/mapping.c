@@ -1,0 +1,437 @@
+/*-------------------------------------------------------------------------
+ *
+ * mapping.c
+ *	  The arguments of a tiktok.track_row() trigger, resolved against its table.
+ *
+ * Parsed once per session and trigger.  Two kinds of mistake are kept apart:
+ * an argument that could never be right is an error, so that it is noticed
+ * with the first row; a column or function that has gone since is recorded in
+ * the mapping, and the row becomes an invalid event.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_type.h"
+#include "parser/parse_func.h"
+#include "parser/scansup.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/regproc.h"
+#include "utils/relcache.h"
+#include "utils/syscache.h"
+#include "utils/varlena.h"
+
+#include "common.h"
+#include "compat.h"
+#include "enqueue/mapping.h"
+#include "event/catalog.h"
+
+typedef struct CachedMapping
+{
+	Oid			trigger;		/* hash key */
+	Oid			relation;
+	bool		valid;
+	MemoryContext context;
+	TteMapping *mapping;
+} CachedMapping;
+
+static HTAB *cache = NULL;
+
+static void
+relation_changed(Datum arg, Oid relid)
+{
+	HASH_SEQ_STATUS scan;
+	CachedMapping *entry;
+
+	hash_seq_init(&scan, cache);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		if (!OidIsValid(relid) || entry->relation == relid)
+			entry->valid = false;
+	}
+}
+
+static void
+function_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	relation_changed(arg, InvalidOid);
+}
+
+static void
+make_cache(void)
+{
+	HASHCTL		ctl = {0};
+
+	ctl.keysize = sizeof(Oid);
+	ctl.entrysize = sizeof(CachedMapping);
+	cache = hash_create("tiktok_events mappings", 32, &ctl, HASH_ELEM | HASH_BLOBS);
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, function_changed, (Datum) 0);
+}
+
+static void
+syntax_error(const char *argument, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid argument of tiktok.track_row: %s", argument),
+			 errhint("%s", hint)));
+}
+
+static void
+problem(TteMapping *m, char *text)
+{
+	if (m->problem == NULL)
+		m->problem = text;
+}
+
+/* The exact name wins, then the lower-case one, as SQL would have folded it. */
+static AttrNumber
+find_column(TupleDesc desc, const char *name)
+{
+	char	   *lower = downcase_identifier(name, strlen(name), false, false);
+
+	for (int pass = 0; pass < 2; pass++)
+	{
+		for (int i = 0; i < desc->natts; i++)
+		{
+			Form_pg_attribute att = TupleDescAttr(desc, i);
+
+			if (!att->attisdropped && strcmp(NameStr(att->attname), pass == 0 ? name : lower) == 0)
+				return att->attnum;
+		}
+	}
+	return InvalidAttrNumber;
+}
+
+/* Splits  column.key."a key"  into its parts. */
+static List *
+split_path(const char *argument, const char *value)
+{
+	List	   *parts = NIL;
+	const char *p = value;
+
+	for (;;)
+	{
+		StringInfoData part;
+		bool		quoted = *p == '"';
+
+		initStringInfo(&part);
+		for (p += quoted; *p; p++)
+		{
+			if (quoted && *p == '"' && *++p != '"')
+				break;
+			if (!quoted && *p == '.')
+				break;
+			appendStringInfoChar(&part, *p);
+		}
+		if (part.len == 0 || (quoted && p[-1] != '"') || (*p != '\0' && *p != '.'))
+			syntax_error(argument, "Name a column, as in 'email=customer_email', or a key in a JSON column, as in 'email=customer.email'; use double quotes for names with dots.");
+		parts = lappend(parts, part.data);
+		if (*p++ == '\0')
+			return parts;
+	}
+}
+
+/* 'text' with doubled quotes inside. */
+static char *
+parse_literal(const char *argument, const char *value)
+{
+	StringInfoData text;
+	const char *p = value + 1;
+
+	initStringInfo(&text);
+	for (; *p; p++)
+	{
+		if (*p == '\'' && *++p != '\'')
+			break;
+		appendStringInfoChar(&text, *p);
+	}
+	if (p[-1] != '\'' || *p != '\0')
+		syntax_error(argument, "A literal stands in single quotes, as in 'currency=''EUR'''.");
+	return text.data;
+}
+
+bool
+tte_target_find(const char *name, int len, TteTargetKind *kind, int *field)
+{
+	static const char *const names[] = {"event_id", "event_time", "limited_data_use", "consent"};
+
+	for (int i = 0; i < lengthof(names); i++)
+	{
+		if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0)
+		{
+			*kind = TTE_TARGET_EVENT_ID + i;
+			return true;
+		}
+	}
+	*kind = TTE_TARGET_FIELD;
+	*field = tte_field_find(name, len);
+	return *field >= 0;
+}
+
+static void
+unknown_target(const char *argument, const char *name)
+{
+	const char *near = tte_field_suggest(name, strlen(name));
+
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid argument of tiktok.track_row: %s", argument),
+			 errdetail("There is no target \"%s\".", name),
+			 near ? errhint("Perhaps you meant \"%s\".", near) :
+			 errhint("Targets are event_id, event_time, limited_data_use, consent, using, time_zone and TikTok's field names.")));
+}
+
+/* The type of the value must be one that can be read, and a path needs JSON. */
+static void
+check_type(TteMapping *m, const TteTarget *target)
+{
+	if (target->path_len > 0 && target->type.kind != TTE_VALUE_JSON)
+		problem(m, psprintf("Target \"%s\" names a key in a column that is not json or jsonb.", target->name));
+	if (target->kind == TTE_TARGET_FIELD && tte_fields[target->field].section == TTE_SECTION_USER)
+		return;					/* an identifier of another type is left out */
+	if (target->type.kind == TTE_VALUE_NONE)
+		problem(m, psprintf("The column of target \"%s\" has a type that cannot be sent.", target->name));
+}
+
+static void
+bind_column(TteMapping *m, TupleDesc desc, TteTarget *target, const char *argument, const char *value)
+{
+	List	   *parts = split_path(argument, value);
+	char	   *column = linitial(parts);
+	int			i = 0;
+
+	target->attno = find_column(desc, column);
+	if (target->attno == InvalidAttrNumber)
+	{
+		problem(m, psprintf("Column \"%s\" of target \"%s\" does not exist.", column, target->name));
+		return;
+	}
+	target->type = tte_value_type(TupleDescAttr(desc, target->attno - 1)->atttypid);
+	target->path_len = list_length(parts) - 1;
+	target->path = palloc((target->path_len + 1) * sizeof(char *));
+	for (; i < target->path_len; i++)
+	{
+		char	   *key = list_nth(parts, i + 1);
+		int			len;
+		const char *utf8 = tte_to_utf8(key, strlen(key), &len);
+
+		target->path[i] = pnstrdup(utf8, len);
+	}
+	check_type(m, target);
+}
+
+/*
+ * The function takes the row type of the table or, for a partition, of a table
+ * above it.
+ */
+static void
+bind_using(TteMapping *m, Relation rel, const char *value)
+{
+	List	   *name = tte_stringToQualifiedNameList(value);
+	List	   *relations = list_make1_oid(RelationGetRelid(rel));
+	ListCell   *cell;
+
+	if (rel->rd_rel->relispartition)
+		relations = list_concat(relations, get_partition_ancestors(RelationGetRelid(rel)));
+	m->using_name = pstrdup(value);
+	foreach(cell, relations)
+	{
+		Oid			rowtype = get_rel_type_id(lfirst_oid(cell));
+
+		m->using_relation = lfirst_oid(cell);
+		m->using_function = LookupFuncName(name, 1, &rowtype, true);
+		if (OidIsValid(m->using_function))
+			break;
+	}
+	if (!OidIsValid(m->using_function))
+		problem(m, psprintf("Function %s(%s) does not exist.", value, RelationGetRelationName(rel)));
+	else if (get_func_rettype(m->using_function) != JSONBOID)
+		problem(m, psprintf("Function %s does not return jsonb.", value));
+}
+
+/* time_zone='Europe/Berlin' */
+static void
+bind_zone(TteMapping *m, const char *argument, const char *value)
+{
+	if (*value != '\'')
+		syntax_error(argument, "A time zone is a literal, as in 'time_zone=''Europe/Berlin'''.");
+	m->zone = pg_tzset(parse_literal(argument, value));
+	if (m->zone == NULL)
+		syntax_error(argument, "The time zone is not known.");
+}
+
+static char *
+trim(char *text)
+{
+	char	   *end = text + strlen(text);
+
+	while (end > text && end[-1] == ' ')
+		*--end = '\0';
+	return text + strspn(text, " ");
+}
+
+static void
+add_target(TteMapping *m, Relation rel, const char *argument)
+{
+	char	   *name = pstrdup(argument);
+	char	   *value = strchr(name, '=');
+	TteTarget  *target = &m->targets[m->ntargets];
+
+	if (value == NULL)
+		syntax_error(argument, "Write 'target=value'.");
+	*value++ = '\0';
+	name = trim(name);
+	value = trim(value);
+	if (strcmp(name, "using") == 0)
+	{
+		bind_using(m, rel, value);
+		return;
+	}
+	if (strcmp(name, "time_zone") == 0)
+	{
+		bind_zone(m, argument, value);
+		return;
+	}
+	if (!tte_target_find(name, strlen(name), &target->kind, &target->field))
+		unknown_target(argument, name);
+	for (int i = 0; i < m->ntargets; i++)
+	{
+		if (m->targets[i].kind == target->kind && m->targets[i].field == target->field)
+			syntax_error(argument, "The target is given twice.");
+	}
+	target->name = name;
+	m->ntargets++;
+	m->has_event_id |= target->kind == TTE_TARGET_EVENT_ID;
+	if (*value == '\'')
+	{
+		int			len;
+		char	   *text = parse_literal(argument, value);
+		const char *utf8 = tte_to_utf8(text, strlen(text), &len);
+
+		target->literal = tte_json_string(utf8, len);
+	}
+	else
+		bind_column(m, RelationGetDescr(rel), target, argument, value);
+}
+
+static void
+bind_event(TteMapping *m, Relation rel, const char *argument)
+{
+	List	   *parts;
+
+	m->by_stage = argument[0] == '=';
+	if (!m->by_stage)
+	{
+		m->event = pstrdup(argument);
+		return;
+	}
+	parts = split_path(argument, argument + 1);
+	m->stage_attno = find_column(RelationGetDescr(rel), linitial(parts));
+	if (list_length(parts) > 1)
+		syntax_error(argument, "The stage is a column, as in '=status'.");
+	if (m->stage_attno == InvalidAttrNumber)
+	{
+		problem(m, psprintf("Stage column \"%s\" does not exist.", (char *) linitial(parts)));
+		return;
+	}
+	m->stage_type = tte_value_type(TupleDescAttr(RelationGetDescr(rel), m->stage_attno - 1)->atttypid);
+	if (m->stage_type.kind == TTE_VALUE_NONE || m->stage_type.kind == TTE_VALUE_ARRAY ||
+		m->stage_type.kind == TTE_VALUE_JSON)
+	{
+		problem(m, psprintf("Stage column \"%s\" has a type that cannot be a stage.", (char *) linitial(parts)));
+		m->stage_attno = InvalidAttrNumber;
+	}
+}
+
+/* What ids are made of when no event_id target is given. */
+static void
+bind_key(TteMapping *m, Relation rel)
+{
+	Bitmapset  *key = RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_PRIMARY_KEY);
+	int			att = -1;
+	bool		usable = true;
+
+	m->table = get_rel_name(rel->rd_rel->relispartition ?
+							llast_oid(get_partition_ancestors(RelationGetRelid(rel))) : RelationGetRelid(rel));
+	m->key_attnos = palloc((bms_num_members(key) + 1) * sizeof(AttrNumber));
+	m->key_types = palloc((bms_num_members(key) + 1) * sizeof(TteValueType));
+	while ((att = bms_next_member(key, att)) >= 0)
+	{
+		AttrNumber	attno = att + FirstLowInvalidHeapAttributeNumber;
+		TteValueType type = tte_value_type(TupleDescAttr(RelationGetDescr(rel), attno - 1)->atttypid);
+
+		if (type.kind == TTE_VALUE_NONE || type.kind == TTE_VALUE_ARRAY || type.kind == TTE_VALUE_JSON)
+			usable = false;
+		m->key_attnos[m->nkeys] = attno;
+		m->key_types[m->nkeys++] = type;
+	}
+	if (!usable)
+		m->nkeys = 0;
+	if (m->nkeys == 0 && !m->has_event_id && m->using_name == NULL)
+		problem(m, pstrdup("The table has no primary key an event_id could be made of; name a column, as in 'event_id=order_no'."));
+}
+
+static TteMapping *
+parse_mapping(Trigger *trigger, Relation rel)
+{
+	TteMapping *m = palloc0(sizeof(TteMapping));
+
+	if (trigger->tgnargs < 2)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("trigger \"%s\" has too few arguments", trigger->tgname),
+				 errhint("The arguments of tiktok.track_row are a source, an event (or '=column' for a lead's stage), and 'target=value' pairs.")));
+	m->source = pstrdup(trigger->tgargs[0]);
+	m->zone = pg_tzset("UTC");
+	m->targets = palloc0(trigger->tgnargs * sizeof(TteTarget));
+	bind_event(m, rel, trigger->tgargs[1]);
+	for (int i = 2; i < trigger->tgnargs; i++)
+		add_target(m, rel, trigger->tgargs[i]);
+	bind_key(m, rel);
+	return m;
+}
+
+TteMapping *
+tte_mapping_get(TriggerData *trigdata)
+{
+	Oid			trigger = trigdata->tg_trigger->tgoid;
+	CachedMapping *entry;
+	MemoryContext context;
+	MemoryContext old;
+	TteMapping *mapping;
+	bool		found;
+
+	if (cache == NULL)
+		make_cache();
+	entry = hash_search(cache, &trigger, HASH_ENTER, &found);
+	if (found && entry->valid)
+		return entry->mapping;
+	if (!found)
+		entry->context = NULL;
+	entry->valid = false;
+	entry->relation = RelationGetRelid(trigdata->tg_relation);
+
+	context = AllocSetContextCreate(CurrentMemoryContext, "tiktok_events mapping", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	mapping = parse_mapping(trigdata->tg_trigger, trigdata->tg_relation);
+	MemoryContextSwitchTo(old);
+
+	/* An error above leaves the entry as it was: not valid. */
+	entry = hash_search(cache, &trigger, HASH_ENTER, &found);
+	if (entry->context != NULL)
+		MemoryContextDelete(entry->context);
+	MemoryContextSetParent(context, TopMemoryContext);
+	entry->context = context;
+	entry->mapping = mapping;
+	entry->valid = true;
+	return mapping;
+}

@@ -1,0 +1,328 @@
+/*-------------------------------------------------------------------------
+ *
+ * outbox.c
+ *	  The one place that inserts events.
+ *
+ * Rows go into the tables directly, as the executor would put them there,
+ * without a query and without a check of privileges: whoever may write an
+ * order need not see the outbox.  The unique key of an event is inserted
+ * speculatively, as INSERT ... ON CONFLICT does, because a duplicate is no
+ * error and must not cost a subtransaction.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "commands/sequence.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+#include "common.h"
+#include "compat.h"
+#include "enqueue/outbox.h"
+#include "enqueue/source.h"
+#include "enqueue/value.h"
+#include "shared.h"
+
+enum DeliveryColumn
+{
+	DELIVERY_ID,
+	DELIVERY_REQUEST_ID,
+	DELIVERY_STATUS,
+	DELIVERY_REASON,
+	DELIVERY_AT,
+	DELIVERY_ATTEMPTS,
+	DELIVERY_FIRST_ATTEMPT_AT,
+	DELIVERY_POSSIBLY_RECEIVED_AT,
+	DELIVERY_COLUMNS
+};
+
+/* A relation opened for insertion. */
+typedef struct Target
+{
+	Relation	rel;
+	EState	   *estate;
+	ResultRelInfo *info;
+	TupleTableSlot *slot;
+} Target;
+
+void
+tte_outbox_check(const char *caller)
+{
+	PreventCommandIfReadOnly(caller);
+	PreventCommandIfParallelMode(caller);
+	PreventCommandDuringRecovery(caller);
+}
+
+static void
+target_open(Target *target, const char *relation, bool speculative)
+{
+	target->rel = table_open(tte_relation(relation), RowExclusiveLock);
+	target->estate = CreateExecutorState();
+	target->info = makeNode(ResultRelInfo);
+	InitResultRelInfo(target->info, target->rel, 0, NULL, 0);
+	ExecOpenIndices(target->info, speculative);
+	target->slot = table_slot_create(target->rel, NULL);
+}
+
+/* The lock stays until the transaction ends. */
+static void
+target_close(Target *target)
+{
+	ExecDropSingleTupleTableSlot(target->slot);
+	ExecCloseIndices(target->info);
+	FreeExecutorState(target->estate);
+	table_close(target->rel, NoLock);
+}
+
+static void
+fill_slot(TupleTableSlot *slot, const Datum *values, const bool *nulls)
+{
+	int			n = slot->tts_tupleDescriptor->natts;
+
+	ExecClearTuple(slot);
+	memcpy(slot->tts_values, values, n * sizeof(Datum));
+	memcpy(slot->tts_isnull, nulls, n * sizeof(bool));
+	ExecStoreVirtualTuple(slot);
+}
+
+static void
+insert_row(const char *relation, const Datum *values, const bool *nulls)
+{
+	Target		target;
+
+	target_open(&target, relation, false);
+	fill_slot(target.slot, values, nulls);
+	table_tuple_insert(target.rel, target.slot, GetCurrentCommandId(true), 0, NULL);
+	tte_ExecInsertIndexTuples(target.info, target.slot, target.estate, false, NULL, NIL);
+	target_close(&target);
+}
+
+/* The index of UNIQUE (event_id, event, source_id): the only unique one that is not the primary key. */
+static Oid
+key_index(ResultRelInfo *info)
+{
+	for (int i = 0; i < info->ri_NumIndices; i++)
+	{
+		Form_pg_index index = info->ri_IndexRelationDescs[i]->rd_index;
+
+		if (index->indisunique && !index->indisprimary)
+			return index->indexrelid;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("table \"tiktok.event\" has lost its unique key")));
+	return InvalidOid;
+}
+
+/* Inserts, unless the key exists: then returns false and where. */
+static bool
+insert_unless_exists(Target *target, ItemPointer existing)
+{
+	List	   *arbiters = list_make1_oid(key_index(target->info));
+	bool		conflict;
+
+	do
+	{
+		uint32		token;
+
+		if (!tte_ExecCheckIndexConstraints(target->info, target->slot, target->estate, existing, arbiters))
+			return false;
+		conflict = false;
+		token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
+		table_tuple_insert_speculative(target->rel, target->slot, GetCurrentCommandId(true), 0, NULL, token);
+		tte_ExecInsertIndexTuples(target->info, target->slot, target->estate, true, &conflict, arbiters);
+		table_tuple_complete_speculative(target->rel, target->slot, token, !conflict);
+		SpeculativeInsertionLockRelease(GetCurrentTransactionId());
+		CHECK_FOR_INTERRUPTS();
+	} while (conflict);
+	return true;
+}
+
+static bool
+never_sent_status(const char *status)
+{
+	return strcmp(status, "invalid") == 0 || strcmp(status, "suppressed") == 0 || strcmp(status, "expired") == 0;
+}
+
+/* Deletes a row and waits for whoever else is deleting it; false: it was gone. */
+static bool
+delete_row(Relation rel, ItemPointer tid)
+{
+	TM_FailureData failure;
+
+	return table_tuple_delete(rel, tid, GetCurrentCommandId(true), InvalidSnapshot, InvalidSnapshot,
+							  true, &failure, false) == TM_Ok;
+}
+
+/*
+ * Is the event of that id final without ever having been sent?  Then its key
+ * is free again, and its delivery row is deleted here.  What this very
+ * command recorded is not looked at.
+ */
+static bool
+free_key(int64 id)
+{
+	Relation	rel = table_open(tte_relation("delivery"), RowExclusiveLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		isnull;
+	bool		freed = false;
+
+	ScanKeyInit(&key, DELIVERY_ID + 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
+	scan = systable_beginscan(rel, RelationGetPrimaryKeyIndex(rel), true, snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple) && heap_attisnull(tuple, DELIVERY_REQUEST_ID + 1, RelationGetDescr(rel)))
+	{
+		Datum		status = heap_getattr(tuple, DELIVERY_STATUS + 1, RelationGetDescr(rel), &isnull);
+
+		if (never_sent_status(TextDatumGetCString(status)))
+			freed = delete_row(rel, &tuple->t_self);
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, NoLock);
+	return freed;
+}
+
+/*
+ * The key exists.  Returns the id of its event, or 0 when that one has made
+ * room or vanished meanwhile and the insertion should be tried again.
+ */
+static int64
+existing_event(Relation rel, ItemPointer tid)
+{
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	int64		id = 0;
+	bool		isnull;
+
+	/* Any snapshot will do: what the transaction may see does not matter here. */
+	if (table_tuple_fetch_row_version(rel, tid, SnapshotAny, slot))
+	{
+		id = DatumGetInt64(slot_getattr(slot, TTE_EVENT_COL_ID + 1, &isnull));
+		if (free_key(id))
+		{
+			delete_row(rel, tid);
+			id = 0;
+		}
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	return id;
+}
+
+static void
+set_text(Datum *values, bool *nulls, int column, const char *text)
+{
+	nulls[column] = text == NULL;
+	if (text != NULL)
+		values[column] = CStringGetTextDatum(text);
+}
+
+static void
+event_values(int64 id, int32 source_id, const TteRendered *event, Datum *values, bool *nulls)
+{
+	memset(nulls, false, TTE_EVENT_COLUMNS * sizeof(bool));
+	values[TTE_EVENT_COL_ID] = Int64GetDatum(id);
+	values[TTE_EVENT_COL_XID] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+	values[TTE_EVENT_COL_SOURCE_ID] = Int32GetDatum(source_id);
+	set_text(values, nulls, TTE_EVENT_COL_EVENT, tte_from_utf8(event->event, strlen(event->event)));
+	set_text(values, nulls, TTE_EVENT_COL_EVENT_ID, event->event_id);
+	values[TTE_EVENT_COL_EVENT_TIME] = TimestampTzGetDatum(tte_timestamptz(event->event_time));
+	values[TTE_EVENT_COL_ENQUEUED_AT] = TimestampTzGetDatum(GetCurrentTimestamp());
+	nulls[TTE_EVENT_COL_VALUE] = event->value == NULL;
+	if (event->value != NULL)
+		values[TTE_EVENT_COL_VALUE] = DirectFunctionCall3(numeric_in, CStringGetDatum(event->value),
+														  ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+	set_text(values, nulls, TTE_EVENT_COL_CURRENCY, event->currency);
+	values[TTE_EVENT_COL_MATCH_KEYS] = Int32GetDatum((int32) event->match_keys);
+	set_text(values, nulls, TTE_EVENT_COL_NOTES,
+			 event->notes ? tte_from_utf8(event->notes, strlen(event->notes)) : NULL);
+	nulls[TTE_EVENT_COL_TEST_CODE] = true;
+	nulls[TTE_EVENT_COL_PAYLOAD] = event->payload == NULL;
+	if (event->payload != NULL)
+		values[TTE_EVENT_COL_PAYLOAD] = PointerGetDatum(cstring_to_text_with_len(event->payload, event->payload_len));
+}
+
+static const char *
+verdict_status(TteVerdict verdict)
+{
+	switch (verdict)
+	{
+		case TTE_EVENT_SUPPRESSED:
+			return "suppressed";
+		case TTE_EVENT_EXPIRED:
+			return "expired";
+		default:
+			return "invalid";
+	}
+}
+
+/* The row that goes with the event: its waiting identifiers, or its fate. */
+static void
+insert_companion(int64 id, const TteRendered *event)
+{
+	Datum		values[DELIVERY_COLUMNS] = {0};
+	bool		nulls[DELIVERY_COLUMNS];
+
+	memset(nulls, true, sizeof(nulls));
+	nulls[0] = nulls[1] = false;
+	values[0] = Int64GetDatum(id);
+	if (event->verdict == TTE_EVENT_READY)
+	{
+		if (event->user_data == NULL)
+			return;
+		values[1] = PointerGetDatum(cstring_to_text_with_len(event->user_data, event->user_data_len));
+		insert_row("identity", values, nulls);
+		return;
+	}
+	nulls[DELIVERY_REQUEST_ID] = true;
+	set_text(values, nulls, DELIVERY_STATUS, verdict_status(event->verdict));
+	set_text(values, nulls, DELIVERY_REASON, event->reason);
+	nulls[DELIVERY_AT] = false;
+	values[DELIVERY_AT] = TimestampTzGetDatum(GetCurrentTimestamp());
+	insert_row("delivery", values, nulls);
+}
+
+int64
+tte_outbox_store(int32 source_id, const TteRendered *event)
+{
+	Datum		values[TTE_EVENT_COLUMNS];
+	bool		nulls[TTE_EVENT_COLUMNS];
+	ItemPointerData existing;
+	Target		target;
+	int64		id = nextval_internal(tte_relation("event_id_seq"), false);
+	int64		found = 0;
+
+	event_values(id, source_id, event, values, nulls);
+	target_open(&target, "event", true);
+	fill_slot(target.slot, values, nulls);
+	while (!insert_unless_exists(&target, &existing))
+	{
+		found = existing_event(target.rel, &existing);
+		if (found != 0)
+			break;
+		CHECK_FOR_INTERRUPTS();
+	}
+	target_close(&target);
+	if (found != 0)
+		return found;
+	insert_companion(id, event);
+	tte_mark_enqueued();
+	return id;
+}

@@ -1,0 +1,43 @@
+/*-------------------------------------------------------------------------
+ *
+ * outbox.h
+ *	  The one place that inserts events.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TTE_OUTBOX_H
+#define TTE_OUTBOX_H
+
+#include "event/payload.h"
+
+/* Columns of tiktok.event, in their order. */
+enum TteEventColumn
+{
+	TTE_EVENT_COL_ID,
+	TTE_EVENT_COL_XID,
+	TTE_EVENT_COL_SOURCE_ID,
+	TTE_EVENT_COL_EVENT,
+	TTE_EVENT_COL_EVENT_ID,
+	TTE_EVENT_COL_EVENT_TIME,
+	TTE_EVENT_COL_ENQUEUED_AT,
+	TTE_EVENT_COL_VALUE,
+	TTE_EVENT_COL_CURRENCY,
+	TTE_EVENT_COL_MATCH_KEYS,
+	TTE_EVENT_COL_NOTES,
+	TTE_EVENT_COL_TEST_CODE,
+	TTE_EVENT_COL_PAYLOAD,
+	TTE_EVENT_COLUMNS
+};
+
+/* Raises an error where nothing can be recorded: read only, parallel, standby. */
+extern void tte_outbox_check(const char *caller);
+
+/*
+ * Records an event in this transaction and has the worker woken at commit.
+ * Returns its id, or that of the event already recorded under the same
+ * (event_id, event, source); waits for a transaction that is recording it.  One
+ * that was never sent and never will be is replaced.  Privileges are not checked.
+ */
+extern int64 tte_outbox_store(int32 source_id, const TteRendered *event);
+
+#endif							/* TTE_OUTBOX_H */

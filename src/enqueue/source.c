@@ -1,0 +1,213 @@
+/*-------------------------------------------------------------------------
+ *
+ * source.c
+ *	  Configuration as a session caches it: sources and lead stages.
+ *
+ * Both tables are small and rarely change, so they are read whole.  Their
+ * statement triggers send a relcache invalidation, which drops the cache in
+ * every session.  They are read directly: whoever may write the order row need
+ * not be allowed to see them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "common.h"
+#include "enqueue/source.h"
+
+enum LeadStageColumn
+{
+	STAGE_SOURCE = 1,
+	STAGE_STAGE,
+	STAGE_EVENT
+};
+
+typedef struct CachedSource
+{
+	struct CachedSource *next;
+	char	   *name;
+	TteSource	source;
+} CachedSource;
+
+typedef struct CachedStage
+{
+	struct CachedStage *next;
+	char	   *source;
+	char	   *stage;
+	char	   *event;
+} CachedStage;
+
+static MemoryContext cache_context = NULL;
+static bool cache_valid = false;
+static Oid	cached_relations[2];
+static CachedSource *sources;
+static CachedStage *stages;
+
+static void
+relation_changed(Datum arg, Oid relid)
+{
+	if (!OidIsValid(relid) || relid == cached_relations[0] || relid == cached_relations[1])
+		cache_valid = false;
+}
+
+/* Microseconds; months count 30 days, as in comparisons of intervals. */
+static int64
+interval_usec(const Interval *interval)
+{
+	double		usec = (double) interval->time +
+		((double) interval->month * DAYS_PER_MONTH + interval->day) * USECS_PER_DAY;
+
+	return (int64) Min(usec, 4e18);
+}
+
+static int64
+default_age(TteEventSource source)
+{
+	int			days = source == TTE_WEB || source == TTE_APP ? 7 : 28;
+
+	return days * USECS_PER_DAY;
+}
+
+static char *
+text_column(HeapTuple tuple, TupleDesc desc, int column)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, column, desc, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static Datum
+column(HeapTuple tuple, TupleDesc desc, int number)
+{
+	bool		isnull;
+
+	return heap_getattr(tuple, number, desc, &isnull);
+}
+
+static void
+load_source(HeapTuple tuple, TupleDesc desc)
+{
+	CachedSource *cached = palloc0(sizeof(CachedSource));
+	TteSourceRules *rules = &cached->source.rules;
+	char	   *calling_code = text_column(tuple, desc, TTE_SOURCE_DEFAULT_CALLING_CODE);
+	bool		isnull;
+	Datum		age = heap_getattr(tuple, TTE_SOURCE_MAX_EVENT_AGE, desc, &isnull);
+
+	cached->name = text_column(tuple, desc, TTE_SOURCE_NAME);
+	cached->source.id = DatumGetInt32(column(tuple, desc, TTE_SOURCE_ID));
+	rules->source = tte_source_find(text_column(tuple, desc, TTE_SOURCE_EVENT_SOURCE));
+	rules->consent_required = strcmp(text_column(tuple, desc, TTE_SOURCE_CONSENT), "required") == 0;
+	rules->limited_data_use = DatumGetBool(column(tuple, desc, TTE_SOURCE_LIMITED_DATA_USE));
+	rules->hash_on_enqueue = strcmp(text_column(tuple, desc, TTE_SOURCE_IDENTIFIERS), "hash_on_enqueue") == 0;
+	rules->lower_external_id = strcmp(text_column(tuple, desc, TTE_SOURCE_EXTERNAL_ID_CASE), "lower") == 0;
+	rules->calling_code = calling_code ? tte_calling_code_of(calling_code) : NULL;
+	rules->require_lead_id = DatumGetBool(column(tuple, desc, TTE_SOURCE_REQUIRE_LEAD_ID));
+	rules->rename_legacy_events = DatumGetBool(column(tuple, desc, TTE_SOURCE_RENAME_LEGACY_EVENTS));
+	rules->max_event_age = isnull ? default_age(rules->source) : interval_usec(DatumGetIntervalP(age));
+	cached->next = sources;
+	sources = cached;
+}
+
+static void
+load_stage(HeapTuple tuple, TupleDesc desc)
+{
+	CachedStage *cached = palloc0(sizeof(CachedStage));
+
+	cached->source = text_column(tuple, desc, STAGE_SOURCE);
+	cached->stage = text_column(tuple, desc, STAGE_STAGE);
+	cached->event = text_column(tuple, desc, STAGE_EVENT);
+	cached->next = stages;
+	stages = cached;
+}
+
+static void
+load(Oid relid, void (*load_row) (HeapTuple, TupleDesc))
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, snapshot, 0, NULL);
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		load_row(tuple, RelationGetDescr(rel));
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+}
+
+/*
+ * An invalidation that arrives while the tables are read must not be lost, so
+ * the cache is declared valid before.
+ */
+static void
+refresh(void)
+{
+	MemoryContext old;
+
+	if (cache_context == NULL)
+	{
+		cache_context = AllocSetContextCreate(TopMemoryContext, "tiktok_events sources", ALLOCSET_SMALL_SIZES);
+		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	}
+	sources = NULL;
+	stages = NULL;
+	MemoryContextReset(cache_context);
+	cached_relations[0] = tte_relation("source");
+	cached_relations[1] = tte_relation("lead_stage");
+	cache_valid = true;
+	old = MemoryContextSwitchTo(cache_context);
+	PG_TRY();
+	{
+		load(cached_relations[0], load_source);
+		load(cached_relations[1], load_stage);
+	}
+	PG_CATCH();
+	{
+		cache_valid = false;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+}
+
+bool
+tte_source_get(const char *name, TteSource *source)
+{
+	if (!cache_valid)
+		refresh();
+	for (CachedSource *cached = sources; cached; cached = cached->next)
+	{
+		if (strcmp(cached->name, name) != 0)
+			continue;
+		*source = cached->source;
+		if (source->rules.calling_code != NULL)
+			source->rules.calling_code = pstrdup(source->rules.calling_code);
+		return true;
+	}
+	return false;
+}
+
+char *
+tte_stage_event(const char *source, const char *stage)
+{
+	if (!cache_valid)
+		refresh();
+	for (CachedStage *cached = stages; cached; cached = cached->next)
+	{
+		if (strcmp(cached->source, source) == 0 && strcmp(cached->stage, stage) == 0)
+			return pstrdup(cached->event);
+	}
+	return NULL;
+}

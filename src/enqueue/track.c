@@ -1,0 +1,241 @@
+/*-------------------------------------------------------------------------
+ *
+ * track.c
+ *	  tiktok.track() and tiktok.preview(): recording an event by a call.
+ *
+ * Here somebody is at the other end who can mend a mistake, so bad input is an
+ * error with a hint and nothing is stored.  No consent and too old are no
+ * mistakes: they are recorded as what they are.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+
+#include "common.h"
+#include "enqueue/outbox.h"
+#include "enqueue/source.h"
+#include "enqueue/track.h"
+#include "enqueue/value.h"
+#include "event/wire.h"
+
+/* Arguments of both functions, in their order. */
+enum TrackArgument
+{
+	ARG_SOURCE,
+	ARG_EVENT,
+	ARG_EVENT_ID,
+	ARG_EVENT_TIME,
+	ARG_USER_DATA,				/* and the other sections, in the order of TteSection */
+	ARG_LIMITED_DATA_USE = ARG_USER_DATA + TTE_SECTIONS,
+	ARG_CONSENT
+};
+
+PG_FUNCTION_INFO_V1(tte_sql_track);
+PG_FUNCTION_INFO_V1(tte_sql_preview);
+
+char *
+tte_random_id(void)
+{
+	return DatumGetCString(DirectFunctionCall1(uuid_out, DirectFunctionCall1(gen_random_uuid, (Datum) 0)));
+}
+
+void
+tte_set_section(TteEvent *event, TteSection section, const TteJson *object, const TteJson **unknown)
+{
+	for (const TteJson *member = object->first; member; member = member->next)
+	{
+		int			field = tte_field_in(section, member->key, member->keylen);
+
+		if (field >= 0)
+			tte_event_set(event, field, member);
+		else if (*unknown == NULL)
+			*unknown = member;
+	}
+}
+
+static void
+unknown_key(TteSection section, const TteJson *member)
+{
+	char	   *key = tte_from_utf8(member->key, Min(member->keylen, 64));
+	const char *near = tte_field_suggest(member->key, member->keylen);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown key \"%s\" in %s", key, section == TTE_SECTION_USER ? "user_data" : tte_section_names[section]),
+			 near ? errhint("Perhaps you meant \"%s\".", near) :
+			 errhint("Keys are the field names of TikTok's Events API.")));
+}
+
+static void
+set_section(TteEvent *event, TteSection section, Datum argument)
+{
+	const char *name = section == TTE_SECTION_USER ? "user_data" : tte_section_names[section];
+	TteJson    *object = tte_value_jsonb(argument);
+	const TteJson *unknown = NULL;
+
+	if (object == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("%s is too large or too deeply nested", name)));
+	if (object->kind == TTE_JSON_NULL)
+		return;
+	if (object->kind != TTE_JSON_OBJECT)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be a JSON object", name)));
+	tte_set_section(event, section, object, &unknown);
+	if (unknown != NULL)
+		unknown_key(section, unknown);
+}
+
+static char *
+required_text(FunctionCallInfo fcinfo, int argument, const char *name)
+{
+	if (PG_ARGISNULL(argument))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", name)));
+	return text_to_cstring(PG_GETARG_TEXT_PP(argument));
+}
+
+static TteTriState
+tri_state(FunctionCallInfo fcinfo, int argument)
+{
+	if (PG_ARGISNULL(argument))
+		return TTE_UNSET;
+	return PG_GETARG_BOOL(argument) ? TTE_YES : TTE_NO;
+}
+
+static void
+get_source(const char *name, TteSource *source)
+{
+	if (!tte_source_get(name, source))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("event source \"%s\" does not exist", name),
+				 errhint("Sources are the rows of tiktok.source.")));
+}
+
+/* Builds the event that the arguments describe. */
+static TteRendered *
+render(FunctionCallInfo fcinfo, TteSource *source)
+{
+	TteEvent   *event;
+	char	   *name = required_text(fcinfo, ARG_EVENT, "event");
+	bool		has_id = false;
+	const char *utf8;
+	int			len;
+	int64		usec;
+	bool		finite;
+
+	get_source(required_text(fcinfo, ARG_SOURCE, "source"), source);
+	event = tte_event_begin(&source->rules, tte_ascii_payload());
+	utf8 = tte_to_utf8(name, strlen(name), &len);
+	tte_event_name(event, utf8, len);
+	if (!PG_ARGISNULL(ARG_EVENT_ID))
+	{
+		char	   *id = text_to_cstring(PG_GETARG_TEXT_PP(ARG_EVENT_ID));
+
+		has_id = id[0] != '\0';
+		utf8 = tte_to_utf8(id, strlen(id), &len);
+		tte_event_id(event, utf8, len);
+	}
+	if (!PG_ARGISNULL(ARG_EVENT_TIME))
+	{
+		usec = tte_unix_usec(PG_GETARG_TIMESTAMPTZ(ARG_EVENT_TIME), &finite);
+		tte_event_time(event, usec, finite);
+	}
+	for (int i = 0; i < TTE_SECTIONS; i++)
+	{
+		if (!PG_ARGISNULL(ARG_USER_DATA + i))
+			set_section(event, (TteSection) i, PG_GETARG_DATUM(ARG_USER_DATA + i));
+	}
+	tte_event_limited_data_use(event, tri_state(fcinfo, ARG_LIMITED_DATA_USE));
+	tte_event_consent(event, tri_state(fcinfo, ARG_CONSENT));
+	return tte_event_finish(event, has_id ? NULL : tte_random_id(), tte_now());
+}
+
+static int
+problem_errcode(TteProblem problem)
+{
+	switch (problem)
+	{
+		case TTE_PROBLEM_MISSING:
+			return ERRCODE_NULL_VALUE_NOT_ALLOWED;
+		case TTE_PROBLEM_RANGE:
+			return ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE;
+		case TTE_PROBLEM_TIME:
+			return ERRCODE_DATETIME_VALUE_OUT_OF_RANGE;
+		case TTE_PROBLEM_LENGTH:
+			return ERRCODE_STRING_DATA_RIGHT_TRUNCATION;
+		case TTE_PROBLEM_SIZE:
+			return ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+		default:
+			return ERRCODE_INVALID_PARAMETER_VALUE;
+	}
+}
+
+static void
+refuse_invalid(const TteRendered *event)
+{
+	if (event->verdict != TTE_EVENT_INVALID)
+		return;
+	ereport(ERROR,
+			(errcode(problem_errcode(event->problem)),
+			 errmsg("event \"%s\" cannot be sent: %s",
+					tte_from_utf8(event->event, strlen(event->event)), event->reason),
+			 event->detail ? errdetail("%s", tte_from_utf8(event->detail, strlen(event->detail))) : 0,
+			 event->hint ? errhint("%s", tte_from_utf8(event->hint, strlen(event->hint))) : 0));
+}
+
+static void
+notice_rename(const TteRendered *event)
+{
+	if (event->renamed_from != NULL)
+		ereport(NOTICE,
+				(errmsg("event \"%s\" is sent as \"%s\"", event->renamed_from, event->event),
+				 errhint("Use \"%s\" in the Pixel too: TikTok deduplicates by name and event_id.", event->event)));
+}
+
+Datum
+tte_sql_track(PG_FUNCTION_ARGS)
+{
+	TteSource	source;
+	TteRendered *event;
+
+	tte_outbox_check("tiktok.track()");
+	event = render(fcinfo, &source);
+	refuse_invalid(event);
+	notice_rename(event);
+	PG_RETURN_INT64(tte_outbox_store(source.id, event));
+}
+
+Datum
+tte_sql_preview(PG_FUNCTION_ARGS)
+{
+	TteSource	source;
+	TteRendered *event = render(fcinfo, &source);
+	StringInfoData wire;
+
+	refuse_invalid(event);
+	notice_rename(event);
+	if (event->verdict != TTE_EVENT_READY)
+	{
+		ereport(NOTICE,
+				(errmsg("event \"%s\" would not be sent: %s", event->event, event->reason)));
+		PG_RETURN_NULL();
+	}
+	initStringInfo(&wire);
+	if (!tte_wire_event(&wire, event->payload, event->payload_len, event->user_data, event->user_data_len,
+						tte_ascii_payload()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("rendered event cannot be read")));
+	PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in, CStringGetDatum(wire.data)));
+}

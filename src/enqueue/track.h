@@ -1,0 +1,19 @@
+/*-------------------------------------------------------------------------
+ *
+ * track.h
+ *	  What the two doors, the function and the trigger, share.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TTE_TRACK_H
+#define TTE_TRACK_H
+
+#include "event/payload.h"
+
+/* A UUID: the event_id of last resort. */
+extern char *tte_random_id(void);
+
+/* Sets the fields of one object, as "user"; *unknown is then the first unknown key. */
+extern void tte_set_section(TteEvent *event, TteSection section, const TteJson *object, const TteJson **unknown);
+
+#endif							/* TTE_TRACK_H */

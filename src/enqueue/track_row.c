@@ -1,0 +1,479 @@
+/*-------------------------------------------------------------------------
+ *
+ * track_row.c
+ *	  tiktok.track_row(): the trigger that records an event for a row.
+ *
+ * The row is somebody's order, so nothing about its data is an error here: an
+ * event that cannot be sent is recorded as invalid, with the reason, and the
+ * statement goes on.  Only a trigger that can never work fails.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/tupconvert.h"
+#include "access/xact.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/tuptable.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/resowner.h"
+#include "utils/typcache.h"
+
+#include "common.h"
+#include "compat.h"
+#include "enqueue/mapping.h"
+#include "enqueue/outbox.h"
+#include "enqueue/source.h"
+#include "enqueue/track.h"
+
+PG_FUNCTION_INFO_V1(tte_sql_track_row);
+
+static void
+refuse(const char *message, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+			 errmsg("%s", message),
+			 errhint("%s", hint)));
+}
+
+static void
+check_trigger(FunctionCallInfo fcinfo)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		refuse("tiktok.track_row must be called as a trigger", "Use tiktok.track() to record an event by a call.");
+	if (!TRIGGER_FIRED_AFTER(trigdata->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
+		TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
+		refuse("tiktok.track_row must be an AFTER INSERT or UPDATE trigger FOR EACH ROW",
+			   "An event is recorded for a row as it was finally stored.");
+	if (strcmp(get_namespace_name(RelationGetNamespace(trigdata->tg_relation)), "tiktok") == 0)
+		refuse("tiktok.track_row cannot watch the tables of schema tiktok",
+			   "Put the trigger on the table of orders or leads.");
+}
+
+/* A boolean, or text or a number that SQL reads as one; otherwise what cannot be read. */
+static TteTriState
+truth(const TteJson *value, TteTriState otherwise)
+{
+	bool		result;
+
+	if (value->kind == TTE_JSON_BOOL)
+		return value->boolean ? TTE_YES : TTE_NO;
+	if (value->kind == TTE_JSON_NULL || (value->kind == TTE_JSON_STRING && value->len == 0))
+		return TTE_UNSET;
+	if ((value->kind == TTE_JSON_STRING || value->kind == TTE_JSON_NUMBER) &&
+		parse_bool_with_len(value->text, value->len, &result))
+		return result ? TTE_YES : TTE_NO;
+	return otherwise;
+}
+
+/* Text of a scalar, for event_id. */
+static void
+set_event_id(TteEvent *event, const TteJson *value)
+{
+	if (value->kind == TTE_JSON_STRING || value->kind == TTE_JSON_NUMBER)
+		tte_event_id(event, value->text, value->len);
+	else if (value->kind != TTE_JSON_NULL)
+		tte_event_fail(event, TTE_PROBLEM_VALUE, "event_id", "The event_id is not text.", NULL);
+}
+
+static void
+set_event_time(TteEvent *event, const TteJson *value, pg_tz *zone)
+{
+	int64		usec;
+	bool		finite;
+
+	if (value->kind == TTE_JSON_NULL)
+		return;
+	if (tte_json_time(value, zone, &usec, &finite))
+		tte_event_time(event, usec, finite);
+	else
+		tte_event_fail(event, TTE_PROBLEM_TIME, "event_time", "The event_time is not a point in time.",
+					   "Use timestamptz, ISO 8601 text, or seconds since 1970.");
+}
+
+/* An unreadable consent is none; an unreadable limited_data_use limits. */
+static void
+set_target(TteEvent *event, TteTargetKind kind, int field, const TteJson *value, pg_tz *zone)
+{
+	switch (kind)
+	{
+		case TTE_TARGET_FIELD:
+			tte_event_set(event, field, value);
+			break;
+		case TTE_TARGET_EVENT_ID:
+			set_event_id(event, value);
+			break;
+		case TTE_TARGET_EVENT_TIME:
+			set_event_time(event, value, zone);
+			break;
+		case TTE_TARGET_LIMITED_DATA_USE:
+			tte_event_limited_data_use(event, truth(value, TTE_YES));
+			break;
+		case TTE_TARGET_CONSENT:
+			tte_event_consent(event, truth(value, TTE_NO));
+			break;
+	}
+}
+
+static const char *
+field_label(int field)
+{
+	return psprintf("%s.%s", tte_section_names[tte_fields[field].section], tte_fields[field].name);
+}
+
+static void
+set_from_column(TteEvent *event, const TteMapping *m, const TteTarget *target, Datum value)
+{
+	bool		identifier = target->kind == TTE_TARGET_FIELD &&
+		tte_fields[target->field].section == TTE_SECTION_USER;
+	const TteJson *json;
+	int64		usec;
+	bool		finite;
+
+	if (target->type.kind == TTE_VALUE_NONE)
+	{
+		tte_event_note(event, field_label(target->field), "type");
+		return;
+	}
+	if (target->kind == TTE_TARGET_EVENT_TIME && target->path_len == 0 &&
+		tte_value_time(&target->type, value, m->zone, &usec, &finite))
+	{
+		tte_event_time(event, usec, finite);
+		return;
+	}
+	json = tte_value_read(&target->type, value, identifier ? TTE_IDENTIFIER_CAP : TTE_MAX_PAYLOAD + 1);
+	if (json == NULL)
+	{
+		tte_event_fail(event, TTE_PROBLEM_SIZE, "too_large",
+					   psprintf("The value of \"%s\" is too large or too deeply nested.", target->name), NULL);
+		return;
+	}
+	for (int i = 0; i < target->path_len && json; i++)
+		json = tte_json_get(json, target->path[i]);
+	if (json != NULL)
+		set_target(event, target->kind, target->field, json, m->zone);
+}
+
+static void
+set_from_row(TteEvent *event, const TteMapping *m, TupleTableSlot *row)
+{
+	for (int i = 0; i < m->ntargets; i++)
+	{
+		const TteTarget *target = &m->targets[i];
+		bool		isnull;
+		Datum		value;
+
+		if (target->literal != NULL)
+		{
+			set_target(event, target->kind, target->field, target->literal, m->zone);
+			continue;
+		}
+		value = slot_getattr(row, target->attno, &isnull);
+		if (!isnull)
+			set_from_column(event, m, target, value);
+	}
+}
+
+/* <table>-<primary key>, with the stage where there is one; NULL without a key. */
+static char *
+row_id(const TteMapping *m, TupleTableSlot *row, const char *stage)
+{
+	StringInfoData id;
+
+	if (m->nkeys == 0)
+		return NULL;
+	initStringInfo(&id);
+	appendStringInfoString(&id, m->table);
+	for (int i = 0; i < m->nkeys; i++)
+	{
+		bool		isnull;
+		Datum		value = slot_getattr(row, m->key_attnos[i], &isnull);
+		char	   *part = tte_value_text(&m->key_types[i], value);
+
+		if (m->nkeys == 1)
+			appendStringInfo(&id, "-%s", part);
+		else
+			appendStringInfo(&id, "-%zu:%s", strlen(part), part);
+	}
+	if (stage != NULL)
+		appendStringInfo(&id, "-%s", stage);
+	return tte_event_derived_id(id.data, id.len);
+}
+
+/* The row as the function's argument: in the row type of the table it was written for. */
+static Datum
+row_argument(const TteMapping *m, Relation rel, TupleTableSlot *row)
+{
+	bool		should_free;
+	HeapTuple	tuple = ExecFetchSlotHeapTuple(row, false, &should_free);
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	if (m->using_relation != RelationGetRelid(rel))
+	{
+		TupleDesc	to = lookup_rowtype_tupdesc_copy(get_rel_type_id(m->using_relation), -1);
+		TupleConversionMap *map = convert_tuples_by_name(desc, to);
+
+		if (map != NULL)
+			tuple = execute_attr_map_tuple(tuple, map);
+		desc = to;
+	}
+	return heap_copy_tuple_as_datum(tuple, desc);
+}
+
+/* Errors that are not about the data and must reach the user's statement. */
+static bool
+must_rethrow(int sqlerrcode)
+{
+	switch (sqlerrcode)
+	{
+		case ERRCODE_OUT_OF_MEMORY:
+		case ERRCODE_DISK_FULL:
+		case ERRCODE_T_R_SERIALIZATION_FAILURE:
+		case ERRCODE_T_R_DEADLOCK_DETECTED:
+			return true;
+		default:
+			return ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION ||
+				ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_INTERNAL_ERROR;
+	}
+}
+
+/*
+ * Calls the user's function, as the user, in a subtransaction: that draws no
+ * transaction id unless the function writes.  NULL: it failed, with *state.
+ */
+static TteJson *
+call_using(Oid function, Datum row, int *state)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	TteJson    *volatile result = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		FmgrInfo	flinfo;
+		LOCAL_FCINFO(call, 1);
+		Datum		value;
+
+		if (tte_function_aclcheck(function, GetUserId()) != ACLCHECK_OK)
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied for function %s", get_func_name(function))));
+		fmgr_info(function, &flinfo);
+		InitFunctionCallInfoData(*call, &flinfo, 1, InvalidOid, NULL, NULL);
+		call->args[0].value = row;
+		call->args[0].isnull = false;
+		value = FunctionCallInvoke(call);
+		if (!call->isnull)
+			result = tte_value_jsonb(value);
+		else
+			result = tte_json_parse("{}", 2, NULL);
+		if (result == NULL || result->kind != TTE_JSON_OBJECT)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("function %s did not return a JSON object", get_func_name(function))));
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (must_rethrow(error->sqlerrcode))
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		*state = error->sqlerrcode;
+		result = NULL;
+	}
+	PG_END_TRY();
+	return result;
+}
+
+/* The targets that the function returned: flat names, or TikTok's objects. */
+static void
+set_from_object(TteEvent *event, const TteJson *object, pg_tz *zone)
+{
+	const TteJson *unknown = NULL;
+
+	for (const TteJson *member = object->first; member; member = member->next)
+	{
+		TteTargetKind kind;
+		int			field = -1;
+		int			section = 0;
+
+		if (member->kind == TTE_JSON_OBJECT)
+		{
+			while (section < TTE_SECTIONS &&
+				   (strlen(tte_section_names[section]) != member->keylen ||
+					memcmp(tte_section_names[section], member->key, member->keylen) != 0))
+				section++;
+			if (section < TTE_SECTIONS)
+			{
+				tte_set_section(event, (TteSection) section, member, &unknown);
+				continue;
+			}
+		}
+		if (tte_target_find(member->key, member->keylen, &kind, &field))
+			set_target(event, kind, field, member, zone);
+		else if (unknown == NULL)
+			unknown = member;
+	}
+	if (unknown != NULL)
+		tte_event_fail(event, TTE_PROBLEM_VALUE, "using",
+					   psprintf("The function returned the unknown key \"%.*s\".", Min(unknown->keylen, 64), unknown->key), NULL);
+}
+
+static void
+apply_using(TteEvent *event, const TteMapping *m, Relation rel, TupleTableSlot *row)
+{
+	pg_tz	   *zone = m->zone;
+	const char *name = pstrdup(m->using_name);
+	int			state = 0;
+	TteJson    *object;
+
+	/* The mapping may be gone once the function has run. */
+	object = call_using(m->using_function, row_argument(m, rel, row), &state);
+	if (object != NULL)
+		set_from_object(event, object, zone);
+	else
+		tte_event_fail(event, TTE_PROBLEM_VALUE, psprintf("using: %s", unpack_sql_state(state)),
+					   psprintf("Function %s failed.", name), NULL);
+}
+
+/* The stage of the row; NULL when there is none, or when it has not changed. */
+static char *
+row_stage(const TteMapping *m, TriggerData *trigdata, TupleTableSlot *row)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(row, m->stage_attno, &isnull);
+	char	   *stage;
+
+	if (isnull)
+		return NULL;
+	stage = tte_value_text(&m->stage_type, value);
+	if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
+	{
+		value = slot_getattr(trigdata->tg_trigslot, m->stage_attno, &isnull);
+		if (!isnull && strcmp(stage, tte_value_text(&m->stage_type, value)) == 0)
+			return NULL;
+	}
+	return stage;
+}
+
+static void
+set_name(TteEvent *event, const char *name)
+{
+	int			len;
+	const char *utf8 = tte_to_utf8(name, strlen(name), &len);
+
+	tte_event_name(event, utf8, len);
+}
+
+static void
+warn_mapping(TteMapping *m, TriggerData *trigdata)
+{
+	if (m->warned)
+		return;
+	m->warned = true;
+	ereport(WARNING,
+			(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+			 errmsg("trigger \"%s\" does not fit table \"%s\": its events are recorded as invalid",
+					trigdata->tg_trigger->tgname, RelationGetRelationName(trigdata->tg_relation)),
+			 errdetail("%s", m->problem)));
+}
+
+static void
+fail_mapping(TteEvent *event, TteMapping *m, TriggerData *trigdata)
+{
+	warn_mapping(m, trigdata);
+	tte_event_note(event, "mapping", m->problem);
+	tte_event_fail(event, TTE_PROBLEM_VALUE, "mapping", m->problem, NULL);
+}
+
+/*
+ * Builds the event of a row.  The function of 'using' comes last, because it
+ * may run SQL that drops the mapping from the cache.
+ */
+static TteRendered *
+render_row(TteMapping *m, const TteSource *source, TriggerData *trigdata, TupleTableSlot *row,
+		   const char *name, const char *stage)
+{
+	TteEvent   *event = tte_event_begin(&source->rules, tte_ascii_payload());
+	char	   *id = row_id(m, row, stage);
+
+	set_name(event, name);
+	if (source->id == 0)
+	{
+		tte_event_note(event, "source", m->source);
+		tte_event_fail(event, TTE_PROBLEM_VALUE, "source", "The source does not exist.", NULL);
+	}
+	if (m->problem != NULL)
+		fail_mapping(event, m, trigdata);
+	else
+	{
+		if (id != NULL && !m->has_event_id)
+			tte_event_id(event, id, strlen(id));
+		set_from_row(event, m, row);
+		if (m->using_name != NULL)
+			apply_using(event, m, trigdata->tg_relation, row);
+	}
+	return tte_event_finish(event, id ? id : tte_random_id(), tte_now());
+}
+
+static void
+get_source(TteMapping *m, TteSource *source)
+{
+	if (tte_source_get(m->source, source))
+		return;
+	memset(source, 0, sizeof(*source));
+	if (!m->warned)
+		ereport(WARNING,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("event source \"%s\" does not exist: its events are recorded as invalid", m->source)));
+	m->warned = true;
+}
+
+Datum
+tte_sql_track_row(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	TteMapping *m;
+	TteSource	source;
+	TupleTableSlot *row;
+	char	   *stage = NULL;
+	const char *name;
+
+	check_trigger(fcinfo);
+	tte_outbox_check("tiktok.track_row()");
+	m = tte_mapping_get(trigdata);
+	get_source(m, &source);
+	row = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_newslot : trigdata->tg_trigslot;
+	name = m->by_stage ? "" : m->event;
+	if (m->stage_attno != InvalidAttrNumber && source.id != 0)
+	{
+		stage = row_stage(m, trigdata, row);
+		name = stage ? tte_stage_event(m->source, stage) : NULL;
+		if (name == NULL)
+			return PointerGetDatum(NULL);
+	}
+	tte_outbox_store(source.id, render_row(m, &source, trigdata, row, name, stage));
+	return PointerGetDatum(NULL);
+}

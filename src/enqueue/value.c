@@ -1,0 +1,474 @@
+/*-------------------------------------------------------------------------
+ *
+ * value.c
+ *	  From SQL values to what the event room reads.
+ *
+ * Everything here must hold inside a trigger of somebody's order table: no
+ * error for any value, no output function of a user's type, no dependence on
+ * the session's DateStyle, TimeZone or extra_float_digits.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "catalog/pg_type.h"
+#include "common/shortest_dec.h"
+#include "parser/parse_coerce.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+
+#include "common.h"
+#include "enqueue/value.h"
+#include "event/payload.h"
+
+/* The longest text a property is read from: one more than an event may have. */
+#define TEXT_CAP	(TTE_MAX_PAYLOAD + 1)
+
+static TteValueKind
+scalar_kind(Oid type)
+{
+	switch (type)
+	{
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case NAMEOID:
+			return TTE_VALUE_TEXT;
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case FLOAT4OID:
+		case FLOAT8OID:
+		case NUMERICOID:
+			return TTE_VALUE_NUMBER;
+		case BOOLOID:
+			return TTE_VALUE_BOOL;
+		case TIMESTAMPTZOID:
+		case TIMESTAMPOID:
+		case DATEOID:
+			return TTE_VALUE_TIME;
+		case JSONOID:
+		case JSONBOID:
+			return TTE_VALUE_JSON;
+		case UUIDOID:
+		case INETOID:
+		case CIDROID:
+			return TTE_VALUE_OUTPUT;
+		default:
+			break;
+	}
+	if (type_is_enum(type))
+		return TTE_VALUE_OUTPUT;
+	/* citext and its like are text under another name */
+	return IsBinaryCoercible(type, TEXTOID) ? TTE_VALUE_TEXT : TTE_VALUE_NONE;
+}
+
+TteValueType
+tte_value_type(Oid type)
+{
+	TteValueType result = {TTE_VALUE_NONE};
+	Oid			element;
+
+	type = getBaseType(type);
+	result.type = type;
+	result.kind = scalar_kind(type);
+	if (result.kind != TTE_VALUE_NONE)
+		return result;
+	element = get_element_type(type);
+	if (!OidIsValid(element))
+		return result;
+	result.type = getBaseType(element);
+	result.element = scalar_kind(result.type);
+	if (result.element == TTE_VALUE_NONE || result.element == TTE_VALUE_JSON)
+		return result;
+	result.kind = TTE_VALUE_ARRAY;
+	get_typlenbyvalalign(result.type, &result.typlen, &result.typbyval, &result.typalign);
+	return result;
+}
+
+static TteJson *
+json_string(const char *text, int len)
+{
+	int			utf8_len;
+	const char *utf8 = tte_to_utf8(text, len, &utf8_len);
+
+	return tte_json_string(utf8, utf8_len);
+}
+
+static const char *
+number_text(Oid type, Datum value)
+{
+	char		buf[Max(DOUBLE_SHORTEST_DECIMAL_LEN, FLOAT_SHORTEST_DECIMAL_LEN)];
+
+	switch (type)
+	{
+		case INT2OID:
+			return psprintf("%d", DatumGetInt16(value));
+		case INT4OID:
+			return psprintf("%d", DatumGetInt32(value));
+		case INT8OID:
+			return psprintf(INT64_FORMAT, DatumGetInt64(value));
+		case FLOAT4OID:
+			float_to_shortest_decimal_buf(DatumGetFloat4(value), buf);
+			return pstrdup(buf);
+		case FLOAT8OID:
+			double_to_shortest_decimal_buf(DatumGetFloat8(value), buf);
+			return pstrdup(buf);
+		default:
+			return DatumGetCString(DirectFunctionCall1(numeric_out, value));
+	}
+}
+
+/* Core's own output functions only; ISO 8601 in UTC for times. */
+static const char *
+output_text(Oid type, Datum value)
+{
+	char		buf[MAXDATELEN + 1];
+	int			utc = 0;
+
+	switch (type)
+	{
+		case UUIDOID:
+			return DatumGetCString(DirectFunctionCall1(uuid_out, value));
+		case INETOID:
+		case CIDROID:
+			return DatumGetCString(DirectFunctionCall1(inet_out, value));
+		case TIMESTAMPTZOID:
+		case TIMESTAMPOID:
+		case DATEOID:
+			JsonEncodeDateTime(buf, value, type, type == TIMESTAMPTZOID ? &utc : NULL);
+			return pstrdup(buf);
+		default:
+			return DatumGetCString(DirectFunctionCall1(enum_out, value));
+	}
+}
+
+static TteJson *
+read_text(Oid type, Datum value, int cap)
+{
+	text	   *t;
+
+	if (type == NAMEOID)
+		return json_string(NameStr(*DatumGetName(value)), strlen(NameStr(*DatumGetName(value))));
+	if (toast_raw_datum_size(value) > cap + VARHDRSZ)
+		t = (text *) PG_DETOAST_DATUM_SLICE(value, 0, cap);
+	else
+		t = DatumGetTextPP(value);
+	return json_string(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t));
+}
+
+static TteJson *
+parse(const char *text, int len)
+{
+	int			utf8_len;
+	const char *utf8 = tte_to_utf8(text, len, &utf8_len);
+
+	return tte_json_parse(utf8, utf8_len, NULL);
+}
+
+TteJson *
+tte_value_jsonb(Datum value)
+{
+	Jsonb	   *jb;
+	const char *text;
+
+	/* Compressed text cannot be smaller than a binary form this large. */
+	if (toast_raw_datum_size(value) > 4 * TEXT_CAP)
+		return NULL;
+	jb = DatumGetJsonbP(value);
+	text = JsonbToCString(NULL, &jb->root, VARSIZE(jb));
+	return parse(text, strlen(text));
+}
+
+static TteJson *
+read_json(Oid type, Datum value)
+{
+	text	   *t;
+
+	if (type == JSONBOID)
+		return tte_value_jsonb(value);
+	if (toast_raw_datum_size(value) > 4 * TEXT_CAP)
+		return NULL;
+	t = DatumGetTextPP(value);
+	return parse(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t));
+}
+
+static TteJson *
+read_scalar(TteValueKind kind, Oid type, Datum value, int cap)
+{
+	const char *text;
+
+	switch (kind)
+	{
+		case TTE_VALUE_TEXT:
+			return read_text(type, value, cap);
+		case TTE_VALUE_NUMBER:
+			text = number_text(type, value);
+			return tte_json_number(text, strlen(text));
+		case TTE_VALUE_BOOL:
+			return tte_json_bool(DatumGetBool(value));
+		case TTE_VALUE_JSON:
+			return read_json(type, value);
+		default:
+			text = output_text(type, value);
+			return json_string(text, strlen(text));
+	}
+}
+
+static TteJson *
+read_array(const TteValueType *type, Datum value, int cap)
+{
+	TteJson    *array = palloc0(sizeof(TteJson));
+	TteJson   **tail = &array->first;
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n;
+
+	if (toast_raw_datum_size(value) > 4 * TEXT_CAP)
+		return NULL;
+	deconstruct_array(DatumGetArrayTypeP(value), type->type, type->typlen, type->typbyval, type->typalign,
+					  &elements, &nulls, &n);
+	array->kind = TTE_JSON_ARRAY;
+	for (int i = 0; i < n; i++)
+	{
+		if (nulls[i])
+			continue;
+		*tail = read_scalar(type->element, type->type, elements[i], cap);
+		tail = &(*tail)->next;
+		array->count++;
+	}
+	return array;
+}
+
+TteJson *
+tte_value_read(const TteValueType *type, Datum value, int cap)
+{
+	if (type->kind == TTE_VALUE_ARRAY)
+		return read_array(type, value, cap);
+	return read_scalar(type->kind, type->type, value, Min(cap, TEXT_CAP));
+}
+
+char *
+tte_value_text(const TteValueType *type, Datum value)
+{
+	switch (type->kind)
+	{
+		case TTE_VALUE_TEXT:
+			if (type->type == NAMEOID)
+				return pstrdup(NameStr(*DatumGetName(value)));
+			if (toast_raw_datum_size(value) > TTE_IDENTIFIER_CAP)
+				return text_to_cstring((text *) PG_DETOAST_DATUM_SLICE(value, 0, TTE_IDENTIFIER_CAP));
+			return TextDatumGetCString(value);
+		case TTE_VALUE_NUMBER:
+			return unconstify(char *, number_text(type->type, value));
+		case TTE_VALUE_BOOL:
+			return pstrdup(DatumGetBool(value) ? "true" : "false");
+		case TTE_VALUE_TIME:
+		case TTE_VALUE_OUTPUT:
+			return unconstify(char *, output_text(type->type, value));
+		default:
+			return NULL;
+	}
+}
+
+/* The last years of timestamptz do not fit when counted from 1970. */
+static int64
+shift_epoch(int64 usec)
+{
+	return usec > PG_INT64_MAX - TTE_EPOCH_SHIFT ? PG_INT64_MAX : usec + TTE_EPOCH_SHIFT;
+}
+
+int64
+tte_unix_usec(TimestampTz at, bool *finite)
+{
+	*finite = !TIMESTAMP_NOT_FINITE(at);
+	return *finite ? shift_epoch(at) : 0;
+}
+
+TimestampTz
+tte_timestamptz(int64 usec)
+{
+	int64		at = usec - TTE_EPOCH_SHIFT;
+
+	return IS_VALID_TIMESTAMP(at) ? at : (usec < 0 ? MIN_TIMESTAMP : END_TIMESTAMP - 1);
+}
+
+/* Local time in a zone; in a gap or overlap as PostgreSQL itself decides. */
+static bool
+local_time(Timestamp local, pg_tz *zone, int64 *usec, bool *finite)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+
+	*finite = !TIMESTAMP_NOT_FINITE(local);
+	if (!*finite)
+		return true;
+	if (timestamp2tm(local, NULL, &tm, &fsec, NULL, NULL) != 0)
+		return false;
+	*usec = shift_epoch(local + (int64) DetermineTimeZoneOffset(&tm, zone) * USECS_PER_SEC);
+	return true;
+}
+
+static bool
+digits(const char **p, const char *end, int n, int *value)
+{
+	*value = 0;
+	if (end - *p < n)
+		return false;
+	for (; n > 0; n--, (*p)++)
+	{
+		if (**p < '0' || **p > '9')
+			return false;
+		*value = *value * 10 + (**p - '0');
+	}
+	return true;
+}
+
+static bool
+fraction(const char **p, const char *end, int64 *usec)
+{
+	int64		unit = USECS_PER_SEC / 10;
+
+	*usec = 0;
+	if (*p == end || **p != '.')
+		return true;
+	for ((*p)++; *p < end && **p >= '0' && **p <= '9'; (*p)++, unit /= 10)
+		*usec += (**p - '0') * unit;
+	return true;
+}
+
+/* "Z", "+01", "+0100", "+01:00", or nothing (*given false). */
+static bool
+zone_offset(const char *p, const char *end, bool *given, int *seconds)
+{
+	int			sign;
+	int			hours;
+	int			minutes = 0;
+
+	*given = p < end;
+	*seconds = 0;
+	if (!*given || (end - p == 1 && (*p == 'Z' || *p == 'z')))
+		return true;
+	sign = *p == '-' ? -1 : 1;
+	if ((*p != '-' && *p != '+') || (p++, !digits(&p, end, 2, &hours)))
+		return false;
+	if (p < end && *p == ':')
+		p++;
+	if (p < end && !digits(&p, end, 2, &minutes))
+		return false;
+	*seconds = sign * (hours * 3600 + minutes * 60);
+	return p == end && hours < 24 && minutes < 60;
+}
+
+/* ISO 8601 with a four-digit year: date, then optionally time and offset. */
+static bool
+parse_time(const char *p, const char *end, pg_tz *zone, int64 *usec, bool *finite)
+{
+	int			year,
+				month,
+				day,
+				hour = 0,
+				minute = 0,
+				second = 0,
+				offset = 0;
+	int64		frac = 0;
+	bool		given = false;
+	Timestamp	local;
+
+	if (!digits(&p, end, 4, &year) || p == end || *p++ != '-' ||
+		!digits(&p, end, 2, &month) || p == end || *p++ != '-' || !digits(&p, end, 2, &day))
+		return false;
+	if (p < end)
+	{
+		if ((*p != 'T' && *p != 't' && *p != ' ') || (p++, !digits(&p, end, 2, &hour)) ||
+			p == end || *p++ != ':' || !digits(&p, end, 2, &minute))
+			return false;
+		if (p < end && *p == ':' && (p++, !digits(&p, end, 2, &second)))
+			return false;
+		if (!fraction(&p, end, &frac) || !zone_offset(p, end, &given, &offset))
+			return false;
+	}
+	if (month < 1 || month > 12 || day < 1 || day > day_tab[isleap(year)][month - 1] ||
+		hour > 24 || minute > 59 || second > 60)
+		return false;
+	local = ((int64) (date2j(year, month, day) - POSTGRES_EPOCH_JDATE) * SECS_PER_DAY +
+			 hour * 3600 + minute * 60 + second) * USECS_PER_SEC + frac;
+	if (!given)
+		return local_time(local, zone, usec, finite);
+	*finite = true;
+	*usec = local + TTE_EPOCH_SHIFT - (int64) offset * USECS_PER_SEC;
+	return true;
+}
+
+/* Seconds since 1970; far beyond any age or future rule is as good as exact. */
+static bool
+seconds_time(double seconds, int64 *usec, bool *finite)
+{
+	*finite = !isnan(seconds) && !isinf(seconds);
+	if (*finite)
+		*usec = (int64) (Min(Max(seconds, -1e11), 1e12) * USECS_PER_SEC);
+	return true;
+}
+
+bool
+tte_json_time(const TteJson *json, pg_tz *zone, int64 *usec, bool *finite)
+{
+	char		buf[64];
+	char	   *end;
+	const char *p;
+	int			len;
+
+	if (json == NULL || (json->kind != TTE_JSON_STRING && json->kind != TTE_JSON_NUMBER))
+		return false;
+	p = json->text;
+	len = json->len;
+	if (json->kind == TTE_JSON_NUMBER)
+		return seconds_time(strtod(pnstrdup(p, len), NULL), usec, finite);
+	for (; len > 0 && *p == ' '; p++)
+		len--;
+	for (; len > 0 && p[len - 1] == ' ';)
+		len--;
+	if (len == 0 || len >= sizeof(buf))
+		return false;
+	memcpy(buf, p, len);
+	buf[len] = '\0';
+	*finite = false;
+	if (strcmp(buf, "infinity") == 0 || strcmp(buf, "-infinity") == 0)
+		return true;
+	if (strspn(buf, "0123456789.") == len)
+		return seconds_time(strtod(buf, &end), usec, finite) && *end == '\0';
+	return parse_time(buf, buf + len, zone, usec, finite);
+}
+
+bool
+tte_value_time(const TteValueType *type, Datum value, pg_tz *zone, int64 *usec, bool *finite)
+{
+	DateADT		date;
+
+	switch (type->type)
+	{
+		case TIMESTAMPTZOID:
+			*usec = tte_unix_usec(DatumGetTimestampTz(value), finite);
+			return true;
+		case TIMESTAMPOID:
+			return local_time(DatumGetTimestamp(value), zone, usec, finite);
+		case DATEOID:
+			date = DatumGetDateADT(value);
+			*finite = !DATE_NOT_FINITE(date);
+			if (!*finite)
+				return true;
+			/* dates reach further than timestamps */
+			if (date >= TIMESTAMP_END_JULIAN - POSTGRES_EPOCH_JDATE)
+				return seconds_time(1e12, usec, finite);
+			return local_time((Timestamp) date * USECS_PER_DAY, zone, usec, finite);
+		default:
+			return tte_json_time(tte_value_read(type, value, TTE_IDENTIFIER_CAP), zone, usec, finite);
+	}
+}

@@ -1,0 +1,255 @@
+/*-------------------------------------------------------------------------
+ *
+ * configure.c
+ *	  Configuration by SQL: checks of tiktok.source, access tokens.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xlog.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/inval.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "enqueue/source.h"
+#include "event/catalog.h"
+#include "shared.h"
+
+#define MAX_TOKEN	512
+
+PG_FUNCTION_INFO_V1(tte_sql_check_source);
+PG_FUNCTION_INFO_V1(tte_sql_configuration_changed);
+PG_FUNCTION_INFO_V1(tte_sql_set_access_token);
+PG_FUNCTION_INFO_V1(tte_sql_installed);
+
+static void
+refuse(const char *column, const char *value, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid %s: \"%s\"", column, value),
+			 errhint("%s", hint)));
+}
+
+/* The text of a column; NULL when it is null, which its own constraint judges. */
+static char *
+text_of(HeapTuple tuple, TupleDesc desc, int column)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, column, desc, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static void
+check_choice(HeapTuple row, TupleDesc desc, int column, const char *a, const char *b)
+{
+	const char *name = NameStr(TupleDescAttr(desc, column - 1)->attname);
+	char	   *value = text_of(row, desc, column);
+
+	if (value != NULL && strcmp(value, a) != 0 && strcmp(value, b) != 0)
+		refuse(name, value, psprintf("It is %s or %s.", a, b));
+}
+
+static void
+check_limit(HeapTuple row, TupleDesc desc, int column)
+{
+	bool		isnull;
+	int32		value = DatumGetInt32(heap_getattr(row, column, desc, &isnull));
+
+	if (!isnull && (value < 1 || value > 1000))
+		refuse(NameStr(TupleDescAttr(desc, column - 1)->attname), psprintf("%d", value), "It is 1 to 1000.");
+}
+
+static void
+check_age(HeapTuple row, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		age = heap_getattr(row, TTE_SOURCE_MAX_EVENT_AGE, desc, &isnull);
+	Interval	zero = {0};
+
+	if (!isnull && !DatumGetBool(DirectFunctionCall2(interval_gt, age, IntervalPGetDatum(&zero))))
+		refuse("max_event_age", DatumGetCString(DirectFunctionCall1(interval_out, age)), "It is a positive interval.");
+}
+
+static void
+check_source(HeapTuple row, TupleDesc desc)
+{
+	char	   *kind = text_of(row, desc, TTE_SOURCE_EVENT_SOURCE);
+	char	   *id = text_of(row, desc, TTE_SOURCE_EVENT_SOURCE_ID);
+	char	   *code = text_of(row, desc, TTE_SOURCE_DEFAULT_CALLING_CODE);
+	char	   *name = text_of(row, desc, TTE_SOURCE_NAME);
+
+	if (name && (name[0] == '\0' || strlen(name) > 64 || strpbrk(name, "/\n") != NULL))
+		refuse("name", name, "A source's name has 1 to 64 bytes and no slash.");
+	if (kind && tte_source_find(kind) < 0)
+		refuse("event_source", kind, "Event sources are web, app, offline and crm.");
+	if (id && (strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != strlen(id) ||
+			   id[0] == '\0' || strlen(id) > 64))
+		refuse("event_source_id", id,
+			   "Use the id that Events Manager shows: the pixel code, the TikTok App ID or the event set id.");
+	if (code && tte_calling_code_of(code) == NULL)
+		refuse("default_calling_code", code, "Use a country calling code, as 49, or a country, as DE.");
+	check_choice(row, desc, TTE_SOURCE_CONSENT, "optional", "required");
+	check_choice(row, desc, TTE_SOURCE_IDENTIFIERS, "hash_on_delivery", "hash_on_enqueue");
+	check_choice(row, desc, TTE_SOURCE_EXTERNAL_ID_CASE, "keep", "lower");
+	check_limit(row, desc, TTE_SOURCE_BATCH_SIZE);
+	check_limit(row, desc, TTE_SOURCE_REQUESTS_PER_SECOND);
+	check_age(row, desc);
+}
+
+/* The queue finds its events by number, so a number that has events must stay. */
+static void
+check_unused(HeapTuple row, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		id = heap_getattr(row, TTE_SOURCE_ID, desc, &isnull);
+	Oid			type = INT4OID;
+
+	SPI_connect();
+	SPI_execute_with_args("SELECT FROM tiktok.event WHERE source_id OPERATOR(pg_catalog.=) $1 LIMIT 1",
+						  1, &type, &id, NULL, false, 1);
+	if (SPI_processed > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("event source \"%s\" has events", text_of(row, desc, TTE_SOURCE_NAME)),
+				 errhint("Set enabled to false to stop sending.")));
+	SPI_finish();
+}
+
+static bool
+id_changes(HeapTuple old, HeapTuple new, TupleDesc desc)
+{
+	bool		isnull;
+
+	return DatumGetInt32(heap_getattr(old, TTE_SOURCE_ID, desc, &isnull)) !=
+		DatumGetInt32(heap_getattr(new, TTE_SOURCE_ID, desc, &isnull));
+}
+
+static TriggerData *
+trigger_data(FunctionCallInfo fcinfo)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function must be called as a trigger")));
+	return (TriggerData *) fcinfo->context;
+}
+
+Datum
+tte_sql_check_source(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = trigger_data(fcinfo);
+	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
+	HeapTuple	row = trigdata->tg_trigtuple;
+
+	if (!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) || !TRIGGER_FIRED_BEFORE(trigdata->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function must be called BEFORE, FOR EACH ROW")));
+	if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
+	{
+		row = trigdata->tg_newtuple;
+		if (id_changes(trigdata->tg_trigtuple, row, desc))
+			check_unused(trigdata->tg_trigtuple, desc);
+	}
+	if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
+		check_unused(row, desc);
+	else
+		check_source(row, desc);
+	return PointerGetDatum(row);
+}
+
+/* An UPDATE sends no relcache message by itself; sessions cache these tables. */
+Datum
+tte_sql_configuration_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = trigger_data(fcinfo);
+
+	CacheInvalidateRelcacheByRelid(RelationGetRelid(trigdata->tg_relation));
+	tte_wake_at_commit();
+	return PointerGetDatum(NULL);
+}
+
+/* Bytes that may stand in a header; the token itself is never shown. */
+static void
+check_token(const char *token)
+{
+	size_t		len = strlen(token);
+
+	for (const char *p = token; *p; p++)
+	{
+		if (*p < 0x21 || *p > 0x7E)
+			len = 0;
+	}
+	if (len == 0 || len > MAX_TOKEN)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid access token"),
+				 errdetail("A token has 1 to 512 printable ASCII characters and no blanks."),
+				 errhint("Copy it from Events Manager, without line breaks.")));
+}
+
+static int32
+source_id(const char *name)
+{
+	TteSource	source;
+
+	if (!tte_source_get(name, &source))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("event source \"%s\" does not exist", name),
+				 errhint("Sources are the rows of tiktok.source.")));
+	return source.id;
+}
+
+Datum
+tte_sql_set_access_token(PG_FUNCTION_ARGS)
+{
+	Oid			types[4] = {INT4OID, TEXTOID, INT8OID, OIDOID};
+	Datum		values[4];
+	const char *sql = "DELETE FROM tiktok.access_token WHERE source_id OPERATOR(pg_catalog.=) $1";
+	int			nargs = 1;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("source must not be null")));
+	values[0] = Int32GetDatum(source_id(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+	if (!PG_ARGISNULL(1))
+	{
+		values[1] = PG_GETARG_DATUM(1);
+		check_token(TextDatumGetCString(values[1]));
+		values[2] = Int64GetDatum((int64) GetSystemIdentifier());
+		values[3] = ObjectIdGetDatum(MyDatabaseId);
+		nargs = 4;
+		sql = "INSERT INTO tiktok.access_token VALUES ($1, $2, $3, $4, pg_catalog.now()) "
+			"ON CONFLICT (source_id) DO UPDATE SET token = excluded.token, set_at = excluded.set_at, "
+			"system_identifier = excluded.system_identifier, database_oid = excluded.database_oid";
+	}
+	SPI_connect();
+	SPI_execute_with_args(sql, nargs, types, values, NULL, false, 0);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+Datum
+tte_sql_installed(PG_FUNCTION_ARGS)
+{
+	if (tte_shared_available())
+		tte_wake_launcher_at_commit();
+	else
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("tiktok_events is not preloaded: events are recorded but not sent"),
+				 errhint("Add tiktok_events to shared_preload_libraries and restart the server.")));
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,82 @@
+/*-------------------------------------------------------------------------
+ *
+ * status.c
+ *	  What shared memory knows, as rows.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "shared.h"
+
+#define WORKER_STATUS_COLUMNS	11
+
+PG_FUNCTION_INFO_V1(tte_sql_worker_status);
+
+static const char *
+state_name(uint32 state)
+{
+	switch (state)
+	{
+		case TTE_WORKER_STARTING:
+			return "starting";
+		case TTE_WORKER_IDLE:
+			return "idle";
+		case TTE_WORKER_SENDING:
+			return "sending";
+		case TTE_WORKER_FAILED:
+			return "failed";
+		default:
+			return "none";
+	}
+}
+
+static void
+set_time(Datum *value, bool *isnull, TimestampTz at)
+{
+	*isnull = at == 0;
+	*value = TimestampTzGetDatum(at);
+}
+
+static void
+worker_row(TteSlot *slot, ReturnSetInfo *rsinfo)
+{
+	Datum		values[WORKER_STATUS_COLUMNS];
+	bool		nulls[WORKER_STATUS_COLUMNS] = {0};
+	uint32		pid = pg_atomic_read_u32(&slot->pid);
+	TimestampTz error_at;
+	char		error[TTE_ERROR_LEN];
+
+	tte_slot_get_error(slot, &error_at, error);
+	values[0] = ObjectIdGetDatum(pg_atomic_read_u32(&slot->database));
+	nulls[1] = pid == 0;
+	values[1] = Int32GetDatum(pid);
+	values[2] = CStringGetTextDatum(state_name(pg_atomic_read_u32(&slot->state)));
+	set_time(&values[3], &nulls[3], pg_atomic_read_u64(&slot->since));
+	values[4] = Int32GetDatum(pg_atomic_read_u32(&slot->in_flight));
+	values[5] = Int64GetDatum(pg_atomic_read_u64(&slot->requests));
+	values[6] = Int64GetDatum(pg_atomic_read_u64(&slot->delivered));
+	values[7] = Int64GetDatum(pg_atomic_read_u64(&slot->failed));
+	nulls[8] = error_at == 0;
+	values[8] = CStringGetTextDatum(error);
+	set_time(&values[9], &nulls[9], error_at);
+	set_time(&values[10], &nulls[10], pg_atomic_read_u64(&slot->heartbeat));
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+Datum
+tte_sql_worker_status(PG_FUNCTION_ARGS)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < tte_slot_count(); i++)
+	{
+		if (pg_atomic_read_u32(&tte_slot(i)->database) != InvalidOid)
+			worker_row(tte_slot(i), (ReturnSetInfo *) fcinfo->resultinfo);
+	}
+	return (Datum) 0;
+}

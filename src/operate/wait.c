@@ -1,0 +1,109 @@
+/*-------------------------------------------------------------------------
+ *
+ * wait.c
+ *	  tiktok.wait(): until nothing is unfinished.
+ *
+ * For scripts and tests.  The newest event is looked at first: it is the most
+ * likely one to be unfinished, so the question is cheap while a backlog lasts.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/condition_variable.h"
+#include "storage/latch.h"
+#include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "shared.h"
+
+#define NAP_MS	100
+
+PG_FUNCTION_INFO_V1(tte_sql_wait);
+
+static const char unfinished_sql[] =
+"SELECT EXISTS (SELECT FROM tiktok.retry) OR EXISTS ("
+" SELECT FROM tiktok.source s LEFT JOIN tiktok.cursor c ON c.source_id OPERATOR(pg_catalog.=) s.id,"
+" LATERAL (SELECT FROM tiktok.event e"
+"  WHERE e.source_id OPERATOR(pg_catalog.=) s.id"
+"  AND e.xid OPERATOR(pg_catalog.>=) coalesce(pg_catalog.pg_snapshot_xmin(c.prev_snapshot), '0'::pg_catalog.xid8)"
+"  AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id OPERATOR(pg_catalog.=) e.id)"
+"  ORDER BY e.xid DESC, e.id DESC LIMIT 1) pending)";
+
+static bool
+unfinished(void)
+{
+	bool		isnull;
+	bool		result;
+
+	if (SPI_execute(unfinished_sql, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not read the queue");
+	result = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	return result;
+}
+
+static void
+check_state(void)
+{
+	if (tte_has_enqueued())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this transaction has recorded events, which are sent after it commits"),
+				 errhint("Commit before calling tiktok.wait().")));
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("tiktok.wait() cannot see progress in this transaction"),
+				 errhint("Call it in a READ COMMITTED transaction.")));
+	if (!tte_shared_available())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("tiktok_events is not preloaded: nothing is sent"),
+				 errhint("Add tiktok_events to shared_preload_libraries and restart the server.")));
+}
+
+/* The worker broadcasts when it has recorded something; a nap covers its absence. */
+static void
+nap(long ms)
+{
+	TteSlot    *slot = tte_slot_of(MyDatabaseId);
+
+	if (slot != NULL)
+		ConditionVariableTimedSleep(&slot->recorded, ms, PG_WAIT_EXTENSION);
+	else
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+	CHECK_FOR_INTERRUPTS();
+}
+
+Datum
+tte_sql_wait(PG_FUNCTION_ARGS)
+{
+	TimestampTz end;
+	bool		done;
+
+	check_state();
+	end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+												  TimestampTzGetDatum(GetCurrentTimestamp()),
+												  PG_GETARG_DATUM(0)));
+	SPI_connect();
+	while (!(done = !unfinished()))
+	{
+		long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+
+		if (left <= 0)
+			break;
+		nap(Min(left, NAP_MS));
+	}
+	ConditionVariableCancelSleep();
+	SPI_finish();
+	PG_RETURN_BOOL(done);
+}

@@ -1,0 +1,286 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.c
+ *	  The configuration parameters tiktok_events.* and their checks.
+ *
+ * What only the background workers read is SIGHUP: a session could not change
+ * it for them anyway.  The endpoint decides where personal data goes, so it
+ * comes from the configuration file alone and is checked here.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/varlena.h"
+
+#include "settings.h"
+
+#define DEFAULT_ENDPOINT "https://business-api.tiktok.com/open_api/v1.3/event/track/"
+#define MAX_ENDPOINT	2048
+
+bool		tte_enabled = true;
+char	   *tte_endpoint = NULL;
+char	   *tte_ca_file = NULL;
+char	   *tte_databases = NULL;
+int			tte_max_workers = 8;
+int			tte_connect_timeout = 5000;
+int			tte_request_timeout = 30000;
+int			tte_max_in_flight = 4;
+int			tte_max_body_size = 1024;
+bool		tte_log_requests = false;
+
+/* The parts of an endpoint that the rules speak of. */
+typedef struct Endpoint
+{
+	bool		https;
+	char		host[256];
+	bool		bracketed;		/* [::1] */
+} Endpoint;
+
+static bool
+parse_port(const char *text, const char *end)
+{
+	long		port = 0;
+
+	if (text == end || end - text > 5)
+		return false;
+	for (; text < end; text++)
+	{
+		if (*text < '0' || *text > '9')
+			return false;
+		port = port * 10 + (*text - '0');
+	}
+	return port >= 1 && port <= 65535;
+}
+
+static bool
+parse_host(const char *text, const char *end, Endpoint *ep)
+{
+	const char *close;
+	const char *port = NULL;
+	size_t		len;
+
+	ep->bracketed = *text == '[';
+	if (ep->bracketed)
+	{
+		close = memchr(text, ']', end - text);
+		if (close == NULL)
+			return false;
+		text++;
+		if (close + 1 < end)
+		{
+			if (close[1] != ':')
+				return false;
+			port = close + 2;
+		}
+	}
+	else
+	{
+		close = memchr(text, ':', end - text);
+		if (close != NULL)
+			port = close + 1;
+		else
+			close = end;
+	}
+	if (port != NULL && !parse_port(port, end))
+		return false;
+	len = close - text;
+	if (len == 0 || len >= sizeof(ep->host))
+		return false;
+	memcpy(ep->host, text, len);
+	ep->host[len] = '\0';
+	return strspn(ep->host, ep->bracketed ? "0123456789abcdefABCDEF:." :
+				  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") == len;
+}
+
+/* NULL when the endpoint is acceptable, else the rule it breaks. */
+static const char *
+endpoint_problem(const char *text, Endpoint *ep)
+{
+	const char *host;
+	const char *end;
+	const char *p;
+
+	if (strlen(text) > MAX_ENDPOINT)
+		return "It is longer than 2048 bytes.";
+	for (p = text; *p; p++)
+	{
+		if (*p <= ' ' || *p > '~' || *p == '#' || *p == '\\')
+			return "It contains a blank, a fragment or a character that is not printable ASCII.";
+	}
+	if (strncmp(text, "https://", 8) == 0)
+		ep->https = true;
+	else if (strncmp(text, "http://", 7) == 0)
+		ep->https = false;
+	else
+		return "It must begin with https://.";
+	host = text + (ep->https ? 8 : 7);
+	end = host + strcspn(host, "/?");
+	if (memchr(host, '@', end - host) != NULL)
+		return "It must not contain a user name or password.";
+	if (*end != '/')
+		return "It must have a path.";
+	if (host == end || !parse_host(host, end, ep))
+		return "Its host or port is not valid.";
+	return NULL;
+}
+
+static bool
+host_is_loopback(const Endpoint *ep)
+{
+	unsigned	a,
+				b,
+				c,
+				d;
+	char		extra;
+
+	if (ep->bracketed)
+		return strcmp(ep->host, "::1") == 0;
+	return sscanf(ep->host, "%3u.%3u.%3u.%3u%c", &a, &b, &c, &d, &extra) == 4 &&
+		a == 127 && b <= 255 && c <= 255 && d <= 255;
+}
+
+/* Names under which a resolver or curl would take the host for an address. */
+static bool
+host_is_address(const Endpoint *ep)
+{
+	const char *last = strrchr(ep->host, '.');
+
+	last = last ? last + 1 : ep->host;
+	return ep->bracketed || strspn(last, "0123456789") == strlen(last) ||
+		pg_strncasecmp(last, "0x", 2) == 0;
+}
+
+bool
+tte_endpoint_is_loopback(const char *endpoint)
+{
+	Endpoint	ep;
+
+	return endpoint_problem(endpoint, &ep) == NULL && host_is_loopback(&ep);
+}
+
+static bool
+check_endpoint(char **newval, void **extra, GucSource source)
+{
+	Endpoint	ep;
+	const char *problem = endpoint_problem(*newval, &ep);
+
+	if (problem == NULL && !host_is_loopback(&ep))
+	{
+		if (!ep.https)
+			problem = "Only a literal loopback address may be used without TLS.";
+		else if (ep.host[strlen(ep.host) - 1] == '.')
+			problem = "Its host must not end in a dot.";
+		else if (host_is_address(&ep))
+			problem = "It must name a host, not an address.";
+	}
+	if (problem == NULL)
+		return true;
+	/* The value is not shown: there may be a password in it. */
+	GUC_check_errmsg("invalid value for parameter \"tiktok_events.endpoint\"");
+	GUC_check_errdetail("%s", problem);
+	return false;
+}
+
+static bool
+check_databases(char **newval, void **extra, GucSource source)
+{
+	char	   *raw = pstrdup(*newval);
+	List	   *names;
+	bool		ok = strcmp(raw, "*") == 0 || SplitIdentifierString(raw, ',', &names);
+
+	if (!ok)
+		GUC_check_errdetail("List syntax is invalid.");
+	pfree(raw);
+	return ok;
+}
+
+bool
+tte_database_selected(const char *name)
+{
+	char	   *raw = pstrdup(tte_databases);
+	List	   *names = NIL;
+	ListCell   *cell;
+
+	if (strcmp(raw, "*") == 0)
+		return true;
+	if (!SplitIdentifierString(raw, ',', &names))
+		return false;
+	foreach(cell, names)
+	{
+		if (strcmp(lfirst(cell), name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+define_delivery_settings(void)
+{
+	DefineCustomBoolVariable("tiktok_events.enabled",
+							 "Sends recorded events to TikTok.",
+							 "When off, events are recorded and wait.",
+							 &tte_enabled, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("tiktok_events.endpoint",
+							   "URL of TikTok's Events API.",
+							   "A literal loopback address is accepted for tests.",
+							   &tte_endpoint, DEFAULT_ENDPOINT, PGC_SIGHUP, 0,
+							   check_endpoint, NULL, NULL);
+	DefineCustomStringVariable("tiktok_events.ca_file",
+							   "File of certificate authorities to trust, in PEM format.",
+							   "Empty: the system's.",
+							   &tte_ca_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomStringVariable("tiktok_events.databases",
+							   "Databases whose events are sent.",
+							   "A comma-separated list, or * for every database that has the extension.",
+							   &tte_databases, "*", PGC_SIGHUP, GUC_LIST_INPUT,
+							   check_databases, NULL, NULL);
+	DefineCustomBoolVariable("tiktok_events.log_requests",
+							 "Logs one line for each request to TikTok.",
+							 NULL,
+							 &tte_log_requests, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+static void
+define_limits(void)
+{
+	DefineCustomIntVariable("tiktok_events.connect_timeout",
+							"Longest time to connect to the endpoint.", NULL,
+							&tte_connect_timeout, 5000, 100, 60000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("tiktok_events.request_timeout",
+							"Longest time of a request.", NULL,
+							&tte_request_timeout, 30000, 500, 300000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("tiktok_events.max_in_flight",
+							"Most requests of a database under way at once.", NULL,
+							&tte_max_in_flight, 4, 1, 64,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("tiktok_events.max_body_size",
+							"Largest request body.",
+							"A single event that is larger is sent alone.",
+							&tte_max_body_size, 1024, 16, 10240,
+							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
+}
+
+void
+tte_settings_define(void)
+{
+	define_delivery_settings();
+	define_limits();
+
+	/* A POSTMASTER parameter defined in a session is a FATAL error. */
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	DefineCustomIntVariable("tiktok_events.max_workers",
+							"Most databases whose events are sent at once.",
+							"Each takes one of max_worker_processes, and the launcher one more.",
+							&tte_max_workers, 8, 1, 1024,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	MarkGUCPrefixReserved("tiktok_events");
+}

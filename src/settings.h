@@ -1,0 +1,31 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.h
+ *	  The configuration parameters tiktok_events.*.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TTE_SETTINGS_H
+#define TTE_SETTINGS_H
+
+extern bool tte_enabled;
+extern char *tte_endpoint;
+extern char *tte_ca_file;
+extern char *tte_databases;
+extern int	tte_max_workers;
+extern int	tte_connect_timeout;	/* ms */
+extern int	tte_request_timeout;	/* ms */
+extern int	tte_max_in_flight;
+extern int	tte_max_body_size;	/* kB */
+extern bool tte_log_requests;
+
+/* Defines the parameters; those of the postmaster only while preloading. */
+extern void tte_settings_define(void);
+
+/* Does the endpoint name a literal loopback address? */
+extern bool tte_endpoint_is_loopback(const char *endpoint);
+
+/* Is the database among those of tiktok_events.databases? */
+extern bool tte_database_selected(const char *name);
+
+#endif							/* TTE_SETTINGS_H */

@@ -1,0 +1,321 @@
+/*-------------------------------------------------------------------------
+ *
+ * shared.c
+ *	  Shared memory: worker slots, counters, and the wake-up at commit.
+ *
+ * Other processes are named by process number, never by pointer or pid: a
+ * latch set for a process that has gone wakes a stranger once, which every
+ * user of a latch must expect.  The commit callback is registered once per
+ * session; it runs after the transaction has left the list of running ones, so
+ * that what it enqueued is visible to the worker it wakes.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "settings.h"
+#include "shared.h"
+
+typedef struct TteShared
+{
+	LWLock	   *lock;			/* error texts, and taking a slot */
+	pg_atomic_uint32 launcher;	/* process number + 1 */
+	pg_atomic_uint32 kick;		/* the launcher shall look at every database */
+	int			slots;
+	TteSlot		slot[FLEXIBLE_ARRAY_MEMBER];
+} TteShared;
+
+static TteShared *shared = NULL;
+static shmem_request_hook_type prev_request_hook = NULL;
+static shmem_startup_hook_type prev_startup_hook = NULL;
+
+/* What the end of the current transaction has to do. */
+static bool callback_registered = false;
+static bool wake_worker = false;
+static bool wake_launcher = false;
+static bool enqueued = false;
+
+static Size
+shared_size(void)
+{
+	return add_size(offsetof(TteShared, slot), mul_size(sizeof(TteSlot), tte_max_workers));
+}
+
+static void
+request_shmem(void)
+{
+	if (prev_request_hook)
+		prev_request_hook();
+	RequestAddinShmemSpace(shared_size());
+	RequestNamedLWLockTranche("tiktok_events", 1);
+}
+
+static void
+init_slot(TteSlot *slot)
+{
+	pg_atomic_init_u32(&slot->database, 0);
+	pg_atomic_init_u32(&slot->proc, 0);
+	pg_atomic_init_u32(&slot->wake, 0);
+	pg_atomic_init_u32(&slot->leave, 0);
+	pg_atomic_init_u32(&slot->state, TTE_WORKER_NONE);
+	pg_atomic_init_u32(&slot->exit_reason, TTE_EXIT_UNKNOWN);
+	pg_atomic_init_u32(&slot->pid, 0);
+	pg_atomic_init_u32(&slot->in_flight, 0);
+	pg_atomic_init_u64(&slot->since, 0);
+	pg_atomic_init_u64(&slot->heartbeat, 0);
+	pg_atomic_init_u64(&slot->requests, 0);
+	pg_atomic_init_u64(&slot->delivered, 0);
+	pg_atomic_init_u64(&slot->failed, 0);
+	ConditionVariableInit(&slot->recorded);
+	slot->error_at = 0;
+	slot->error[0] = '\0';
+}
+
+static void
+startup_shmem(void)
+{
+	bool		found;
+
+	if (prev_startup_hook)
+		prev_startup_hook();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	shared = ShmemInitStruct("tiktok_events", shared_size(), &found);
+	if (!found)
+	{
+		shared->lock = &GetNamedLWLockTranche("tiktok_events")->lock;
+		pg_atomic_init_u32(&shared->launcher, 0);
+		pg_atomic_init_u32(&shared->kick, 0);
+		shared->slots = tte_max_workers;
+		for (int i = 0; i < shared->slots; i++)
+			init_slot(&shared->slot[i]);
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void
+tte_shared_request(void)
+{
+	prev_request_hook = shmem_request_hook;
+	shmem_request_hook = request_shmem;
+	prev_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = startup_shmem;
+}
+
+bool
+tte_shared_available(void)
+{
+	return shared != NULL;
+}
+
+int
+tte_slot_count(void)
+{
+	return shared ? shared->slots : 0;
+}
+
+TteSlot *
+tte_slot(int i)
+{
+	return &shared->slot[i];
+}
+
+TteSlot *
+tte_slot_of(Oid database)
+{
+	for (int i = 0; i < tte_slot_count(); i++)
+	{
+		if (pg_atomic_read_u32(&shared->slot[i].database) == database)
+			return &shared->slot[i];
+	}
+	return NULL;
+}
+
+TteSlot *
+tte_slot_take(Oid database)
+{
+	TteSlot    *slot = tte_slot_of(InvalidOid);
+
+	if (slot == NULL)
+		return NULL;
+	pg_atomic_write_u32(&slot->leave, 0);
+	pg_atomic_write_u32(&slot->exit_reason, TTE_EXIT_UNKNOWN);
+	pg_atomic_write_u64(&slot->requests, 0);
+	pg_atomic_write_u64(&slot->delivered, 0);
+	pg_atomic_write_u64(&slot->failed, 0);
+	tte_slot_set_error(slot, "");
+	tte_slot_set_state(slot, TTE_WORKER_STARTING);
+	pg_atomic_write_u32(&slot->database, database);
+	return slot;
+}
+
+void
+tte_slot_release(TteSlot *slot)
+{
+	tte_slot_set_state(slot, TTE_WORKER_NONE);
+	pg_atomic_write_u32(&slot->database, InvalidOid);
+}
+
+static void
+set_latch_of(pg_atomic_uint32 *proc)
+{
+	uint32		number = pg_atomic_read_u32(proc);
+
+	if (number != 0)
+		SetLatch(&GetPGProcByNumber(number - 1)->procLatch);
+}
+
+void
+tte_slot_stop(TteSlot *slot)
+{
+	pg_atomic_write_u32(&slot->leave, 1);
+	pg_memory_barrier();
+	set_latch_of(&slot->proc);
+}
+
+static void
+detach_launcher(int code, Datum arg)
+{
+	pg_atomic_write_u32(&shared->launcher, 0);
+}
+
+void
+tte_launcher_announce(void)
+{
+	before_shmem_exit(detach_launcher, (Datum) 0);
+	pg_atomic_write_u32(&shared->launcher, TTE_MY_PROC_NUMBER + 1);
+}
+
+bool
+tte_launcher_kicked(void)
+{
+	return pg_atomic_exchange_u32(&shared->kick, 0) != 0;
+}
+
+static void
+detach_worker(int code, Datum arg)
+{
+	TteSlot    *slot = (TteSlot *) DatumGetPointer(arg);
+
+	pg_atomic_write_u32(&slot->proc, 0);
+	pg_atomic_write_u32(&slot->pid, 0);
+	pg_atomic_write_u32(&slot->in_flight, 0);
+}
+
+void
+tte_slot_attach(TteSlot *slot)
+{
+	before_shmem_exit(detach_worker, PointerGetDatum(slot));
+	pg_atomic_write_u32(&slot->pid, MyProcPid);
+	pg_atomic_write_u32(&slot->wake, 0);
+	pg_atomic_write_u32(&slot->proc, TTE_MY_PROC_NUMBER + 1);
+	pg_memory_barrier();
+}
+
+void
+tte_slot_set_state(TteSlot *slot, TteWorkerState state)
+{
+	if (pg_atomic_exchange_u32(&slot->state, state) != state)
+		pg_atomic_write_u64(&slot->since, GetCurrentTimestamp());
+}
+
+void
+tte_slot_set_error(TteSlot *slot, const char *message)
+{
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	slot->error_at = message[0] ? GetCurrentTimestamp() : 0;
+	strlcpy(slot->error, message, sizeof(slot->error));
+	LWLockRelease(shared->lock);
+}
+
+void
+tte_slot_get_error(TteSlot *slot, TimestampTz *at, char message[TTE_ERROR_LEN])
+{
+	LWLockAcquire(shared->lock, LW_SHARED);
+	*at = slot->error_at;
+	memcpy(message, slot->error, TTE_ERROR_LEN);
+	LWLockRelease(shared->lock);
+}
+
+/* One latch for a burst of commits: the worker clears the flag before it looks. */
+static void
+wake_now(void)
+{
+	TteSlot    *slot;
+
+	if (wake_worker)
+	{
+		slot = tte_slot_of(MyDatabaseId);
+		if (slot != NULL && pg_atomic_exchange_u32(&slot->wake, 1) == 0)
+			set_latch_of(&slot->proc);
+	}
+	if (wake_launcher)
+	{
+		pg_atomic_write_u32(&shared->kick, 1);
+		pg_memory_barrier();
+		set_latch_of(&shared->launcher);
+	}
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+			if (shared != NULL && (wake_worker || wake_launcher))
+				wake_now();
+			break;
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			break;
+		default:
+			return;
+	}
+	wake_worker = wake_launcher = enqueued = false;
+}
+
+static void
+register_callback(void)
+{
+	if (callback_registered)
+		return;
+	RegisterXactCallback(at_transaction_end, NULL);
+	callback_registered = true;
+}
+
+void
+tte_wake_at_commit(void)
+{
+	register_callback();
+	wake_worker = true;
+}
+
+void
+tte_wake_launcher_at_commit(void)
+{
+	register_callback();
+	wake_launcher = true;
+}
+
+void
+tte_mark_enqueued(void)
+{
+	tte_wake_at_commit();
+	enqueued = true;
+}
+
+bool
+tte_has_enqueued(void)
+{
+	return enqueued;
+}

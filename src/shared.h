@@ -1,0 +1,93 @@
+/*-------------------------------------------------------------------------
+ *
+ * shared.h
+ *	  What the processes of the cluster share: one slot per background worker,
+ *	  and the wake-up at commit.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TTE_SHARED_H
+#define TTE_SHARED_H
+
+#include "datatype/timestamp.h"
+#include "port/atomics.h"
+#include "storage/condition_variable.h"
+
+#define TTE_ERROR_LEN	256
+
+/* What a worker does now; TTE_WORKER_NONE: there is none. */
+typedef enum TteWorkerState
+{
+	TTE_WORKER_NONE,
+	TTE_WORKER_STARTING,
+	TTE_WORKER_IDLE,
+	TTE_WORKER_SENDING,
+	TTE_WORKER_FAILED			/* recovers from an error */
+} TteWorkerState;
+
+/* Why the last worker of a slot ended. */
+typedef enum TteExitReason
+{
+	TTE_EXIT_UNKNOWN,			/* an error, or killed */
+	TTE_EXIT_NO_EXTENSION,		/* the database does not have it */
+	TTE_EXIT_ASKED				/* the launcher or DROP DATABASE asked */
+} TteExitReason;
+
+/*
+ * A slot belongs to a database from the moment the launcher picks it until its
+ * worker is seen to be gone; while it does, the worker in it is the only
+ * consumer of that database's queue.  The atomics are read without a lock.
+ */
+typedef struct TteSlot
+{
+	pg_atomic_uint32 database;	/* Oid, 0: free */
+	pg_atomic_uint32 proc;		/* process number + 1, 0: no worker */
+	pg_atomic_uint32 wake;		/* events were committed since it was cleared */
+	pg_atomic_uint32 leave;		/* asked to end */
+	pg_atomic_uint32 state;		/* TteWorkerState */
+	pg_atomic_uint32 exit_reason;	/* TteExitReason */
+	pg_atomic_uint32 pid;
+	pg_atomic_uint32 in_flight;
+	pg_atomic_uint64 since;		/* TimestampTz of the state */
+	pg_atomic_uint64 heartbeat; /* TimestampTz of the last turn */
+	pg_atomic_uint64 requests;
+	pg_atomic_uint64 delivered;
+	pg_atomic_uint64 failed;	/* requests that delivered nothing */
+	ConditionVariable recorded; /* broadcast when fates have been recorded */
+	TimestampTz error_at;		/* these two under the lock of shared.c */
+	char		error[TTE_ERROR_LEN];
+} TteSlot;
+
+/* True when the library was preloaded and shared memory is there. */
+extern bool tte_shared_available(void);
+extern void tte_shared_request(void);	/* while preloading */
+
+extern int	tte_slot_count(void);
+extern TteSlot *tte_slot(int i);
+extern TteSlot *tte_slot_of(Oid database);	/* NULL: none */
+
+/* The launcher's side. */
+extern TteSlot *tte_slot_take(Oid database);	/* NULL: all taken */
+extern void tte_slot_release(TteSlot *slot);
+extern void tte_slot_stop(TteSlot *slot);
+extern void tte_launcher_announce(void);
+extern bool tte_launcher_kicked(void);	/* and clears */
+
+/* The worker's side. */
+extern void tte_slot_attach(TteSlot *slot);	/* detaches at exit */
+extern void tte_slot_set_state(TteSlot *slot, TteWorkerState state);
+extern void tte_slot_set_error(TteSlot *slot, const char *message);
+extern void tte_slot_get_error(TteSlot *slot, TimestampTz *at, char message[TTE_ERROR_LEN]);
+
+/*
+ * In a session: when this transaction commits, wake the worker of this
+ * database (events were enqueued or configuration changed), or the launcher.
+ */
+extern void tte_wake_at_commit(void);
+extern void tte_wake_launcher_at_commit(void);
+
+/* Has this transaction enqueued an event? */
+extern void tte_mark_enqueued(void);
+extern bool tte_has_enqueued(void);
+
+#endif							/* TTE_SHARED_H */
