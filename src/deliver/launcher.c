@@ -1,0 +1,397 @@
+/*-------------------------------------------------------------------------
+ *
+ * launcher.c
+ *	  The process that keeps a worker in every database that needs one.
+ *
+ * Only a process inside a database can tell whether it has the extension.  So
+ * the launcher starts a worker in each database once, one at a time; a worker
+ * that finds no extension ends at once and says so, and the database is left
+ * alone until CREATE EXTENSION wakes the launcher.  The launcher alone decides
+ * about restarts: workers are registered to be never restarted.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "libpq/pqsignal.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "deliver/launcher.h"
+#include "deliver/waitset.h"
+#include "settings.h"
+#include "shared.h"
+
+#define SCAN_INTERVAL	60		/* seconds between looks at pg_database */
+#define MAX_BACKOFF		300
+#define HEALTHY_AFTER	60		/* a worker that ran so long starts afresh */
+#define NO_ROOM_PAUSE	10
+#define ADOPT_PATIENCE	10
+
+typedef struct Database
+{
+	Oid			oid;
+	char		name[NAMEDATALEN];
+	bool		exists;			/* seen in the last scan */
+	bool		probed;			/* we know whether it has the extension */
+	bool		unwanted;		/* it has not */
+	int			failures;		/* in a row */
+	TimestampTz not_before;		/* back-off */
+	TimestampTz started_at;
+	TteSlot    *slot;			/* NULL: no worker */
+	BackgroundWorkerHandle *handle; /* NULL: started by a launcher before us */
+} Database;
+
+static List *databases = NIL;
+static MemoryContext database_context;
+static TimestampTz scanned_at = 0;
+static bool out_of_room = false;	/* said so in the log */
+
+void
+tte_launcher_register(void)
+{
+	BackgroundWorker worker = {0};
+
+	strlcpy(worker.bgw_name, "tiktok_events launcher", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "tiktok_events launcher", BGW_MAXLEN);
+	strlcpy(worker.bgw_library_name, "tiktok_events", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "tte_launcher_main", BGW_MAXLEN);
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = 5;
+	RegisterBackgroundWorker(&worker);
+}
+
+static Database *
+find_database(Oid oid)
+{
+	ListCell   *cell;
+
+	foreach(cell, databases)
+	{
+		Database   *db = lfirst(cell);
+
+		if (db->oid == oid)
+			return db;
+	}
+	return NULL;
+}
+
+/* A worker may be there already, if an earlier launcher has died. */
+static Database *
+add_database(Oid oid)
+{
+	MemoryContext old = MemoryContextSwitchTo(database_context);
+	Database   *db = palloc0(sizeof(Database));
+
+	db->oid = oid;
+	db->slot = tte_slot_of(oid);
+	if (db->slot != NULL)
+	{
+		db->probed = true;
+		db->started_at = GetCurrentTimestamp();
+	}
+	databases = lappend(databases, db);
+	MemoryContextSwitchTo(old);
+	return db;
+}
+
+static bool
+is_candidate(Form_pg_database form)
+{
+	/* A connection limit of -2 marks a database whose removal was interrupted. */
+	return form->datallowconn && !form->datistemplate && form->datconnlimit != -2 &&
+		tte_database_selected(NameStr(form->datname));
+}
+
+static void
+forget_missing(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, databases)
+	{
+		Database   *db = lfirst(cell);
+
+		if (db->exists)
+			continue;
+		if (db->slot != NULL)
+			tte_slot_stop(db->slot);
+		else
+		{
+			databases = foreach_delete_current(databases, cell);
+			pfree(db);
+		}
+	}
+}
+
+static void
+scan_databases(void)
+{
+	Relation	rel;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+	ListCell   *cell;
+
+	foreach(cell, databases)
+		((Database *) lfirst(cell))->exists = false;
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(rel, 0, NULL);
+	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
+	{
+		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
+		Database   *db = find_database(form->oid);
+
+		if (!is_candidate(form))
+			continue;
+		if (db == NULL)
+			db = add_database(form->oid);
+		db->exists = true;
+		strlcpy(db->name, NameStr(form->datname), NAMEDATALEN);
+	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	CommitTransactionCommand();
+	forget_missing();
+	scanned_at = GetCurrentTimestamp();
+}
+
+static int
+backoff(int failures)
+{
+	return failures > 8 ? MAX_BACKOFF : Min(1 << (failures - 1), MAX_BACKOFF);
+}
+
+static void
+worker_ended(Database *db)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	uint32		reason = pg_atomic_read_u32(&db->slot->exit_reason);
+
+	tte_slot_release(db->slot);
+	db->slot = NULL;
+	if (db->handle != NULL)
+		pfree(db->handle);
+	db->handle = NULL;
+	db->probed = true;
+	db->unwanted = reason == TTE_EXIT_NO_EXTENSION;
+	if (reason != TTE_EXIT_UNKNOWN)
+	{
+		db->failures = 0;
+		db->not_before = reason == TTE_EXIT_ASKED ? TimestampTzPlusMilliseconds(now, 1000) : 0;
+		return;
+	}
+	if (TimestampDifferenceExceeds(db->started_at, now, HEALTHY_AFTER * 1000))
+		db->failures = 0;
+	db->failures++;
+	db->not_before = TimestampTzPlusMilliseconds(now, backoff(db->failures) * 1000);
+}
+
+static bool
+has_ended(Database *db)
+{
+	pid_t		pid;
+
+	if (db->handle == NULL)
+		return pg_atomic_read_u32(&db->slot->pid) == 0 &&
+			TimestampDifferenceExceeds(db->started_at, GetCurrentTimestamp(), ADOPT_PATIENCE * 1000);
+	switch (GetBackgroundWorkerPid(db->handle, &pid))
+	{
+		case BGWH_STOPPED:
+			return true;
+		case BGWH_POSTMASTER_DIED:
+			proc_exit(1);
+		default:
+			return false;
+	}
+}
+
+static bool
+start_worker(Database *db)
+{
+	BackgroundWorker worker = {0};
+	TteSlot    *slot = tte_slot_take(db->oid);
+	MemoryContext old;
+	bool		started;
+
+	if (slot == NULL)
+		return false;
+	strlcpy(worker.bgw_name, "tiktok_events worker", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "tiktok_events worker", BGW_MAXLEN);
+	strlcpy(worker.bgw_library_name, "tiktok_events", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "tte_worker_main", BGW_MAXLEN);
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_main_arg = Int32GetDatum(slot - tte_slot(0));
+	worker.bgw_notify_pid = MyProcPid;
+	old = MemoryContextSwitchTo(database_context);
+	started = RegisterDynamicBackgroundWorker(&worker, &db->handle);
+	MemoryContextSwitchTo(old);
+	if (!started)
+	{
+		tte_slot_release(slot);
+		return false;
+	}
+	db->slot = slot;
+	db->started_at = GetCurrentTimestamp();
+	return true;
+}
+
+static void
+note_room(bool room)
+{
+	if (room == !out_of_room)
+		return;
+	out_of_room = !room;
+	if (room)
+		ereport(LOG, (errmsg("tiktok_events: a background worker could be started again")));
+	else
+		ereport(LOG,
+				(errmsg("tiktok_events: no free slot for a background worker"),
+				 errhint("You might need to increase tiktok_events.max_workers or max_worker_processes.")));
+}
+
+/* Only one database at a time is looked into, so that many need few slots. */
+static void
+start_workers(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		probing = false;
+	ListCell   *cell;
+
+	foreach(cell, databases)
+	{
+		Database   *db = lfirst(cell);
+
+		probing |= db->slot != NULL && !db->probed && pg_atomic_read_u32(&db->slot->state) == TTE_WORKER_STARTING;
+	}
+	foreach(cell, databases)
+	{
+		Database   *db = lfirst(cell);
+
+		if (db->slot != NULL || db->unwanted || !db->exists || db->not_before > now ||
+			(probing && !db->probed))
+			continue;
+		if (!start_worker(db))
+		{
+			note_room(false);
+			db->not_before = TimestampTzPlusMilliseconds(now, NO_ROOM_PAUSE * 1000);
+			return;
+		}
+		note_room(true);
+		probing |= !db->probed;
+	}
+}
+
+static void
+look_after_workers(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, databases)
+	{
+		Database   *db = lfirst(cell);
+
+		if (db->slot != NULL && has_ended(db))
+			worker_ended(db);
+	}
+	start_workers();
+}
+
+/* CREATE EXTENSION somewhere: every database without a worker is worth a look. */
+static void
+look_again(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, databases)
+	{
+		Database   *db = lfirst(cell);
+
+		if (db->unwanted)
+			db->unwanted = db->probed = false;
+	}
+	scan_databases();
+}
+
+static long
+time_to_wait(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz due = TimestampTzPlusMilliseconds(scanned_at, SCAN_INTERVAL * 1000);
+	ListCell   *cell;
+
+	foreach(cell, databases)
+	{
+		Database   *db = lfirst(cell);
+
+		if (db->slot == NULL && !db->unwanted && db->not_before != 0)
+			due = Min(due, db->not_before);
+		/* one that we did not start, or that is being probed, tells us nothing */
+		if (db->slot != NULL && (db->handle == NULL || !db->probed))
+			due = Min(due, TimestampTzPlusMilliseconds(now, db->handle ? 100 : 1000));
+	}
+	return Max(TimestampDifferenceMilliseconds(now, due), 10);
+}
+
+/* A worker that has begun its turns has the extension. */
+static void
+note_probes(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, databases)
+	{
+		Database   *db = lfirst(cell);
+
+		if (db->slot != NULL && !db->probed &&
+			pg_atomic_read_u32(&db->slot->state) != TTE_WORKER_STARTING)
+			db->probed = true;
+	}
+}
+
+void
+tte_launcher_main(Datum arg)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	database_context = AllocSetContextCreate(TopMemoryContext, "tiktok_events databases", ALLOCSET_SMALL_SIZES);
+	tte_launcher_announce();
+	pgstat_report_activity(STATE_IDLE, NULL);
+	for (;;)
+	{
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+			scanned_at = 0;
+		}
+		if (tte_launcher_kicked())
+			look_again();
+		else if (TimestampDifferenceExceeds(scanned_at, GetCurrentTimestamp(), SCAN_INTERVAL * 1000))
+			scan_databases();
+		note_probes();
+		look_after_workers();
+		tte_wait(-1, time_to_wait(), PG_WAIT_EXTENSION);
+	}
+}

@@ -1,0 +1,676 @@
+/*-------------------------------------------------------------------------
+ *
+ * queue.c
+ *	  All SQL of the background worker.
+ *
+ * The queue is read in the order (source, xid, id) between two snapshots; see
+ * window.c and src/README.md.  Statements are prepared once.  The planner is
+ * pinned to index scans and nested loops: statistics of a queue table that was
+ * empty when it was analyzed lead it astray.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+#include "common.h"
+#include "compat.h"
+#include "deliver/queue.h"
+
+typedef enum Statement
+{
+	SQL_SOURCES,
+	SQL_LOAD_CURSOR,
+	SQL_STORE_CURSOR,
+	SQL_READ,
+	SQL_READ_SKIP,
+	SQL_READ_DUE,
+	SQL_NEXT_DUE,
+	SQL_START_REQUEST,
+	SQL_CLAIM_RETRIES,
+	SQL_FINISH_REQUEST,
+	SQL_FINAL,
+	SQL_FINAL_RETRY,
+	SQL_RETRY,
+	SQL_OPEN_REQUESTS,
+	SQL_RECOVER_RETRIES,
+	SQL_RECOVER_EVENTS,
+	SQL_STORE_STATE,
+	SQL_CLEAR_STATE,
+	SQL_STATEMENTS
+} Statement;
+
+#define MAX_ARGS	12
+
+typedef struct StatementText
+{
+	Statement	statement;
+	int			nargs;
+	Oid			types[MAX_ARGS];
+	const char *text;
+} StatementText;
+
+#define EVENT_COLUMNS "e.xid, e.id, e.event_time, e.test_code, e.payload, i.user_data"
+#define EVENT_RANGE \
+	"FROM tiktok.event e LEFT JOIN tiktok.identity i ON i.id = e.id " \
+	"WHERE e.source_id = $1 AND (e.xid, e.id) > ($2, $3) AND e.xid < $4 AND e.payload IS NOT NULL "
+#define NO_FATE \
+	"AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id = e.id) " \
+	"AND NOT EXISTS (SELECT FROM tiktok.retry r WHERE r.id = e.id) "
+
+/* Names need no schema where pg_catalog is meant: it is the search path. */
+static const StatementText statements[] =
+{
+	{SQL_SOURCES, 0, {0},
+		"SELECT s.id, s.name, s.event_source, s.event_source_id, s.enabled, s.batch_size, s.requests_per_second, "
+		"least(extract(epoch FROM coalesce(s.max_event_age, "
+		"CASE WHEN s.event_source IN ('web', 'app') THEN interval '7 days' ELSE interval '28 days' END)), 4e12) * 1e6::numeric, "
+	"t.token, t.system_identifier, t.database_oid "
+	"FROM tiktok.source s LEFT JOIN tiktok.access_token t ON t.source_id = s.id ORDER BY s.id"},
+	{SQL_LOAD_CURSOR, 1, {INT4OID},
+		"SELECT prev_snapshot::text, snapshot::text, position_xid, position_id "
+	"FROM tiktok.cursor WHERE source_id = $1"},
+	{SQL_STORE_CURSOR, 5, {INT4OID, TEXTOID, TEXTOID, XID8OID, INT8OID},
+		"INSERT INTO tiktok.cursor VALUES ($1, $2::pg_snapshot, $3::pg_snapshot, $4, $5) "
+		"ON CONFLICT (source_id) DO UPDATE SET prev_snapshot = excluded.prev_snapshot, "
+	"snapshot = excluded.snapshot, position_xid = excluded.position_xid, position_id = excluded.position_id"},
+	{SQL_READ, 5, {INT4OID, XID8OID, INT8OID, XID8OID, INT4OID},
+	"SELECT " EVENT_COLUMNS " " EVENT_RANGE "ORDER BY e.xid, e.id LIMIT $5"},
+	{SQL_READ_SKIP, 5, {INT4OID, XID8OID, INT8OID, XID8OID, INT4OID},
+	"SELECT " EVENT_COLUMNS " " EVENT_RANGE NO_FATE "ORDER BY e.xid, e.id LIMIT $5"},
+	{SQL_READ_DUE, 3, {INT4OID, TIMESTAMPTZOID, INT4OID},
+		"SELECT " EVENT_COLUMNS ", r.attempts, r.possibly_received_at "
+		"FROM tiktok.retry r JOIN tiktok.event e ON e.id = r.id LEFT JOIN tiktok.identity i ON i.id = e.id "
+	"WHERE r.source_id = $1 AND r.next_attempt_at <= $2 ORDER BY r.next_attempt_at LIMIT $3"},
+	{SQL_NEXT_DUE, 1, {INT4OID},
+	"SELECT min(next_attempt_at) FROM tiktok.retry WHERE source_id = $1"},
+	{SQL_START_REQUEST, 9, {INT4OID, TIMESTAMPTZOID, INT4OID, XID8OID, INT8OID, XID8OID, INT8OID, INT4OID, BOOLOID},
+		"INSERT INTO tiktok.request (source_id, started_at, events, first_xid, first_id, last_xid, last_id, bytes, is_test) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id"},
+	{SQL_CLAIM_RETRIES, 2, {INT8OID, INT8ARRAYOID},
+	"UPDATE tiktok.retry SET last_request_id = $1 WHERE id = ANY ($2)"},
+	{SQL_FINISH_REQUEST, 6, {INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID, TEXTOID},
+		"UPDATE tiktok.request SET finished_at = clock_timestamp(), http_status = $2, code = $3, message = $4, "
+	"request_id = $5, outcome = $6 WHERE id = $1"},
+	{SQL_FINAL, 5, {INT8OID, TEXTOID, TEXTOID, BOOLOID, INT8ARRAYOID},
+		"WITH final AS (INSERT INTO tiktok.delivery (id, request_id, status, reason, at) "
+		"SELECT u, $1, $2, $3, clock_timestamp() FROM unnest($5) u ON CONFLICT DO NOTHING RETURNING id) "
+	"DELETE FROM tiktok.identity i USING final WHERE i.id = final.id AND NOT $4"},
+	{SQL_FINAL_RETRY, 7, {INT8OID, TEXTOID, TEXTOID, BOOLOID, INT8ARRAYOID, INT4OID, TIMESTAMPTZOID},
+		"WITH gone AS (DELETE FROM tiktok.retry WHERE id = ANY ($5) RETURNING *), "
+		"final AS (INSERT INTO tiktok.delivery SELECT id, coalesce($1, last_request_id), $2, $3, clock_timestamp(), "
+		"attempts + $6, first_attempt_at, coalesce(possibly_received_at, $7) FROM gone "
+		"ON CONFLICT DO NOTHING RETURNING id) "
+	"DELETE FROM tiktok.identity i USING final WHERE i.id = final.id AND NOT $4"},
+	{SQL_RETRY, 7, {INT4OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT8ARRAYOID, TIMESTAMPTZARRAYOID},
+		"INSERT INTO tiktok.retry (id, source_id, attempts, first_attempt_at, possibly_received_at, next_attempt_at, last_request_id, code) "
+		"SELECT u, $1, 1, $3, $4, n, $2, $5 FROM unnest($6, $7) t(u, n) "
+		"ON CONFLICT (id) DO UPDATE SET attempts = retry.attempts + 1, next_attempt_at = excluded.next_attempt_at, "
+		"possibly_received_at = coalesce(retry.possibly_received_at, excluded.possibly_received_at), "
+	"last_request_id = excluded.last_request_id, code = excluded.code"},
+	{SQL_OPEN_REQUESTS, 1, {INT4OID},
+		"SELECT id, started_at, first_xid, first_id, last_xid, last_id "
+	"FROM tiktok.request WHERE source_id = $1 AND finished_at IS NULL ORDER BY id"},
+	{SQL_RECOVER_RETRIES, 2, {INT8OID, TIMESTAMPTZOID},
+		"UPDATE tiktok.retry SET attempts = attempts + 1, "
+	"possibly_received_at = coalesce(possibly_received_at, $2) WHERE last_request_id = $1"},
+	{SQL_RECOVER_EVENTS, 7, {INT4OID, INT8OID, TIMESTAMPTZOID, XID8OID, INT8OID, XID8OID, INT8OID},
+		"INSERT INTO tiktok.retry (id, source_id, attempts, first_attempt_at, possibly_received_at, next_attempt_at, last_request_id) "
+		"SELECT e.id, $1, 1, $3, $3, clock_timestamp(), $2 FROM tiktok.event e "
+		"WHERE e.source_id = $1 AND (e.xid, e.id) >= ($4, $5) AND (e.xid, e.id) <= ($6, $7) AND e.payload IS NOT NULL "
+	NO_FATE},
+	{SQL_STORE_STATE, 5, {INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
+		"INSERT INTO tiktok.source_state (source_id, state, reason, since, probe_at) VALUES ($1, $2, $3, $4, $5) "
+		"ON CONFLICT (source_id) DO UPDATE SET state = excluded.state, reason = excluded.reason, "
+	"since = excluded.since, probe_at = excluded.probe_at"},
+	{SQL_CLEAR_STATE, 1, {INT4OID},
+	"DELETE FROM tiktok.source_state WHERE source_id = $1"},
+};
+
+static SPIPlanPtr plans[SQL_STATEMENTS];
+static Oid	extension_oid = InvalidOid;
+static Oid	config_relations[2];
+static bool config_changed = true;
+
+static void
+relation_changed(Datum arg, Oid relid)
+{
+	if (!OidIsValid(relid) || relid == config_relations[0] || relid == config_relations[1])
+		config_changed = true;
+}
+
+/* What the session relies on, whatever the database or role says. */
+static void
+pin_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"session_replication_role", "replica"},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "10s"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"idle_session_timeout", "0"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_deferrable", "off"},
+		{"synchronous_commit", "local"},
+		{"row_security", "on"},
+		{"jit", "off"},
+		{"max_parallel_workers_per_gather", "0"},
+		{"enable_seqscan", "off"},
+		{"enable_bitmapscan", "off"},
+		{"enable_hashjoin", "off"},
+		{"enable_mergejoin", "off"},
+		{"enable_memoize", "off"},
+		{"enable_material", "off"},
+		{"plan_cache_mode", "force_generic_plan"},
+	};
+
+	for (int i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+static Oid
+extension_owner(Oid extension)
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			owner = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(extension));
+	scan = systable_beginscan(rel, ExtensionOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return owner;
+}
+
+bool
+tte_queue_attach(void)
+{
+	Oid			owner = InvalidOid;
+
+	pin_settings();
+	StartTransactionCommand();
+	extension_oid = get_extension_oid("tiktok_events", true);
+	if (OidIsValid(extension_oid))
+	{
+		config_relations[0] = tte_relation("source");
+		config_relations[1] = tte_relation("access_token");
+		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+		owner = extension_owner(extension_oid);
+	}
+	CommitTransactionCommand();
+
+	/* From here on every transaction runs as the owner of the extension. */
+	if (OidIsValid(extension_oid))
+		SetUserIdAndSecContext(owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	return OidIsValid(extension_oid);
+}
+
+void
+tte_queue_begin(void)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	if (get_extension_oid("tiktok_events", true) != extension_oid)
+		ereport(FATAL,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("extension \"tiktok_events\" was dropped")));
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	pgstat_report_activity(STATE_RUNNING, "tiktok_events: reading or recording");
+}
+
+void
+tte_queue_end(void)
+{
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	pgstat_report_stat(true);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+bool
+tte_queue_config_changed(void)
+{
+	bool		changed = config_changed;
+
+	config_changed = false;
+	return changed;
+}
+
+void
+tte_queue_reload_config(void)
+{
+	config_changed = true;
+}
+
+bool
+tte_queue_may_have_news(void)
+{
+	static uint64 seen = 0;
+	uint64		count = tte_completed_transactions();
+	bool		changed = count != seen;
+
+	seen = count;
+	return changed;
+}
+
+/* Runs a statement; a null argument is marked by 'n' in nulls. */
+static uint64
+run(Statement statement, Datum *args, const char *nulls)
+{
+	int			rc;
+
+	if (plans[statement] == NULL)
+	{
+		const StatementText *st = &statements[statement];
+		SPIPlanPtr	plan;
+
+		Assert(st->statement == statement);
+		plan = SPI_prepare(st->text, st->nargs, (Oid *) st->types);
+		if (plan == NULL || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare statement %d: %s", statement, SPI_result_code_string(SPI_result));
+		plans[statement] = plan;
+	}
+	rc = SPI_execute_plan(plans[statement], args, nulls, false, 0);
+	if (rc < 0)
+		elog(ERROR, "could not execute statement %d: %s", statement, SPI_result_code_string(rc));
+	return SPI_processed;
+}
+
+static Datum
+result(int row, int column, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
+}
+
+/* Text of a result; NULL for a null.  Detoasted, in the memory of SPI. */
+static const char *
+result_bytes(int row, int column, int *len)
+{
+	bool		isnull;
+	Datum		value = result(row, column, &isnull);
+	struct varlena *v;
+
+	if (isnull)
+		return NULL;
+	v = PG_DETOAST_DATUM_PACKED(value);
+	*len = VARSIZE_ANY_EXHDR(v);
+	return VARDATA_ANY(v);
+}
+
+static char *
+result_text(int row, int column)
+{
+	int			len;
+	const char *bytes = result_bytes(row, column, &len);
+
+	return bytes ? pnstrdup(bytes, len) : NULL;
+}
+
+static int64
+result_int8(int row, int column)
+{
+	bool		isnull;
+	Datum		value = result(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+static int32
+result_int4(int row, int column)
+{
+	bool		isnull;
+	Datum		value = result(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt32(value);
+}
+
+static uint64
+result_xid(int row, int column)
+{
+	bool		isnull;
+
+	return U64FromFullTransactionId(DatumGetFullTransactionId(result(row, column, &isnull)));
+}
+
+/* 0 for a null. */
+static int64
+result_time(int row, int column)
+{
+	bool		isnull;
+	Datum		value = result(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetTimestampTz(value) + TTE_EPOCH_SHIFT;
+}
+
+static Datum
+time_datum(int64 usec)
+{
+	return TimestampTzGetDatum(usec - TTE_EPOCH_SHIFT);
+}
+
+static Datum
+xid_datum(uint64 xid)
+{
+	return FullTransactionIdGetDatum(FullTransactionIdFromU64(xid));
+}
+
+static Datum
+int8_array(const int64 *values, int n, Oid type)
+{
+	Datum	   *elements = palloc(n * sizeof(Datum));
+
+	for (int i = 0; i < n; i++)
+		elements[i] = Int64GetDatum(values[i]);
+	return PointerGetDatum(construct_array(elements, n, type, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+static char *
+copy_text(MemoryContext context, int row, int column)
+{
+	char	   *value = result_text(row, column);
+
+	return value ? MemoryContextStrdup(context, value) : NULL;
+}
+
+int
+tte_queue_sources(MemoryContext context, TteSourceConfig **configs)
+{
+	int			n = run(SQL_SOURCES, NULL, NULL);
+	bool		isnull;
+
+	*configs = MemoryContextAllocZero(context, Max(n, 1) * sizeof(TteSourceConfig));
+	for (int i = 0; i < n; i++)
+	{
+		TteSourceConfig *c = &(*configs)[i];
+
+		c->id = result_int4(i, 1);
+		c->name = copy_text(context, i, 2);
+		c->event_source = copy_text(context, i, 3);
+		c->event_source_id = copy_text(context, i, 4);
+		c->enabled = DatumGetBool(result(i, 5, &isnull));
+		c->batch_size = result_int4(i, 6);
+		c->requests_per_second = result_int4(i, 7);
+		c->max_event_age = DatumGetInt64(DirectFunctionCall1(numeric_int8, result(i, 8, &isnull)));
+		c->token = copy_text(context, i, 9);
+		c->copied = c->token != NULL &&
+			((uint64) result_int8(i, 10) != GetSystemIdentifier() ||
+			 DatumGetObjectId(result(i, 11, &isnull)) != MyDatabaseId);
+	}
+	return n;
+}
+
+void
+tte_queue_snapshot(TteSnapshot *snapshot)
+{
+	Datum		current = DirectFunctionCall1(pg_current_snapshot, (Datum) 0);
+	const char *text = DatumGetCString(DirectFunctionCall1(pg_snapshot_out, current));
+
+	if (!tte_snapshot_parse(text, snapshot))
+		elog(ERROR, "could not parse snapshot \"%s\"", text);
+}
+
+static void
+parse_stored(const char *text, TteSnapshot *snapshot)
+{
+	if (!tte_snapshot_parse(text, snapshot))
+		elog(ERROR, "could not parse snapshot \"%s\"", text);
+}
+
+void
+tte_queue_load_cursor(int32 source_id, TteSnapshot *prev, TteSnapshot *cur, TtePosition *position)
+{
+	Datum		args[] = {Int32GetDatum(source_id)};
+
+	if (run(SQL_LOAD_CURSOR, args, NULL) == 0)
+	{
+		parse_stored(TTE_FIRST_SNAPSHOT, prev);
+		parse_stored(TTE_FIRST_SNAPSHOT, cur);
+		*position = TTE_WINDOW_START;
+		return;
+	}
+	parse_stored(result_text(0, 1), prev);
+	parse_stored(result_text(0, 2), cur);
+	position->xid = result_xid(0, 3);
+	position->id = result_int8(0, 4);
+}
+
+void
+tte_queue_store_cursor(int32 source_id, const TteSnapshot *prev, const TteSnapshot *cur, TtePosition position)
+{
+	Datum		args[] = {
+		Int32GetDatum(source_id),
+		CStringGetTextDatum(tte_snapshot_print(prev)),
+		CStringGetTextDatum(tte_snapshot_print(cur)),
+		xid_datum(position.xid),
+		Int64GetDatum(position.id)
+	};
+
+	run(SQL_STORE_CURSOR, args, NULL);
+}
+
+static int
+collect_rows(int n, bool due, TteQueueRow **rows)
+{
+	*rows = palloc0(Max(n, 1) * sizeof(TteQueueRow));
+	for (int i = 0; i < n; i++)
+	{
+		TteQueueRow *row = &(*rows)[i];
+
+		row->xid = result_xid(i, 1);
+		row->id = result_int8(i, 2);
+		row->event_time = result_time(i, 3);
+		row->test_code = result_text(i, 4);
+		row->payload = result_bytes(i, 5, &row->payload_len);
+		row->user_data = result_bytes(i, 6, &row->user_data_len);
+		if (!due)
+			continue;
+		row->attempts = result_int4(i, 7);
+		row->possibly_received_at = result_time(i, 8);
+	}
+	return n;
+}
+
+int
+tte_queue_read(int32 source_id, TtePosition from, uint64 end, bool skip, int limit, TteQueueRow **rows)
+{
+	Datum		args[] = {
+		Int32GetDatum(source_id), xid_datum(from.xid), Int64GetDatum(from.id), xid_datum(end), Int32GetDatum(limit)
+	};
+
+	return collect_rows(run(skip ? SQL_READ_SKIP : SQL_READ, args, NULL), false, rows);
+}
+
+int
+tte_queue_read_due(int32 source_id, int64 now, int limit, TteQueueRow **rows)
+{
+	Datum		args[] = {Int32GetDatum(source_id), time_datum(now), Int32GetDatum(limit)};
+
+	return collect_rows(run(SQL_READ_DUE, args, NULL), true, rows);
+}
+
+int64
+tte_queue_next_due(int32 source_id)
+{
+	Datum		args[] = {Int32GetDatum(source_id)};
+
+	run(SQL_NEXT_DUE, args, NULL);
+	return result_time(0, 1);
+}
+
+int64
+tte_queue_start_request(const TteRequestStart *start)
+{
+	Datum		args[] = {
+		Int32GetDatum(start->source_id), time_datum(start->started_at), Int32GetDatum(start->events),
+		xid_datum(start->first.xid), Int64GetDatum(start->first.id),
+		xid_datum(start->last.xid), Int64GetDatum(start->last.id),
+		Int32GetDatum(start->bytes), BoolGetDatum(start->is_test)
+	};
+
+	run(SQL_START_REQUEST, args, NULL);
+	return result_int8(0, 1);
+}
+
+void
+tte_queue_claim_retries(int64 request_id, const int64 *ids, int n)
+{
+	Datum		args[] = {Int64GetDatum(request_id), int8_array(ids, n, INT8OID)};
+
+	run(SQL_CLAIM_RETRIES, args, NULL);
+}
+
+/* What TikTok says is UTF-8; what the database cannot hold is replaced. */
+static Datum
+foreign_text(const char *utf8)
+{
+	return CStringGetTextDatum(tte_from_utf8(utf8, strlen(utf8)));
+}
+
+void
+tte_queue_finish_request(const TteRequestEnd *end)
+{
+	Datum		args[] = {
+		Int64GetDatum(end->id), Int32GetDatum(end->http_status), Int32GetDatum(end->code),
+		foreign_text(end->message), foreign_text(end->request_id), CStringGetTextDatum(end->outcome)
+	};
+	char		nulls[] = "      ";
+
+	if (end->http_status == 0)
+		nulls[1] = 'n';
+	if (!end->has_code)
+		nulls[2] = 'n';
+	if (end->message[0] == '\0')
+		nulls[3] = 'n';
+	if (end->request_id[0] == '\0')
+		nulls[4] = 'n';
+	run(SQL_FINISH_REQUEST, args, nulls);
+}
+
+void
+tte_queue_record_final(const TteFinal *final, const int64 *ids, int n)
+{
+	Datum		args[] = {
+		Int64GetDatum(final->request_id), CStringGetTextDatum(final->status),
+		CStringGetTextDatum(final->reason ? final->reason : ""), BoolGetDatum(final->keep_identity),
+		int8_array(ids, n, INT8OID),
+		Int32GetDatum(final->attempted ? 1 : 0), time_datum(final->possibly_received_at)
+	};
+	char		nulls[] = "       ";
+
+	if (n == 0)
+		return;
+	if (final->request_id == 0)
+		nulls[0] = 'n';
+	if (final->reason == NULL)
+		nulls[2] = 'n';
+	if (final->possibly_received_at == 0)
+		nulls[6] = 'n';
+	run(final->from_retry ? SQL_FINAL_RETRY : SQL_FINAL, args, nulls);
+}
+
+void
+tte_queue_record_retry(int32 source_id, int64 request_id, int64 started_at, bool possibly_received,
+					   bool has_code, int code, const int64 *ids, const int64 *next_attempts, int n)
+{
+	int64	   *next = palloc(n * sizeof(int64));
+	Datum		args[7];
+	char		nulls[] = "       ";
+
+	for (int i = 0; i < n; i++)
+		next[i] = next_attempts[i] - TTE_EPOCH_SHIFT;
+	args[0] = Int32GetDatum(source_id);
+	args[1] = Int64GetDatum(request_id);
+	args[2] = time_datum(started_at);
+	args[3] = time_datum(started_at);
+	args[4] = Int32GetDatum(code);
+	args[5] = int8_array(ids, n, INT8OID);
+	args[6] = int8_array(next, n, TIMESTAMPTZOID);
+	if (!possibly_received)
+		nulls[3] = 'n';
+	if (!has_code)
+		nulls[4] = 'n';
+	run(SQL_RETRY, args, nulls);
+}
+
+static void
+recover_request(int32 source_id, Datum *request)
+{
+	TteRequestEnd end = {DatumGetInt64(request[0]), 0, false, 0, "", "", "interrupted"};
+	Datum		args[] = {
+		Int32GetDatum(source_id), request[0], request[1], request[2], request[3], request[4], request[5]
+	};
+
+	run(SQL_RECOVER_RETRIES, request, NULL);
+	run(SQL_RECOVER_EVENTS, args, NULL);
+	tte_queue_finish_request(&end);
+}
+
+int
+tte_queue_recover(int32 source_id)
+{
+	Datum		args[] = {Int32GetDatum(source_id)};
+	int			n = run(SQL_OPEN_REQUESTS, args, NULL);
+	SPITupleTable *open = SPI_tuptable;
+	bool		isnull;
+
+	for (int i = 0; i < n; i++)
+	{
+		Datum		request[6];
+
+		for (int column = 0; column < 6; column++)
+			request[column] = SPI_getbinval(open->vals[i], open->tupdesc, column + 1, &isnull);
+		recover_request(source_id, request);
+	}
+	return n;
+}
+
+void
+tte_queue_store_state(int32 source_id, const char *state, const char *reason, int64 since, int64 probe_at)
+{
+	Datum		args[5];
+
+	args[0] = Int32GetDatum(source_id);
+	if (state == NULL)
+	{
+		run(SQL_CLEAR_STATE, args, NULL);
+		return;
+	}
+	args[1] = CStringGetTextDatum(state);
+	args[2] = CStringGetTextDatum(reason);
+	args[3] = time_datum(since);
+	args[4] = time_datum(probe_at);
+	run(SQL_STORE_STATE, args, NULL);
+}

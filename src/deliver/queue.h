@@ -1,0 +1,134 @@
+/*-------------------------------------------------------------------------
+ *
+ * queue.h
+ *	  All SQL of the background worker.
+ *
+ * Everything but tte_queue_begin() and tte_queue_end() is called between these
+ * two, in a transaction that lasts milliseconds.  Times are microseconds since
+ * 1970; what is returned is palloc'd in the current context or, where it says
+ * so, lives until tte_queue_end().
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TTE_QUEUE_H
+#define TTE_QUEUE_H
+
+#include "deliver/window.h"
+#include "event/event.h"
+
+/* A row of tiktok.source, with its token. */
+typedef struct TteSourceConfig
+{
+	int32		id;
+	char	   *name;
+	char	   *event_source;
+	char	   *event_source_id;
+	bool		enabled;
+	int			batch_size;
+	int			requests_per_second;
+	int64		max_event_age;
+	char	   *token;			/* NULL: none */
+	bool		copied;			/* the token was set in another database */
+} TteSourceConfig;
+
+/* An event as it is read; text lives until tte_queue_end(). */
+typedef struct TteQueueRow
+{
+	uint64		xid;
+	int64		id;
+	int64		event_time;
+	const char *test_code;		/* or NULL */
+	const char *payload;
+	int			payload_len;
+	const char *user_data;		/* or NULL */
+	int			user_data_len;
+	int			attempts;		/* so far */
+	int64		possibly_received_at;	/* 0: never */
+} TteQueueRow;
+
+/* A request as it is recorded before it is sent. */
+typedef struct TteRequestStart
+{
+	int32		source_id;
+	int64		started_at;
+	int			events;
+	TtePosition first;
+	TtePosition last;
+	int			bytes;
+	bool		is_test;
+} TteRequestStart;
+
+typedef struct TteRequestEnd
+{
+	int64		id;
+	int			http_status;	/* 0: none */
+	bool		has_code;
+	int			code;
+	const char *message;		/* UTF-8 */
+	const char *request_id;
+	const char *outcome;
+} TteRequestEnd;
+
+/* How a group of events ended. */
+typedef struct TteFinal
+{
+	int64		request_id;		/* 0: never sent */
+	const char *status;
+	const char *reason;			/* or NULL */
+	bool		keep_identity;	/* so that tiktok.retry can send it again */
+	bool		from_retry;		/* the events are in tiktok.retry */
+	bool		attempted;		/* this request counts as an attempt */
+	int64		possibly_received_at;	/* 0: this request was not received */
+} TteFinal;
+
+/* Finds the extension; false: this database does not have it. */
+extern bool tte_queue_attach(void);
+
+extern void tte_queue_begin(void);
+extern void tte_queue_end(void);
+
+/* Has the configuration changed since this was asked last? */
+extern bool tte_queue_config_changed(void);
+
+extern void tte_queue_reload_config(void);
+
+/* Has any transaction of the cluster ended since this was asked last?  Needs no transaction. */
+extern bool tte_queue_may_have_news(void);
+
+/* All sources; what they point to is allocated in context. */
+extern int	tte_queue_sources(MemoryContext context, TteSourceConfig **configs);
+extern void tte_queue_snapshot(TteSnapshot *snapshot);
+
+/* The stored cursor of a source; what was never stored is the beginning. */
+extern void tte_queue_load_cursor(int32 source_id, TteSnapshot *prev, TteSnapshot *cur, TtePosition *position);
+extern void tte_queue_store_cursor(int32 source_id, const TteSnapshot *prev, const TteSnapshot *cur, TtePosition position);
+
+/*
+ * Reads up to limit events with from < (xid, id) and xid < end; with skip those
+ * that have no fate yet only.
+ */
+extern int	tte_queue_read(int32 source_id, TtePosition from, uint64 end, bool skip, int limit, TteQueueRow **rows);
+
+/* Reads events of tiktok.retry that are due. */
+extern int	tte_queue_read_due(int32 source_id, int64 now, int limit, TteQueueRow **rows);
+
+/* When the next event of tiktok.retry is due; 0: there is none. */
+extern int64 tte_queue_next_due(int32 source_id);
+
+extern int64 tte_queue_start_request(const TteRequestStart *start);
+extern void tte_queue_claim_retries(int64 request_id, const int64 *ids, int n);
+extern void tte_queue_finish_request(const TteRequestEnd *end);
+extern void tte_queue_record_final(const TteFinal *final, const int64 *ids, int n);
+extern void tte_queue_record_retry(int32 source_id, int64 request_id, int64 started_at, bool possibly_received,
+								   bool has_code, int code, const int64 *ids, const int64 *next_attempts, int n);
+
+/*
+ * Requests that nobody will finish any more may have been received: their
+ * events go to tiktok.retry.  Returns how many requests there were.
+ */
+extern int	tte_queue_recover(int32 source_id);
+
+/* The state of a source that is not sent to; NULL: it is. */
+extern void tte_queue_store_state(int32 source_id, const char *state, const char *reason, int64 since, int64 probe_at);
+
+#endif							/* TTE_QUEUE_H */

@@ -1,0 +1,781 @@
+/*-------------------------------------------------------------------------
+ *
+ * sender.c
+ *	  One sender per source: what has been read, and what is in flight.
+ *
+ * A sender reads its source's queue window by window and carves it into
+ * batches.  A batch becomes one request, or several when TikTok refuses it and
+ * the bad event has to be found.  Batches are recorded in any order; the
+ * stored cursor stays at the oldest one that is not.  When the breaker opens,
+ * nothing is kept in memory: once nothing is in flight the sender goes back to
+ * the oldest unrecorded event and reads from there, skipping what has a fate,
+ * as it does after a restart.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/pg_prng.h"
+#include "utils/memutils.h"
+
+#include "common.h"
+#include "deliver/sender.h"
+#include "event/wire.h"
+
+#define USEC	INT64CONST(1000000)
+
+/* The cursor is stored at most this often while there is work. */
+#define STORE_INTERVAL	USEC
+
+typedef struct TteWindow
+{
+	int			refs;
+	TteSnapshot prev;
+	TteSnapshot cur;
+} TteWindow;
+
+/* Ids of events that are final without a request. */
+typedef struct IdList
+{
+	int64	   *ids;
+	int			n;
+} IdList;
+
+/* A batch while it is being read. */
+typedef struct Reading
+{
+	TteSender  *sender;
+	const TteSendLimits *limits;
+	int64		now;
+	int			limit;			/* most events */
+	TteBatch   *batch;			/* NULL until there is an event to send */
+	bool		full;
+	IdList		expired;
+	IdList		uncertain;
+	IdList		unreadable;
+} Reading;
+
+TteSender *
+tte_sender_create(int32 source_id)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "tiktok_events sender", ALLOCSET_DEFAULT_SIZES);
+	TteSender  *sender = MemoryContextAllocZero(context, sizeof(TteSender));
+
+	sender->context = context;
+	sender->config.id = source_id;
+	sender->config_context = AllocSetContextCreate(context, "tiktok_events source", ALLOCSET_SMALL_SIZES);
+	dlist_init(&sender->batches);
+	slist_init(&sender->waiting);
+	sender->look = true;
+	return sender;
+}
+
+static char *
+copy_string(const char *s)
+{
+	return s ? pstrdup(s) : NULL;
+}
+
+/* A new token, or the first one, is a reason to try again at once. */
+void
+tte_sender_configure(TteSender *sender, const TteSourceConfig *config)
+{
+	const char *had = sender->config.token;
+	bool		new_token = config->token != NULL && (had == NULL || strcmp(had, config->token) != 0);
+	MemoryContext old;
+
+	if (new_token && sender->breaker.state != TTE_BREAKER_CLOSED)
+	{
+		tte_breaker_reset(&sender->breaker);
+		sender->breaker.since = tte_now();
+		sender->breaker_changed = true;
+	}
+	if (had != NULL)
+		explicit_bzero(sender->config.token, strlen(had));
+	MemoryContextReset(sender->config_context);
+	old = MemoryContextSwitchTo(sender->config_context);
+	sender->config = *config;
+	sender->config.name = copy_string(config->name);
+	sender->config.event_source = copy_string(config->event_source);
+	sender->config.event_source_id = copy_string(config->event_source_id);
+	sender->config.token = copy_string(config->token);
+	MemoryContextSwitchTo(old);
+}
+
+void
+tte_sender_destroy(TteSender *sender)
+{
+	if (sender->config.token != NULL)
+		explicit_bzero(sender->config.token, strlen(sender->config.token));
+	MemoryContextDelete(sender->context);
+}
+
+static void
+copy_snapshot(TteSnapshot *to, const TteSnapshot *from)
+{
+	*to = *from;
+	to->xip = palloc(Max(from->nxip, 1) * sizeof(uint64));
+	memcpy(to->xip, from->xip, from->nxip * sizeof(uint64));
+}
+
+static void
+release_window(TteWindow *window)
+{
+	if (window == NULL || --window->refs > 0)
+		return;
+	pfree(window->prev.xip);
+	pfree(window->cur.xip);
+	pfree(window);
+}
+
+/* Begins to read a window; *position may lie inside. */
+static void
+open_window(TteSender *sender, const TteSnapshot *prev, const TteSnapshot *cur, TtePosition position)
+{
+	MemoryContext old = MemoryContextSwitchTo(sender->context);
+	TteWindow  *window = palloc(sizeof(TteWindow));
+
+	window->refs = 1;
+	copy_snapshot(&window->prev, prev);
+	copy_snapshot(&window->cur, cur);
+	release_window(sender->window);
+	sender->window = window;
+	if (sender->segments != NULL)
+		pfree(sender->segments);
+	sender->nsegments = tte_window_segments(&window->prev, &window->cur, &sender->segments);
+	sender->segment = 0;
+	sender->position = position;
+	while (sender->segment < sender->nsegments && sender->segments[sender->segment].hi <= position.xid)
+		sender->segment++;
+	MemoryContextSwitchTo(old);
+}
+
+/* Goes on to what became visible since the last window; false: nothing did. */
+static bool
+next_window(TteSender *sender, const TteSnapshot *snapshot)
+{
+	TteSegment *segments;
+
+	if (tte_window_segments(&sender->window->cur, snapshot, &segments) == 0)
+		return false;
+	open_window(sender, &sender->window->cur, snapshot, TTE_WINDOW_START);
+	if (sender->skip_windows > 0)
+		sender->skip_windows--;
+	return true;
+}
+
+void
+tte_sender_load(TteSender *sender)
+{
+	TteSnapshot prev;
+	TteSnapshot cur;
+	TtePosition position;
+	int			interrupted = tte_queue_recover(sender->config.id);
+
+	if (interrupted > 0)
+		ereport(LOG,
+				(errmsg("tiktok_events: source %d had %d interrupted requests; their events are sent again",
+						sender->config.id, interrupted)));
+	tte_queue_load_cursor(sender->config.id, &prev, &cur, &position);
+	open_window(sender, &prev, &cur, position);
+	sender->skip_windows = 2;
+	sender->next_due = tte_queue_next_due(sender->config.id);
+	sender->loaded = true;
+}
+
+static bool
+has_token(const TteSender *sender)
+{
+	return sender->config.enabled && sender->config.token != NULL && !sender->config.copied;
+}
+
+/* Is there something to send, if it may be sent? */
+static bool
+has_work(TteSender *sender, int64 now)
+{
+	if (!sender->loaded || sender->look || !slist_is_empty(&sender->waiting))
+		return true;
+	return sender->next_due != 0 && sender->next_due <= now && !sender->retry_out;
+}
+
+bool
+tte_sender_wants(TteSender *sender, int64 now)
+{
+	return has_token(sender) && !sender->rewind && sender->rate_free <= now &&
+		tte_breaker_allows(&sender->breaker, now, sender->config.batch_size) > 0 &&
+		has_work(sender, now);
+}
+
+int64
+tte_sender_due(TteSender *sender, int64 now)
+{
+	int64		due = 0;
+
+	if (!has_token(sender) || sender->rewind)
+		return 0;
+	if (sender->next_due != 0 && !sender->retry_out)
+		due = sender->next_due;
+	if (has_work(sender, now))
+		due = Max(now, sender->rate_free);
+	if (due != 0 && sender->breaker.state != TTE_BREAKER_CLOSED)
+	{
+		int64		probe = tte_breaker_due(&sender->breaker);
+
+		/* the answer that it waits for will wake us */
+		due = probe == PG_INT64_MAX ? 0 : Max(due, probe);
+	}
+	return due;
+}
+
+static void
+remember(IdList *list, int64 id, int limit)
+{
+	if (list->ids == NULL)
+		list->ids = palloc(limit * sizeof(int64));
+	list->ids[list->n++] = id;
+}
+
+static TteBatch *
+make_batch(Reading *r, const char *test_code)
+{
+	TteSender  *sender = r->sender;
+	MemoryContext context = AllocSetContextCreate(sender->context, "tiktok_events batch", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	TteBatch   *batch = palloc0(sizeof(TteBatch));
+
+	batch->context = context;
+	batch->sender = sender;
+	batch->events = palloc(r->limit * sizeof(TteBatchEvent));
+	batch->is_test = test_code != NULL;
+	initStringInfo(&batch->body);
+	tte_wire_open(&batch->body, sender->config.event_source, sender->config.event_source_id, test_code);
+	batch->head_len = batch->body.len;
+	MemoryContextSwitchTo(old);
+	return batch;
+}
+
+static bool
+same_code(const TteBatch *batch, const TteQueueRow *row, const char *batch_code)
+{
+	if ((row->test_code != NULL) != batch->is_test)
+		return false;
+	return row->test_code == NULL || strcmp(row->test_code, batch_code) == 0;
+}
+
+/* Appends an event; false when it does not fit any more. */
+static bool
+append_event(Reading *r, const TteQueueRow *row)
+{
+	TteBatch   *batch = r->batch;
+	TteBatchEvent *event = &batch->events[batch->nevents];
+	MemoryContext old = MemoryContextSwitchTo(batch->context);
+	int			before = batch->body.len;
+	bool		readable;
+
+	if (batch->nevents > 0)
+		appendStringInfoChar(&batch->body, ',');
+	event->start = batch->body.len;
+	readable = tte_wire_event(&batch->body, row->payload, row->payload_len,
+							  row->user_data, row->user_data_len, r->limits->ascii);
+	MemoryContextSwitchTo(old);
+	if (!readable)
+	{
+		batch->body.len = before;
+		remember(&r->unreadable, row->id, r->limit);
+		return true;
+	}
+	if (batch->nevents > 0 && batch->body.len + TTE_WIRE_CLOSE_LEN > r->limits->max_body)
+	{
+		batch->body.len = before;
+		return false;
+	}
+	event->end = batch->body.len;
+	event->xid = row->xid;
+	event->id = row->id;
+	event->attempts = row->attempts;
+	batch->nevents++;
+	return true;
+}
+
+/* Age and horizon are judged again before every send. */
+static bool
+too_late(Reading *r, const TteQueueRow *row)
+{
+	bool		expired = r->now - row->event_time > r->sender->config.max_event_age;
+
+	if (row->possibly_received_at != 0 &&
+		(expired || r->now - row->possibly_received_at > TTE_RETRY_HORIZON))
+		remember(&r->uncertain, row->id, r->limit);
+	else if (expired)
+		remember(&r->expired, row->id, r->limit);
+	else
+		return false;
+	return true;
+}
+
+/* Takes rows into the batch until it is full; returns how many. */
+static int
+take_rows(Reading *r, const TteQueueRow *rows, int n)
+{
+	const char *code = NULL;
+	int			i;
+
+	for (i = 0; i < n && !r->full; i++)
+	{
+		if (too_late(r, &rows[i]))
+			continue;
+		if (r->batch == NULL)
+			r->batch = make_batch(r, rows[i].test_code);
+		if (code == NULL)
+			code = rows[i].test_code;
+		if (!same_code(r->batch, &rows[i], code) || !append_event(r, &rows[i]))
+		{
+			r->full = true;
+			break;
+		}
+	}
+	return i;
+}
+
+static int
+events_read(const Reading *r)
+{
+	return (r->batch ? r->batch->nevents : 0) + r->expired.n + r->uncertain.n + r->unreadable.n;
+}
+
+/* Reads on in the queue until the batch is full or everything has been read. */
+static void
+read_queue(Reading *r, const TteSnapshot *snapshot)
+{
+	TteSender  *sender = r->sender;
+	TtePosition start = sender->position;
+	TteWindow  *window = sender->window;
+
+	while (!r->full && events_read(r) < r->limit)
+	{
+		TteSegment *seg;
+		TteQueueRow *rows;
+		int			want = r->limit - events_read(r);
+		int			n;
+		int			taken;
+
+		if (sender->segment == sender->nsegments)
+		{
+			/* A batch lies in one window, because the cursor names one. */
+			if (events_read(r) > 0)
+				break;
+			if (!next_window(sender, snapshot))
+			{
+				sender->look = false;
+				break;
+			}
+			start = sender->position;
+			window = sender->window;
+			continue;
+		}
+		seg = &sender->segments[sender->segment];
+		n = tte_queue_read(sender->config.id,
+						   sender->position.xid >= seg->lo ? sender->position : (TtePosition) {seg->lo, -1},
+						   seg->hi, sender->skip_windows > 0, want, &rows);
+		taken = take_rows(r, rows, n);
+		if (taken > 0)
+		{
+			sender->position = (TtePosition) {rows[taken - 1].xid, rows[taken - 1].id};
+			sender->dirty = true;
+		}
+		if (taken == n && n < want)
+			sender->segment++;
+	}
+	if (r->batch != NULL)
+	{
+		r->batch->start = start;
+		r->batch->window = window;
+		window->refs++;
+	}
+}
+
+static void
+record_unsent(const IdList *list, const char *status, const char *reason, bool keep, bool from_retry)
+{
+	TteFinal	final = {0, status, reason, keep, from_retry, false, 0};
+
+	tte_queue_record_final(&final, list->ids, list->n);
+}
+
+static TteRequest *
+make_request(TteBatch *batch, int lo, int hi)
+{
+	TteRequest *request = MemoryContextAllocZero(batch->context, sizeof(TteRequest));
+
+	request->batch = batch;
+	request->lo = lo;
+	request->hi = hi;
+	batch->open++;
+	return request;
+}
+
+static void
+drop_batch(TteBatch *batch)
+{
+	if (batch->from_retry)
+		batch->sender->retry_out = false;
+	release_window(batch->window);
+	dlist_delete(&batch->node);
+	MemoryContextDelete(batch->context);
+}
+
+/* Reads the next batch, from the retries that are due or from the queue. */
+static TteRequest *
+read_batch(TteSender *sender, const TteSnapshot *snapshot, const TteSendLimits *limits, int limit, int64 now)
+{
+	Reading		r = {sender, limits, now, limit};
+	TteQueueRow *rows;
+	bool		from_retry = sender->next_due != 0 && sender->next_due <= now && !sender->retry_out;
+
+	if (from_retry)
+		take_rows(&r, rows, tte_queue_read_due(sender->config.id, now, limit, &rows));
+	else
+		read_queue(&r, snapshot);
+	record_unsent(&r.expired, "expired", "max_event_age", false, from_retry);
+	record_unsent(&r.uncertain, "uncertain", "retry_horizon", true, from_retry);
+	record_unsent(&r.unreadable, "invalid", "unreadable", false, from_retry);
+	if (r.batch != NULL && r.batch->nevents == 0)
+	{
+		release_window(r.batch->window);
+		MemoryContextDelete(r.batch->context);
+		r.batch = NULL;
+	}
+	if (from_retry)
+	{
+		sender->retry_out = r.batch != NULL;
+		sender->next_due = r.batch ? 0 : tte_queue_next_due(sender->config.id);
+	}
+	if (r.batch == NULL)
+		return NULL;
+	r.batch->from_retry = from_retry;
+	dlist_push_tail(&sender->batches, &r.batch->node);
+	return make_request(r.batch, 0, r.batch->nevents);
+}
+
+/* The request's body: that of the batch, or its envelope around some of its events. */
+static void
+render_body(TteRequest *request)
+{
+	TteBatch   *batch = request->batch;
+	MemoryContext old = MemoryContextSwitchTo(batch->context);
+	int			start = batch->events[request->lo].start;
+	int			end = batch->events[request->hi - 1].end;
+	StringInfoData body;
+
+	if (request->lo == 0 && request->hi == batch->nevents && batch->open == 1)
+	{
+		tte_wire_close(&batch->body);
+		request->body = batch->body.data;
+		request->body_len = batch->body.len;
+	}
+	else
+	{
+		initStringInfo(&body);
+		enlargeStringInfo(&body, batch->head_len + end - start + TTE_WIRE_CLOSE_LEN);
+		appendBinaryStringInfo(&body, batch->body.data, batch->head_len);
+		appendBinaryStringInfo(&body, batch->body.data + start, end - start);
+		tte_wire_close(&body);
+		request->body = body.data;
+		request->body_len = body.len;
+	}
+	MemoryContextSwitchTo(old);
+}
+
+static int64 *
+request_ids(const TteRequest *request)
+{
+	int			n = request->hi - request->lo;
+	int64	   *ids = palloc(n * sizeof(int64));
+
+	for (int i = 0; i < n; i++)
+		ids[i] = request->batch->events[request->lo + i].id;
+	return ids;
+}
+
+static void
+start_request(TteRequest *request, int64 now)
+{
+	TteBatch   *batch = request->batch;
+	const TteBatchEvent *first = &batch->events[request->lo];
+	const TteBatchEvent *last = &batch->events[request->hi - 1];
+	TteRequestStart start = {
+		batch->sender->config.id, now, request->hi - request->lo,
+		{first->xid, first->id}, {last->xid, last->id}, 0, batch->is_test
+	};
+
+	render_body(request);
+	start.bytes = request->body_len;
+	request->started_at = now;
+	request->id = tte_queue_start_request(&start);
+	if (batch->from_retry)
+		tte_queue_claim_retries(request->id, request_ids(request), start.events);
+	batch->sender->in_flight++;
+	tte_breaker_sent(&batch->sender->breaker);
+}
+
+/* Splits off what the breaker does not allow to go at once. */
+static void
+limit_request(TteRequest *request, int allowed)
+{
+	TteRequest *rest;
+
+	if (request->hi - request->lo <= allowed)
+		return;
+	rest = make_request(request->batch, request->lo + allowed, request->hi);
+	request->hi = request->lo + allowed;
+	slist_push_head(&request->batch->sender->waiting, &rest->node);
+}
+
+TteRequest *
+tte_sender_next(TteSender *sender, const TteSnapshot *snapshot, const TteSendLimits *limits, int64 now)
+{
+	int			allowed = tte_breaker_allows(&sender->breaker, now, sender->config.batch_size);
+	TteRequest *request;
+
+	if (!slist_is_empty(&sender->waiting))
+	{
+		request = slist_container(TteRequest, node, slist_pop_head_node(&sender->waiting));
+		limit_request(request, allowed);
+	}
+	else
+		request = read_batch(sender, snapshot, limits, allowed, now);
+	if (request == NULL)
+		return NULL;
+	sender->rate_free = tte_rate_take(&sender->rate, sender->config.requests_per_second, now);
+	if (sender->rate_free != 0)
+	{
+		slist_push_head(&sender->waiting, &request->node);
+		return NULL;
+	}
+	start_request(request, now);
+	return request;
+}
+
+static void
+wait_request(TteBatch *batch, int lo, int hi)
+{
+	if (lo < hi)
+		slist_push_head(&batch->sender->waiting, &make_request(batch, lo, hi)->node);
+}
+
+/* One event fails all: around the one that was named, else in halves. */
+static void
+split_request(const TteRequest *request)
+{
+	int			bad = request->reply.outcome == TTE_OUTCOME_ISOLATE ? request->reply.bad_index : -1;
+	int			middle = (request->lo + request->hi) / 2;
+
+	if (bad >= 0 && bad < request->hi - request->lo)
+	{
+		bad += request->lo;
+		wait_request(request->batch, bad + 1, request->hi);
+		wait_request(request->batch, request->lo, bad);
+		wait_request(request->batch, bad, bad + 1);
+		return;
+	}
+	wait_request(request->batch, middle, request->hi);
+	wait_request(request->batch, request->lo, middle);
+}
+
+static void
+record_final(const TteRequest *request, const char *status, const char *reason, bool keep)
+{
+	TteFinal	final = {request->id, status, reason, keep, request->batch->from_retry, true};
+
+	if (request->reply.possibly_received)
+		final.possibly_received_at = request->started_at;
+	tte_queue_record_final(&final, request_ids(request), request->hi - request->lo);
+}
+
+static void
+record_retry(const TteRequest *request, int64 now)
+{
+	TteSender  *sender = request->batch->sender;
+	int			n = request->hi - request->lo;
+	int64	   *next = palloc(n * sizeof(int64));
+
+	for (int i = 0; i < n; i++)
+		next[i] = now + tte_retry_delay(request->batch->events[request->lo + i].attempts + 1,
+										pg_prng_double(&pg_global_prng_state));
+	tte_queue_record_retry(sender->config.id, request->id, request->started_at, request->reply.possibly_received,
+						   request->reply.has_code, request->reply.code, request_ids(request), next, n);
+	sender->next_due = tte_queue_next_due(sender->config.id);
+}
+
+/* The word in tiktok.delivery.reason for what TikTok refused. */
+static const char *
+refusal(const TteRequest *request)
+{
+	if (request->reply.has_code)
+		return psprintf("code %d", request->reply.code);
+	return psprintf("http %d", request->http_status);
+}
+
+/* A code that is to be retried once points at the events the second time. */
+static TteOutcome
+outcome_of(const TteRequest *request)
+{
+	const TteReply *reply = &request->reply;
+
+	if (reply->outcome == TTE_OUTCOME_RETRY && reply->has_code &&
+		tte_code_class(reply->code, NULL, NULL) == TTE_CODE_RETRY_ONCE &&
+		request->batch->events[request->lo].attempts > 0)
+		return TTE_OUTCOME_ISOLATE;
+	return reply->outcome;
+}
+
+static void
+record_outcome(const TteRequest *request, int64 now)
+{
+	TteOutcome	outcome = outcome_of(request);
+	int			n = request->hi - request->lo;
+
+	switch (outcome)
+	{
+		case TTE_OUTCOME_DELIVERED:
+			record_final(request, "delivered", NULL, false);
+			break;
+		case TTE_OUTCOME_RETRY:
+			record_retry(request, now);
+			break;
+		case TTE_OUTCOME_SINGLY:
+			if (n == 1)
+				record_retry(request, now);
+			for (int i = request->hi - 1; n > 1 && i >= request->lo; i--)
+				wait_request(request->batch, i, i + 1);
+			break;
+		case TTE_OUTCOME_ISOLATE:
+		case TTE_OUTCOME_SPLIT:
+			if (n == 1)
+				record_final(request, "rejected", refusal(request), true);
+			else
+				split_request(request);
+			break;
+		default:
+			/* Nothing is consumed: all that is unrecorded is read again later. */
+			request->batch->sender->rewind = true;
+			break;
+	}
+}
+
+/* Forgets all batches and goes back to the oldest of them. */
+static void
+rewind_reading(TteSender *sender)
+{
+	dlist_mutable_iter iter;
+	TteWindow  *window = NULL;
+	TtePosition start;
+
+	dlist_foreach_modify(iter, &sender->batches)
+	{
+		TteBatch   *batch = dlist_container(TteBatch, node, iter.cur);
+
+		if (window == NULL && batch->window != NULL)
+		{
+			window = batch->window;
+			window->refs++;
+			start = batch->start;
+		}
+		drop_batch(batch);
+	}
+	slist_init(&sender->waiting);
+	if (window != NULL)
+	{
+		open_window(sender, &window->prev, &window->cur, start);
+		release_window(window);
+		sender->skip_windows = 2;
+	}
+	sender->rewind = false;
+	sender->look = true;
+	sender->next_due = tte_queue_next_due(sender->config.id);
+}
+
+static void
+note_breaker(TteSender *sender, const TteRequest *request)
+{
+	sender->breaker_changed = true;
+	if (request->reply.has_code)
+		snprintf(sender->breaker_reason, sizeof(sender->breaker_reason), "%s: code %d",
+				 tte_outcome_name(request->reply.outcome), request->reply.code);
+	else if (request->http_status != 0)
+		snprintf(sender->breaker_reason, sizeof(sender->breaker_reason), "%s: http %d",
+				 tte_outcome_name(request->reply.outcome), request->http_status);
+	else
+		snprintf(sender->breaker_reason, sizeof(sender->breaker_reason), "%s: %s",
+				 tte_outcome_name(request->reply.outcome), request->reply.message);
+}
+
+void
+tte_sender_record(TteRequest *request, int64 now)
+{
+	TteBatch   *batch = request->batch;
+	TteSender  *sender = batch->sender;
+	TteRequestEnd end = {
+		request->id, request->http_status, request->reply.has_code, request->reply.code,
+		request->reply.message, request->reply.request_id, tte_outcome_name(request->reply.outcome)
+	};
+
+	tte_queue_finish_request(&end);
+	if (tte_breaker_result(&sender->breaker, &request->reply, now, pg_prng_double(&pg_global_prng_state)))
+		note_breaker(sender, request);
+	record_outcome(request, now);
+	sender->in_flight--;
+	sender->dirty = true;
+	if (--batch->open == 0 && !sender->rewind)
+	{
+		bool		from_retry = batch->from_retry;
+
+		drop_batch(batch);
+		if (from_retry)
+			sender->next_due = tte_queue_next_due(sender->config.id);
+	}
+	if (sender->rewind && sender->in_flight == 0)
+		rewind_reading(sender);
+}
+
+static void
+store_breaker(TteSender *sender, int64 now)
+{
+	bool		closed = sender->breaker.state == TTE_BREAKER_CLOSED;
+
+	sender->breaker_changed = false;
+	tte_queue_store_state(sender->config.id, closed ? NULL : "open", sender->breaker_reason,
+						  sender->breaker.since, sender->breaker.probe_at);
+	if (closed)
+		ereport(LOG, (errmsg("tiktok_events: source \"%s\" is sent to again", sender->config.name)));
+	else
+		ereport(LOG, (errmsg("tiktok_events: nothing is sent to source \"%s\" for now: %s",
+							 sender->config.name, sender->breaker_reason)));
+}
+
+void
+tte_sender_store(TteSender *sender, int64 now)
+{
+	TteWindow  *window = sender->window;
+	TtePosition position = sender->position;
+	dlist_iter	iter;
+
+	if (sender->breaker_changed)
+		store_breaker(sender, now);
+	if (!sender->dirty || (sender->in_flight > 0 && now - sender->stored_at < STORE_INTERVAL))
+		return;
+	dlist_foreach(iter, &sender->batches)
+	{
+		TteBatch   *batch = dlist_container(TteBatch, node, iter.cur);
+
+		if (batch->window != NULL)
+		{
+			window = batch->window;
+			position = batch->start;
+			break;
+		}
+	}
+	tte_queue_store_cursor(sender->config.id, &window->prev, &window->cur, position);
+	sender->stored_at = now;
+	sender->dirty = false;
+}

@@ -1,0 +1,123 @@
+/*-------------------------------------------------------------------------
+ *
+ * sender.h
+ *	  One sender per source: what has been read, and what is in flight.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TTE_SENDER_H
+#define TTE_SENDER_H
+
+#include "deliver/queue.h"
+#include "event/schedule.h"
+#include "lib/ilist.h"
+
+typedef struct TteSender TteSender;
+
+/* An event of a batch: its place in the batch's body, and what the queue knows. */
+typedef struct TteBatchEvent
+{
+	uint64		xid;
+	int64		id;
+	int			start;			/* bytes of its JSON in the body */
+	int			end;
+	int			attempts;		/* before this one */
+} TteBatchEvent;
+
+/* What was read at once.  Lives until the fate of every event is recorded. */
+typedef struct TteBatch
+{
+	dlist_node	node;			/* in the sender's list, in the order of reading */
+	MemoryContext context;
+	TteSender  *sender;
+	bool		from_retry;
+	struct TteWindow *window;	/* from the queue: where it was carved */
+	TtePosition start;
+	StringInfoData body;
+	int			head_len;		/* the envelope before the first event */
+	bool		is_test;
+	TteBatchEvent *events;
+	int			nevents;
+	int			open;			/* requests to make or under way */
+} TteBatch;
+
+/* One request: a batch, or the part of it that is sent again by itself. */
+typedef struct TteRequest
+{
+	slist_node	node;			/* in a list of requests to make */
+	TteBatch   *batch;
+	int			lo;				/* events lo .. hi - 1 of the batch */
+	int			hi;
+	const char *body;
+	int			body_len;
+	int64		id;				/* row of tiktok.request */
+	int64		started_at;
+	int			http_status;
+	TteReply	reply;			/* once it has come back */
+} TteRequest;
+
+struct TteSender
+{
+	dlist_node	node;
+	MemoryContext context;
+	TteSourceConfig config;
+	MemoryContext config_context;
+	bool		loaded;			/* the cursor has been read */
+	bool		look;			/* the queue may have something */
+	struct TteWindow *window;	/* being read */
+	TteSegment *segments;
+	int			nsegments;
+	int			segment;
+	TtePosition position;
+	int			skip_windows;	/* windows to read without what has a fate */
+	bool		dirty;			/* the stored cursor is behind */
+	int64		stored_at;
+	dlist_head	batches;
+	slist_head	waiting;		/* requests to make before anything is read */
+	int			in_flight;
+	bool		rewind;			/* go back to what is unrecorded, once nothing is in flight */
+	bool		retry_out;		/* a batch of retries is not recorded yet */
+	int64		next_due;		/* of tiktok.retry, 0: nothing */
+	TteBreaker	breaker;
+	bool		breaker_changed;
+	char		breaker_reason[128];
+	TteRate		rate;
+	int64		rate_free;		/* 0, or when the rate allows the next request */
+};
+
+/* Limits that hold for all senders of a worker. */
+typedef struct TteSendLimits
+{
+	int			max_body;		/* bytes */
+	bool		ascii;			/* escape everything that is not ASCII */
+} TteSendLimits;
+
+extern TteSender *tte_sender_create(int32 source_id);
+extern void tte_sender_configure(TteSender *sender, const TteSourceConfig *config);
+extern void tte_sender_destroy(TteSender *sender);
+
+/*
+ * In a transaction, once: recovers what nobody will finish, and loads the cursor.
+ */
+extern void tte_sender_load(TteSender *sender);
+
+/* Would tte_sender_next() find something to do now? */
+extern bool tte_sender_wants(TteSender *sender, int64 now);
+
+/* When it will, as far as that is known; 0: not by itself. */
+extern int64 tte_sender_due(TteSender *sender, int64 now);
+
+/*
+ * In a transaction: the next request to send, recorded in tiktok.request; NULL
+ * when there is none.  snapshot is the transaction's, taken before it had an id.
+ */
+extern TteRequest *tte_sender_next(TteSender *sender, const TteSnapshot *snapshot,
+								   const TteSendLimits *limits, int64 now);
+
+/* In a transaction: records the fate of a request that came back. */
+extern void tte_sender_record(TteRequest *request, int64 now);
+
+/* In the same transaction, after all of them: stores the cursor when it is time. */
+extern void tte_sender_store(TteSender *sender, int64 now);
+
+#endif							/* TTE_SENDER_H */

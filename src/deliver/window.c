@@ -1,0 +1,116 @@
+/*-------------------------------------------------------------------------
+ *
+ * window.c
+ *	  Windows between two snapshots.
+ *
+ * Consecutive windows are disjoint and together miss nothing: every committed
+ * transaction becomes visible exactly once.  Late commits, prepared
+ * transactions and savepoints come out right because only the top-level
+ * transaction id of an event is looked at.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "deliver/window.h"
+
+static bool
+parse_xid(const char **text, uint64 *xid)
+{
+	char	   *end;
+
+	if (**text < '0' || **text > '9')
+		return false;
+	errno = 0;
+	*xid = strtoull(*text, &end, 10);
+	*text = end;
+	return errno == 0;
+}
+
+static int
+count_commas(const char *text)
+{
+	int			n = 0;
+
+	for (; *text; text++)
+		n += (*text == ',');
+	return n;
+}
+
+bool
+tte_snapshot_parse(const char *text, TteSnapshot *snapshot)
+{
+	if (!parse_xid(&text, &snapshot->xmin) || *text++ != ':' ||
+		!parse_xid(&text, &snapshot->xmax) || *text++ != ':')
+		return false;
+	snapshot->nxip = 0;
+	snapshot->xip = palloc((count_commas(text) + 1) * sizeof(uint64));
+	while (*text)
+	{
+		if (!parse_xid(&text, &snapshot->xip[snapshot->nxip++]))
+			return false;
+		if (*text == ',')
+			text++;
+		else if (*text)
+			return false;
+	}
+	return true;
+}
+
+char *
+tte_snapshot_print(const TteSnapshot *snapshot)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, UINT64_FORMAT ":" UINT64_FORMAT ":", snapshot->xmin, snapshot->xmax);
+	for (int i = 0; i < snapshot->nxip; i++)
+		appendStringInfo(&buf, "%s" UINT64_FORMAT, i ? "," : "", snapshot->xip[i]);
+	return buf.data;
+}
+
+bool
+tte_snapshot_sees(const TteSnapshot *snapshot, uint64 xid)
+{
+	int			lo = 0;
+	int			hi = snapshot->nxip;
+
+	if (xid >= snapshot->xmax)
+		return false;
+	while (lo < hi)
+	{
+		int			mid = (lo + hi) / 2;
+
+		if (snapshot->xip[mid] == xid)
+			return false;
+		if (snapshot->xip[mid] < xid)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return true;
+}
+
+int
+tte_window_segments(const TteSnapshot *prev, const TteSnapshot *cur, TteSegment **segments)
+{
+	TteSegment *seg = palloc((prev->nxip + cur->nxip + 1) * sizeof(TteSegment));
+	uint64		lo = prev->xmax;
+	int			n = 0;
+
+	for (int i = 0; i < prev->nxip; i++)
+	{
+		if (tte_snapshot_sees(cur, prev->xip[i]))
+			seg[n++] = (TteSegment) {prev->xip[i], prev->xip[i] + 1};
+	}
+	for (int i = 0; i < cur->nxip; i++)
+	{
+		if (cur->xip[i] < prev->xmax)
+			continue;
+		if (lo < cur->xip[i])
+			seg[n++] = (TteSegment) {lo, cur->xip[i]};
+		lo = cur->xip[i] + 1;
+	}
+	if (lo < cur->xmax)
+		seg[n++] = (TteSegment) {lo, cur->xmax};
+	*segments = seg;
+	return n;
+}

@@ -1,0 +1,56 @@
+/*-------------------------------------------------------------------------
+ *
+ * window.h
+ *	  Windows between two snapshots: which transactions became visible.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TTE_WINDOW_H
+#define TTE_WINDOW_H
+
+#include "event/event.h"
+
+/*
+ * A snapshot as pg_snapshot prints it: transactions below xmax that are not in
+ * xip (ascending) have ended.  Transaction ids are 64 bits wide.
+ */
+typedef struct TteSnapshot
+{
+	uint64		xmin;
+	uint64		xmax;
+	int			nxip;
+	uint64	   *xip;
+} TteSnapshot;
+
+/* Transactions lo <= xid < hi. */
+typedef struct TteSegment
+{
+	uint64		lo;
+	uint64		hi;
+} TteSegment;
+
+/* Place in the queue of a source; what lies at or before it has been read. */
+typedef struct TtePosition
+{
+	uint64		xid;
+	int64		id;
+} TtePosition;
+
+#define TTE_WINDOW_START	((TtePosition) {0, -1})
+
+/* The snapshot before all others. */
+#define TTE_FIRST_SNAPSHOT	"3:3:"
+
+/* Parses "xmin:xmax:xip,..."; false when the text is not that. */
+extern bool tte_snapshot_parse(const char *text, TteSnapshot *snapshot);
+extern char *tte_snapshot_print(const TteSnapshot *snapshot);
+extern bool tte_snapshot_sees(const TteSnapshot *snapshot, uint64 xid);
+
+/*
+ * What is visible in cur and was not in prev, as ascending disjoint segments:
+ * first the transactions that were still running in prev, then the new ones, cut
+ * at those still running in cur.  Returns their number, *segments is palloc'd.
+ */
+extern int	tte_window_segments(const TteSnapshot *prev, const TteSnapshot *cur, TteSegment **segments);
+
+#endif							/* TTE_WINDOW_H */

@@ -1,0 +1,439 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.c
+ *	  The background worker of a database: its loop.
+ *
+ * A turn records what came back (one short transaction), reads and records
+ * what goes out next (another one), and hands it to libcurl; then the worker
+ * waits for a commit, a socket or the next due time.  No transaction is open
+ * while bytes are on the wire.  After an error everything in memory is thrown
+ * away and rebuilt from the tables, as after a restart.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "libpq/pqsignal.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "common.h"
+#include "deliver/http.h"
+#include "deliver/sender.h"
+#include "deliver/waitset.h"
+#include "deliver/worker.h"
+#include "settings.h"
+#include "shared.h"
+
+#define USEC	INT64CONST(1000000)
+
+/* COMMIT PREPARED and logical replication wake nobody. */
+#define SLOW_POLL	(5 * USEC)
+
+#define MAX_PAUSE	60			/* seconds after repeated errors */
+#define MAX_REQUESTS	64		/* bound of tiktok_events.max_in_flight */
+
+static TteSlot *slot;
+static TteHttp *http = NULL;
+static bool http_stale = false; /* make a new one as soon as nothing is in flight */
+static dlist_head senders = DLIST_STATIC_INIT(senders);
+static MemoryContext turn_context;
+static int64 polled_at = 0;
+
+/* Requests that have come back and are not recorded yet. */
+static TteRequest *finished[MAX_REQUESTS];
+static int	nfinished = 0;
+
+static int
+in_flight(void)
+{
+	return http ? tte_http_in_flight(http) : 0;
+}
+
+static void
+look_everywhere(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &senders)
+		dlist_container(TteSender, node, iter.cur)->look = true;
+}
+
+static TteSender *
+find_sender(int32 source_id)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &senders)
+	{
+		TteSender  *sender = dlist_container(TteSender, node, iter.cur);
+
+		if (sender->config.id == source_id)
+			return sender;
+	}
+	return NULL;
+}
+
+/* A source that has events cannot be deleted, so senders only come and change. */
+static void
+read_sources(void)
+{
+	TteSourceConfig *configs;
+	int			n = tte_queue_sources(turn_context, &configs);
+
+	for (int i = 0; i < n; i++)
+	{
+		TteSender  *sender = find_sender(configs[i].id);
+
+		if (sender == NULL)
+		{
+			sender = tte_sender_create(configs[i].id);
+			dlist_push_tail(&senders, &sender->node);
+		}
+		tte_sender_configure(sender, &configs[i]);
+		if (configs[i].token != NULL)
+			explicit_bzero(configs[i].token, strlen(configs[i].token));
+	}
+}
+
+static bool
+make_http(void)
+{
+	TteHttpOptions options = {
+		.endpoint = tte_endpoint,
+		.ca_file = tte_ca_file[0] ? tte_ca_file : NULL,
+		.private_addresses = tte_endpoint_is_loopback(tte_endpoint),
+		.connect_timeout_ms = tte_connect_timeout,
+		.request_timeout_ms = tte_request_timeout,
+		.max_connections = tte_max_in_flight,
+	};
+	const char *error;
+
+	if (http != NULL && http_stale && in_flight() == 0)
+	{
+		tte_http_destroy(http);
+		http = NULL;
+	}
+	if (http == NULL)
+	{
+		http = tte_http_create(&options, &error);
+		if (http == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_SYSTEM_ERROR),
+					 errmsg("could not set up HTTP: %s", error)));
+		http_stale = false;
+	}
+	return !http_stale;
+}
+
+static void
+judge(const TteHttpResult *result)
+{
+	TteRequest *request = result->owner;
+
+	tte_reply_judge(result->transport, result->status, result->body, result->body_len, result->truncated,
+					result->error, result->retry_after, tte_now(), &request->reply);
+	request->reply.possibly_received |= result->resent;
+	request->http_status = result->status;
+	finished[nfinished++] = request;
+}
+
+/* The request could not even be handed to libcurl. */
+static void
+judge_unsent(TteRequest *request)
+{
+	TteHttpResult result = {.owner = request, .transport = TTE_TRANSPORT_NEVER_SENT,.error = "out of memory"};
+
+	judge(&result);
+}
+
+static void
+collect(void)
+{
+	TteHttpResult result;
+
+	if (http == NULL)
+		return;
+	tte_http_drive(http);
+	while (nfinished < MAX_REQUESTS && tte_http_collect(http, &result))
+	{
+		judge(&result);
+		tte_http_release(http, result.exchange);
+	}
+}
+
+static void
+count_request(const TteRequest *request)
+{
+	bool		delivered = request->reply.outcome == TTE_OUTCOME_DELIVERED;
+
+	pg_atomic_fetch_add_u64(&slot->requests, 1);
+	if (delivered)
+		pg_atomic_fetch_add_u64(&slot->delivered, request->hi - request->lo);
+	else
+		pg_atomic_fetch_add_u64(&slot->failed, 1);
+	if (tte_log_requests)
+		ereport(LOG,
+				(errmsg("tiktok_events: request " INT64_FORMAT " to source \"%s\": %d events, %s, http %d, code %d, %d ms",
+						request->id, request->batch->sender->config.name, request->hi - request->lo,
+						tte_outcome_name(request->reply.outcome), request->http_status,
+						request->reply.has_code ? request->reply.code : -1,
+						(int) ((tte_now() - request->started_at) / 1000))));
+}
+
+/* Records everything that has come back, in one transaction. */
+static void
+record(void)
+{
+	dlist_iter	iter;
+	int64		now = tte_now();
+
+	if (nfinished == 0)
+		return;
+	tte_queue_begin();
+	for (int i = 0; i < nfinished; i++)
+	{
+		count_request(finished[i]);
+		tte_sender_record(finished[i], now);
+	}
+	nfinished = 0;
+	dlist_foreach(iter, &senders)
+		tte_sender_store(dlist_container(TteSender, node, iter.cur), now);
+	tte_queue_end();
+	ConditionVariableBroadcast(&slot->recorded);
+}
+
+static bool
+anyone_wants(int64 now)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &senders)
+	{
+		if (tte_sender_wants(dlist_container(TteSender, node, iter.cur), now))
+			return true;
+	}
+	return false;
+}
+
+/* Lets every sender in turn have a request, as long as there is room. */
+static int
+next_requests(TteRequest **requests, int room, int64 now)
+{
+	TteSendLimits limits = {tte_max_body_size * 1024, tte_ascii_payload()};
+	TteSnapshot snapshot;
+	dlist_iter	iter;
+	int			n = 0;
+
+	tte_queue_snapshot(&snapshot);
+	if (tte_queue_config_changed())
+		read_sources();
+	for (int round = 0; round < room; round++)
+	{
+		dlist_foreach(iter, &senders)
+		{
+			TteSender  *sender = dlist_container(TteSender, node, iter.cur);
+
+			if (!sender->loaded)
+				tte_sender_load(sender);
+			if (n < room && tte_sender_wants(sender, now))
+			{
+				requests[n] = tte_sender_next(sender, &snapshot, &limits, now);
+				n += requests[n] != NULL;
+			}
+		}
+	}
+	dlist_foreach(iter, &senders)
+		tte_sender_store(dlist_container(TteSender, node, iter.cur), now);
+	/* The first one in the list shall not always be the first to go. */
+	if (!dlist_is_empty(&senders))
+		dlist_push_tail(&senders, dlist_pop_head_node(&senders));
+	return n;
+}
+
+/* Reads and records what goes out next; sends it when that has been committed. */
+static void
+send_requests(bool woken)
+{
+	TteRequest *requests[MAX_REQUESTS];
+	int64		now = tte_now();
+	int			room = tte_max_in_flight - in_flight();
+	int			n;
+
+	if (!tte_enabled || room <= 0 || (!woken && !anyone_wants(now)) || !make_http())
+		return;
+	tte_queue_begin();
+	n = next_requests(requests, room, now);
+	tte_queue_end();
+	for (int i = 0; i < n; i++)
+	{
+		if (tte_http_post(http, requests[i]->batch->sender->config.token,
+						  requests[i]->body, requests[i]->body_len, requests[i]) == NULL)
+			judge_unsent(requests[i]);
+	}
+	if (n > 0)
+		tte_http_drive(http);
+}
+
+/* Did anything happen that the queue has to be looked at for? */
+static bool
+woken(void)
+{
+	int64		now = tte_now();
+
+	if (pg_atomic_exchange_u32(&slot->wake, 0) != 0)
+		return true;
+	if (now - polled_at < SLOW_POLL && now >= polled_at)
+		return false;
+	polled_at = now;
+	return tte_queue_may_have_news();
+}
+
+/* Milliseconds until something is due. */
+static long
+time_to_wait(void)
+{
+	int64		now = tte_now();
+	int64		due = polled_at + SLOW_POLL;
+	dlist_iter	iter;
+
+	if (nfinished > 0)
+		return 0;
+	if (tte_enabled && in_flight() < tte_max_in_flight && !(http_stale && in_flight() > 0))
+	{
+		dlist_foreach(iter, &senders)
+		{
+			int64		sender_due = tte_sender_due(dlist_container(TteSender, node, iter.cur), now);
+
+			if (sender_due != 0)
+				due = Min(due, sender_due);
+		}
+	}
+	return due <= now ? 0 : Min((due - now) / 1000 + 1, SLOW_POLL / 1000);
+}
+
+static void
+turn(void)
+{
+	bool		news = woken();
+
+	if (news)
+		look_everywhere();
+	collect();
+	record();
+	send_requests(news);
+	pg_atomic_write_u32(&slot->in_flight, in_flight());
+	pg_atomic_write_u64(&slot->heartbeat, GetCurrentTimestamp());
+	tte_slot_set_state(slot, in_flight() > 0 ? TTE_WORKER_SENDING : TTE_WORKER_IDLE);
+	MemoryContextReset(turn_context);
+}
+
+/* Throws away what is in memory; the tables know everything that matters. */
+static void
+forget_everything(void)
+{
+	dlist_mutable_iter iter;
+
+	tte_http_destroy(http);
+	http = NULL;
+	nfinished = 0;
+	dlist_foreach_modify(iter, &senders)
+	{
+		TteSender  *sender = dlist_container(TteSender, node, iter.cur);
+
+		dlist_delete(iter.cur);
+		tte_sender_destroy(sender);
+	}
+	tte_queue_reload_config();
+	/* look at the queue at once */
+	pg_atomic_write_u32(&slot->wake, 1);
+}
+
+static void
+recover(int failures)
+{
+	ErrorData  *error;
+	int			pause = 1 << Min(failures, 6);
+
+	error_context_stack = NULL;
+	HOLD_INTERRUPTS();
+	MemoryContextSwitchTo(TopMemoryContext);
+	error = CopyErrorData();
+	EmitErrorReport();
+	AbortCurrentTransaction();
+	LWLockReleaseAll();
+	FlushErrorState();
+	tte_slot_set_error(slot, error->message);
+	FreeErrorData(error);
+	tte_slot_set_state(slot, TTE_WORKER_FAILED);
+	forget_everything();
+	pgstat_report_activity(STATE_IDLE, NULL);
+	RESUME_INTERRUPTS();
+	tte_wait(-1, Min(pause, MAX_PAUSE) * 1000L, PG_WAIT_EXTENSION);
+}
+
+static void
+leave(TteExitReason reason)
+{
+	pg_atomic_write_u32(&slot->exit_reason, reason);
+	proc_exit(0);
+}
+
+static void
+connect_database(int slot_number)
+{
+	slot = tte_slot(slot_number);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	tte_slot_attach(slot);
+	BackgroundWorkerInitializeConnectionByOid(pg_atomic_read_u32(&slot->database), InvalidOid, 0);
+	if (!tte_queue_attach())
+		leave(TTE_EXIT_NO_EXTENSION);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	turn_context = AllocSetContextCreate(TopMemoryContext, "tiktok_events turn", ALLOCSET_DEFAULT_SIZES);
+}
+
+void
+tte_worker_main(Datum slot_number)
+{
+	sigjmp_buf	local_sigjmp_buf;
+	volatile int failures = 0;
+
+	connect_database(DatumGetInt32(slot_number));
+	pg_atomic_write_u32(&slot->wake, 1);
+	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
+	{
+		/* An error while recovering ends the process; the launcher starts it again. */
+		PG_exception_stack = NULL;
+		recover(failures++);
+	}
+	PG_exception_stack = &local_sigjmp_buf;
+	for (;;)
+	{
+		MemoryContextSwitchTo(turn_context);
+		if (pg_atomic_read_u32(&slot->leave) != 0)
+			leave(TTE_EXIT_ASKED);
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+			http_stale = true;
+			look_everywhere();
+		}
+		turn();
+		if (in_flight() == 0)
+			failures = 0;
+		tte_wait(http ? tte_http_fd(http) : -1, time_to_wait(), PG_WAIT_EXTENSION);
+	}
+}
