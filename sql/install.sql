@@ -1,0 +1,33 @@
+-- What CREATE EXTENSION makes, and the settings.
+SELECT extversion, extrelocatable, extnamespace::regnamespace FROM pg_extension WHERE extname = 'tiktok_events';
+SELECT c.relkind, c.relname FROM pg_class c WHERE c.relnamespace = 'tiktok'::regnamespace AND relkind IN ('r', 'v', 'S') ORDER BY 1, 2;
+SELECT p.oid::regprocedure, p.prosecdef FROM pg_proc p WHERE p.pronamespace = 'tiktok'::regnamespace ORDER BY p.proname;
+
+-- nothing is granted to a stranger
+SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'tiktok'::regnamespace AND has_function_privilege('public', p.oid, 'EXECUTE');
+SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'tiktok'::regnamespace AND relkind IN ('r', 'v') AND has_table_privilege('public', c.oid, 'SELECT');
+
+-- public objects are described
+SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'tiktok'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL;
+SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'tiktok'::regnamespace AND relkind IN ('r', 'v') AND obj_description(c.oid, 'pg_class') IS NULL;
+
+SELECT name, setting, unit, context, vartype, min_val, max_val FROM pg_settings WHERE name LIKE 'tiktok\_events.%' ORDER BY name;
+
+-- the endpoint is checked
+\set VERBOSITY default
+ALTER SYSTEM SET tiktok_events.endpoint = 'http://business-api.tiktok.com/open_api/v1.3/event/track/';
+ALTER SYSTEM SET tiktok_events.endpoint = 'ftp://business-api.tiktok.com/';
+ALTER SYSTEM SET tiktok_events.endpoint = 'https://user:secret@business-api.tiktok.com/';
+ALTER SYSTEM SET tiktok_events.endpoint = 'https://business-api.tiktok.com./x/';
+ALTER SYSTEM SET tiktok_events.endpoint = 'https://10.0.0.1/x/';
+ALTER SYSTEM SET tiktok_events.endpoint = 'https://[::2]/x/';
+ALTER SYSTEM SET tiktok_events.endpoint = 'https://business-api.tiktok.com:0/x/';
+ALTER SYSTEM SET tiktok_events.endpoint = 'https://business-api.tiktok.com:70000/x/';
+ALTER SYSTEM SET tiktok_events.endpoint = 'https://business-api.tiktok.com';
+ALTER SYSTEM SET tiktok_events.endpoint = 'https://business-api.tіktok.com/x/';
+ALTER SYSTEM SET tiktok_events.endpoint = 'http://127.0.0.1:8080/x/';
+ALTER SYSTEM SET tiktok_events.endpoint = 'https://[::1]:8443/x/';
+ALTER SYSTEM RESET tiktok_events.endpoint;
+SET tiktok_events.endpoint = 'https://business-api.tiktok.com/x/';
+ALTER SYSTEM SET tiktok_events.request_timeout = 0;
+ALTER SYSTEM SET tiktok_events.max_in_flight = 0;
