@@ -11,6 +11,7 @@
  *-------------------------------------------------------------------------
  */
 #include "event/address.h"
+#include "event/text.h"
 
 typedef struct Block4
 {
@@ -95,18 +96,6 @@ read_ipv4(const char *at, const char *end, uint32 *address)
 	return at == end;
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* Moves the words behind a "::" to the end. */
 static bool
 fill_gap(uint16 *words, int count, int gap)
@@ -138,8 +127,8 @@ read_ipv6(const char *at, const char *end, uint16 words[8])
 		const char *start = at;
 		uint32		word = 0;
 
-		while (at < end && at - start < 4 && hex_digit(*at) >= 0)
-			word = word * 16 + hex_digit(*at++);
+		while (at < end && at - start < 4 && tte_hex_digit(*at) >= 0)
+			word = word * 16 + tte_hex_digit(*at++);
 		if (at == start || count == 8)
 			return false;
 		if (at < end && *at == '.')

@@ -623,6 +623,12 @@ static const Code codes[] = {
 TteCodeClass
 tte_code_class(int code, const char **meaning, const char **fix)
 {
+	const char *unwanted;
+
+	if (meaning == NULL)
+		meaning = &unwanted;
+	if (fix == NULL)
+		fix = &unwanted;
 	for (int i = 0; i < lengthof(codes); i++)
 	{
 		if (code >= codes[i].first && code <= codes[i].last)

@@ -166,7 +166,10 @@ typedef enum TteCodeClass
 	TTE_CODE_RETRY_ONCE			/* 40700: retry once, then isolate */
 } TteCodeClass;
 
-/* Always returns a class; *meaning and *fix are short English sentences. */
+/*
+ * Always returns a class; *meaning and *fix are short English sentences, and
+ * either pointer may be NULL.
+ */
 extern TteCodeClass tte_code_class(int code, const char **meaning, const char **fix);
 
 #endif							/* TTE_CATALOG_H */

@@ -96,9 +96,7 @@ is_hex(const char *str, int len)
 {
 	for (int i = 0; i < len; i++)
 	{
-		char		c = str[i];
-
-		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F')))
+		if (tte_hex_digit(str[i]) < 0)
 			return false;
 	}
 	return true;

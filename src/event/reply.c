@@ -14,8 +14,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "reply.h"
-#include "text.h"
+#include "event/reply.h"
+#include "event/text.h"
 
 #define SECOND				INT64CONST(1000000)
 #define RETRY_AFTER_CAP		3600	/* seconds: the longest pause obeyed */
@@ -185,7 +185,7 @@ is_alpha(char c)
 static bool
 is_hex(char c)
 {
-	return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+	return tte_hex_digit(c) >= 0;
 }
 
 /* Bytes of a word: letters, digits and all that is not ASCII. */

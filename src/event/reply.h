@@ -8,7 +8,7 @@
 #ifndef TTE_REPLY_H
 #define TTE_REPLY_H
 
-#include "catalog.h"
+#include "event/catalog.h"
 
 /* How far a request got; filled by deliver/http.c. */
 typedef enum TteTransport

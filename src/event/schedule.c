@@ -19,7 +19,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "schedule.h"
+#include "event/schedule.h"
 
 #define MILLISECOND			INT64CONST(1000)
 #define SECOND				INT64CONST(1000000)

@@ -12,7 +12,7 @@
 #ifndef TTE_SCHEDULE_H
 #define TTE_SCHEDULE_H
 
-#include "reply.h"
+#include "event/reply.h"
 
 #define TTE_RETRY_HORIZON	(INT64CONST(47) * 3600 * 1000000)
 

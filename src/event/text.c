@@ -357,7 +357,19 @@ new_node(Reader *r)
 	return node;
 }
 
-/* Four hex digits at text, or -1. */
+int
+tte_hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+/* Four hex digits at str, or -1. */
 static int
 hex_unit(const char *str, const char *end)
 {
@@ -367,16 +379,11 @@ hex_unit(const char *str, const char *end)
 		return -1;
 	for (int i = 0; i < 4; i++)
 	{
-		char		c = str[i];
+		int			digit = tte_hex_digit(str[i]);
 
-		if (c >= '0' && c <= '9')
-			unit = unit * 16 + (c - '0');
-		else if (c >= 'a' && c <= 'f')
-			unit = unit * 16 + (c - 'a' + 10);
-		else if (c >= 'A' && c <= 'F')
-			unit = unit * 16 + (c - 'A' + 10);
-		else
+		if (digit < 0)
 			return -1;
+		unit = unit * 16 + digit;
 	}
 	return unit;
 }

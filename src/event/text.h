@@ -61,6 +61,9 @@ extern TteJson *tte_json_parse(const char *text, size_t len, const char **why);
 extern TteJson *tte_json_parse_with(TteJson *nodes, int count, const char *text, size_t len,
 									const char **why);
 
+/* The value of a hex digit, or -1. */
+extern int	tte_hex_digit(char c);
+
 /* The member of an object, or NULL (also when object is NULL or none). */
 extern const TteJson *tte_json_get(const TteJson *object, const char *key);
 

@@ -9,6 +9,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "event/text.h"
 #include "event/url.h"
 
 #define LONGEST_NAME	32
@@ -35,18 +36,6 @@ is_alnum(char c)
 	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* One character of a parameter, its escape resolved. */
 static char
 decode(const char **at, const char *end)
@@ -55,9 +44,9 @@ decode(const char **at, const char *end)
 
 	if (c == '+')
 		return ' ';
-	if (c == '%' && end - *at >= 2 && hex_value((*at)[0]) >= 0 && hex_value((*at)[1]) >= 0)
+	if (c == '%' && end - *at >= 2 && tte_hex_digit((*at)[0]) >= 0 && tte_hex_digit((*at)[1]) >= 0)
 	{
-		c = hex_value((*at)[0]) * 16 + hex_value((*at)[1]);
+		c = tte_hex_digit((*at)[0]) * 16 + tte_hex_digit((*at)[1]);
 		*at += 2;
 	}
 	return c;

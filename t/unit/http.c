@@ -38,38 +38,11 @@
 #include <unistd.h>
 
 #include "deliver/http.h"
+#include "tap.h"
 
 #define TOKEN		"SECRET-TOKEN-0123456789"
 #define BODY		"{\"event_source\":\"web\",\"data\":[]}"
 #define REPLY_OK	"{\"code\":0,\"message\":\"OK\",\"request_id\":\"r1\",\"data\":{}}"
-
-/*-------------------------------------------------------------------------
- * TAP
- *-------------------------------------------------------------------------
- */
-
-static int	tests = 0;
-static int	failed = 0;
-
-static void
-ok(bool good, const char *name)
-{
-	tests++;
-	if (!good)
-		failed++;
-	printf("%sok %d - %s\n", good ? "" : "not ", tests, name);
-	fflush(stdout);
-}
-
-static void
-is_text(const char *got, const char *expected, const char *name)
-{
-	bool		good = strcmp(got, expected) == 0;
-
-	ok(good, name);
-	if (!good)
-		printf("# got \"%s\", expected \"%s\"\n", got, expected);
-}
 
 static void
 has_text(const char *got, const char *expected, const char *name)
@@ -1294,6 +1267,5 @@ main(int argc, char **argv)
 	test_slow_answers();
 	stop_servers();
 	unlink(ca_file);
-	printf("1..%d\n", tests);
-	return failed == 0 ? 0 : 1;
+	return tap_end();
 }

@@ -7,31 +7,10 @@
  */
 #include "event/reply.h"
 #include "event/text.h"
+#include "tap.h"
 
 #define SECOND		INT64CONST(1000000)
 #define NOW			(INT64CONST(1794000000) * SECOND)	/* 2026-11-06 21:20 */
-
-static int	tests = 0;
-static int	failed = 0;
-
-static void
-ok(bool good, const char *name)
-{
-	tests++;
-	if (!good)
-		failed++;
-	printf("%sok %d - %s\n", good ? "" : "not ", tests, name);
-}
-
-static void
-is_text(const char *got, const char *expected, const char *name)
-{
-	bool		good = strcmp(got, expected) == 0;
-
-	ok(good, name);
-	if (!good)
-		printf("# got      \"%s\"\n# expected \"%s\"\n", got, expected);
-}
 
 static TteReply
 answered(int status, const char *body)
@@ -580,6 +559,5 @@ main(int argc, char **argv)
 	test_canaries();
 	test_cleaning();
 	test_random();
-	printf("1..%d\n", tests);
-	return failed == 0 ? 0 : 1;
+	return tap_end();
 }

@@ -6,24 +6,13 @@
  *-------------------------------------------------------------------------
  */
 #include "event/schedule.h"
+#include "tap.h"
 
 #define MS			INT64CONST(1000)
 #define SECOND		INT64CONST(1000000)
 #define MINUTE		(60 * SECOND)
 #define HOUR		(60 * MINUTE)
 #define START		(INT64CONST(1794000000) * SECOND)
-
-static int	tests = 0;
-static int	failed = 0;
-
-static void
-ok(bool good, const char *name)
-{
-	tests++;
-	if (!good)
-		failed++;
-	printf("%sok %d - %s\n", good ? "" : "not ", tests, name);
-}
 
 static TteReply
 came_to(TteOutcome outcome, int64 retry_after)
@@ -443,6 +432,5 @@ main(int argc, char **argv)
 	test_clock();
 	test_random();
 	test_rate();
-	printf("1..%d\n", tests);
-	return failed == 0 ? 0 : 1;
+	return tap_end();
 }

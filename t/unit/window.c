@@ -3,20 +3,10 @@
  * disjoint, miss nothing, and hold only what became visible.
  */
 #include "deliver/window.h"
+#include "tap.h"
 
 #define XIDS	60
 #define ROUNDS	2000
-
-static int	tests = 0;
-static int	failures = 0;
-
-static void
-ok(bool passed, const char *name)
-{
-	tests++;
-	failures += !passed;
-	printf("%sok %d - %s\n", passed ? "" : "not ", tests, name);
-}
 
 static char *
 segments_of(const char *prev, const char *cur)
@@ -120,6 +110,5 @@ main(void)
 	for (int i = 0; i < ROUNDS && good; i++)
 		good = random_history();
 	ok(good, "random histories: every transaction exactly once");
-	printf("1..%d\n", tests);
-	return failures != 0;
+	return tap_end();
 }
