@@ -12,6 +12,8 @@ SCHEMA_PARTS = $(sort $(wildcard schema/*.sql))
 
 REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
 REGRESS_OPTS = --inputdir=. --load-extension=tiktok_events
+ISOLATION = $(patsubst specs/%.spec,%,$(sort $(wildcard specs/*.spec)))
+ISOLATION_OPTS = --inputdir=. --load-extension=tiktok_events
 TAP_TESTS ?= 1
 
 PG_CPPFLAGS = -Isrc -DTTE_VERSION='"$(EXTVERSION)"'

@@ -28,24 +28,29 @@ CREATE TABLE leads (id int PRIMARY KEY, tiktok_lead_id text, status text, email 
 CREATE TRIGGER tiktok_stage AFTER UPDATE OF status ON leads FOR EACH ROW
 	EXECUTE FUNCTION tiktok.track_row('crm', '=status', 'lead_id=tiktok_lead_id', 'email=email');
 
--- Orders in their own transactions
+\echo
+\echo '-- Orders in their own transactions'
 INSERT INTO orders VALUES ('SO-1001', 'paid', 49.90, 'EUR', ' Ana@Example.COM', '030 23125123');
 INSERT INTO orders (order_no, status, currency, email, phone, items)
 	VALUES ('SO-1002', 'paid', 'USD', 'bob@example.org', '+1 202 555 0143', '[{"content_id": 1001, "price": "15.05", "quantity": 2}]');
 
--- One of a hundred orders at once
+\echo
+\echo '-- A hundred orders at once'
 INSERT INTO orders (order_no, status, total, currency, email)
 	SELECT 'SO-' || n, 'paid', n % 50 + 0.99, 'EUR', 'customer' || n || '@example.com' FROM generate_series(1100, 1199) n;
 
--- One that is rolled back never happened
+\echo
+\echo '-- One that is rolled back never happened'
 BEGIN;
 INSERT INTO orders VALUES ('SO-1003', 'paid', 1000000, 'EUR', 'nobody@example.com');
 ROLLBACK;
 
--- One that TikTok would refuse is recorded with the reason; the order is stored all the same
+\echo
+\echo '-- One that TikTok would refuse is recorded with the reason; the order is stored all the same'
 INSERT INTO orders VALUES ('SO-1004', 'paid', 12.00, 'XYZ', 'carl@example.com');
 
--- Leads move through stages; a stage that is not listed makes no event
+\echo
+\echo '-- Leads move through stages; a stage that is not listed makes no event'
 INSERT INTO leads VALUES (1, '7412345678901234567', 'new', 'lead1@example.com'), (2, '7412345678901234568', 'new', 'lead2@example.com');
 UPDATE leads SET status = 'called';
 UPDATE leads SET status = 'qualified';

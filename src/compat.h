@@ -41,9 +41,11 @@
 #if PG_VERSION_NUM >= 160000
 #define tte_stringToQualifiedNameList(name) stringToQualifiedNameList(name, NULL)
 #define tte_function_aclcheck(function, role) object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE)
+#define tte_database_ownercheck(database, role) object_ownercheck(DatabaseRelationId, database, role)
 #else
 #define tte_stringToQualifiedNameList(name) stringToQualifiedNameList(name)
 #define tte_function_aclcheck(function, role) pg_proc_aclcheck(function, role, ACL_EXECUTE)
+#define tte_database_ownercheck(database, role) pg_database_ownercheck(database, role)
 #endif
 
 /* Number of transactions with an id that have ended in the cluster. */

@@ -182,6 +182,12 @@ tte_slot_stop(TteSlot *slot)
 	set_latch_of(&slot->proc);
 }
 
+bool
+tte_slot_busy(TteSlot *slot)
+{
+	return pg_atomic_read_u32(&slot->proc) != 0;
+}
+
 static void
 detach_launcher(int code, Datum arg)
 {

@@ -70,6 +70,7 @@ extern TteSlot *tte_slot_of(Oid database);	/* NULL: none */
 extern TteSlot *tte_slot_take(Oid database);	/* NULL: all taken */
 extern void tte_slot_release(TteSlot *slot);
 extern void tte_slot_stop(TteSlot *slot);
+extern bool tte_slot_busy(TteSlot *slot);	/* a worker is in it */
 extern void tte_launcher_announce(void);
 extern bool tte_launcher_kicked(void);	/* and clears */
 

@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 
 #include "deliver/launcher.h"
+#include "operate/database.h"
 #include "settings.h"
 #include "shared.h"
 
@@ -31,4 +32,5 @@ _PG_init(void)
 		return;
 	tte_shared_request();
 	tte_launcher_register();
+	tte_database_hook();
 }

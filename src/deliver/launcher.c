@@ -40,6 +40,7 @@
 #define SCAN_INTERVAL	60		/* seconds between looks at pg_database */
 #define MAX_BACKOFF		300
 #define HEALTHY_AFTER	60		/* a worker that ran so long starts afresh */
+#define ASKED_PAUSE		2000	/* milliseconds */
 #define NO_ROOM_PAUSE	10
 #define ADOPT_PATIENCE	10
 
@@ -195,7 +196,7 @@ worker_ended(Database *db)
 	if (reason != TTE_EXIT_UNKNOWN)
 	{
 		db->failures = 0;
-		db->not_before = reason == TTE_EXIT_ASKED ? TimestampTzPlusMilliseconds(now, 1000) : 0;
+		db->not_before = reason == TTE_EXIT_ASKED ? TimestampTzPlusMilliseconds(now, ASKED_PAUSE) : 0;
 		return;
 	}
 	if (TimestampDifferenceExceeds(db->started_at, now, HEALTHY_AFTER * 1000))
@@ -301,9 +302,12 @@ start_workers(void)
 	}
 }
 
+/* After a pause the database may be another one, or none. */
 static void
 look_after_workers(void)
 {
+	TimestampTz now = GetCurrentTimestamp();
+	bool		pause_over = false;
 	ListCell   *cell;
 
 	foreach(cell, databases)
@@ -312,7 +316,10 @@ look_after_workers(void)
 
 		if (db->slot != NULL && has_ended(db))
 			worker_ended(db);
+		pause_over |= db->slot == NULL && !db->unwanted && db->not_before != 0 && db->not_before <= now;
 	}
+	if (pause_over)
+		scan_databases();
 	start_workers();
 }
 
@@ -343,7 +350,7 @@ time_to_wait(void)
 	{
 		Database   *db = lfirst(cell);
 
-		if (db->slot == NULL && !db->unwanted && db->not_before != 0)
+		if (db->slot == NULL && !db->unwanted && db->not_before > now)
 			due = Min(due, db->not_before);
 		/* one that we did not start, or that is being probed, tells us nothing */
 		if (db->slot != NULL && (db->handle == NULL || !db->probed))

@@ -236,18 +236,17 @@ tte_queue_attach(void)
 	return OidIsValid(extension_oid);
 }
 
-void
+bool
 tte_queue_begin(void)
 {
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	if (get_extension_oid("tiktok_events", true) != extension_oid)
-		ereport(FATAL,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("extension \"tiktok_events\" was dropped")));
+		return false;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 	pgstat_report_activity(STATE_RUNNING, "tiktok_events: reading or recording");
+	return true;
 }
 
 void

@@ -84,7 +84,8 @@ typedef struct TteFinal
 /* Finds the extension; false: this database does not have it. */
 extern bool tte_queue_attach(void);
 
-extern void tte_queue_begin(void);
+/* False: the extension has been dropped; leave. */
+extern bool tte_queue_begin(void);
 extern void tte_queue_end(void);
 
 /* Has the configuration changed since this was asked last? */

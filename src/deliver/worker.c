@@ -54,6 +54,21 @@ static int64 polled_at = 0;
 static TteRequest *finished[MAX_REQUESTS];
 static int	nfinished = 0;
 
+static void
+leave(TteExitReason reason)
+{
+	pg_atomic_write_u32(&slot->exit_reason, reason);
+	proc_exit(0);
+}
+
+/* A new extension of the same name is another one: start afresh. */
+static void
+begin(void)
+{
+	if (!tte_queue_begin())
+		leave(TTE_EXIT_ASKED);
+}
+
 static int
 in_flight(void)
 {
@@ -200,7 +215,7 @@ record(void)
 
 	if (nfinished == 0)
 		return;
-	tte_queue_begin();
+	begin();
 	for (int i = 0; i < nfinished; i++)
 	{
 		count_request(finished[i]);
@@ -272,7 +287,7 @@ send_requests(bool woken)
 
 	if (!tte_enabled || room <= 0 || (!woken && !anyone_wants(now)) || !make_http())
 		return;
-	tte_queue_begin();
+	begin();
 	n = next_requests(requests, room, now);
 	tte_queue_end();
 	for (int i = 0; i < n; i++)
@@ -380,13 +395,6 @@ recover(int failures)
 	pgstat_report_activity(STATE_IDLE, NULL);
 	RESUME_INTERRUPTS();
 	tte_wait(-1, Min(pause, MAX_PAUSE) * 1000L, PG_WAIT_EXTENSION);
-}
-
-static void
-leave(TteExitReason reason)
-{
-	pg_atomic_write_u32(&slot->exit_reason, reason);
-	proc_exit(0);
 }
 
 static void
