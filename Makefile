@@ -11,7 +11,7 @@ DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 SCHEMA_PARTS = $(sort $(wildcard schema/*.sql))
 
 REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
-REGRESS_OPTS = --inputdir=. --load-extension=tiktok_events
+REGRESS_OPTS = --inputdir=. --encoding=UTF8 --load-extension=tiktok_events
 ISOLATION = $(patsubst specs/%.spec,%,$(sort $(wildcard specs/*.spec)))
 ISOLATION_OPTS = --inputdir=. --load-extension=tiktok_events
 TAP_TESTS ?= 1
@@ -31,7 +31,7 @@ $(OBJS): $(wildcard src/*.h src/enqueue/*.h src/event/*.h src/deliver/*.h)
 $(EXTENSION)--$(EXTVERSION).sql: $(SCHEMA_PARTS)
 	cat $^ > $@
 
-UNIT_SOURCES = $(wildcard src/event/*.c) src/deliver/window.c src/deliver/http.c
+UNIT_SOURCES = $(wildcard src/event/*.c) src/deliver/window.c src/deliver/http.c src/deliver/token.c
 
 .PHONY: unit
 unit: $(UNITS)

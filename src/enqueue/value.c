@@ -98,8 +98,11 @@ json_string(const char *text, int len)
 {
 	int			utf8_len;
 	const char *utf8 = tte_to_utf8(text, len, &utf8_len);
+	TteJson    *json = tte_json_string(utf8, utf8_len);
 
-	return tte_json_string(utf8, utf8_len);
+	/* other encodings do not have this character, so one was lost */
+	json->fixed = (utf8 != text && strstr(utf8, "\xEF\xBF\xBD") != NULL);
+	return json;
 }
 
 static const char *

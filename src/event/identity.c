@@ -27,6 +27,9 @@
 #define MAX_USER_AGENT	2048	/* bytes */
 #define LONGEST_JUNK	15
 
+/* Stands where a character was lost, so the value is not what was typed. */
+#define REPLACEMENT		0xFFFD
+
 typedef struct Kind
 {
 	const char *name;
@@ -195,6 +198,8 @@ inspect_wide(const Value *value, int max_chars, bool controls_allowed)
 	{
 		uint32		code = tte_utf8_next(&at);
 
+		if (code == REPLACEMENT)
+			return "encoding";
 		if (!controls_allowed && tte_unicode_control(code))
 			return "control";
 		chars++;
@@ -250,6 +255,8 @@ static const char *const junk_words[] = {
 /* The same, but some are names, places or languages as well. */
 static const char *const junk_id_words[] = {"na", "nil", "nan"};
 
+static const char zero_uuid[] = "00000000-0000-0000-0000-000000000000";
+
 static bool
 is_word(const Value *value, const char *const *words, int count)
 {
@@ -270,7 +277,7 @@ is_junk_text(TteIdentifier kind, const char *str, int len)
 	if (kinds[kind].hashed && is_lower_sha256(str, len))
 		return is_junk_hash(str);
 	if (len > LONGEST_JUNK)
-		return false;
+		return kind <= TTE_TTP && len == strlen(zero_uuid) && memcmp(str, zero_uuid, len) == 0;
 	if (is_word(&value, junk_words, lengthof(junk_words)))
 		return true;
 	return (kind <= TTE_TTP || kind == TTE_ZIP_CODE) &&

@@ -302,6 +302,11 @@ tte_event_derived_id(const char *id, int len)
 	char	   *to;
 	int			n = Min(len, KEPT_START);
 
+	if (tte_text_has_email(id, len))
+	{
+		tte_sha256_hex(id, len, hash);
+		return pnstrdup(hash, HASH_DIGITS);
+	}
 	for (int i = 0; plain && i < len; i++)
 		plain = (id[i] >= ' ' && id[i] < 0x7F);
 	if (plain)
@@ -390,18 +395,12 @@ static void
 take_given_id(TteEvent *event)
 {
 	static const char same[] = "The Pixel has to send the same event_id, so it cannot be changed here.";
-	char		hash[TTE_HEX_LEN + 1];
 
+	event->rendered->event_id = tte_event_derived_id(event->id, event->id_len);
 	if (tte_text_has_email(event->id, event->id_len))
-	{
-		tte_sha256_hex(event->id, event->id_len, hash);
-		event->rendered->event_id = pnstrdup(hash, HASH_DIGITS);
 		tte_builder_reject(event, TTE_PROBLEM_VALUE, "event_id", same,
 						   "The event_id contains an e-mail address.");
-		return;
-	}
-	event->rendered->event_id = tte_event_derived_id(event->id, event->id_len);
-	if (!is_event_id(event->id, event->id_len))
+	else if (!is_event_id(event->id, event->id_len))
 		tte_builder_reject(event, TTE_PROBLEM_LENGTH, "event_id", same,
 						   "An event_id has at most %d characters, all of them printable ASCII.",
 						   TTE_MAX_EVENT_ID);

@@ -128,7 +128,10 @@ extern void tte_event_note(TteEvent *event, const char *what, const char *why);
  */
 extern TteRendered *tte_event_finish(TteEvent *event, const char *fallback_id, int64 now);
 
-/* Cuts a derived event_id above TTE_MAX_EVENT_ID: its start, '-', 32 hex of its SHA-256. */
+/*
+ * Cuts a derived event_id above TTE_MAX_EVENT_ID: its start, '-', 32 hex of its
+ * SHA-256.  With an e-mail address in it, it is that hash alone.
+ */
 extern char *tte_event_derived_id(const char *id, int len);
 
 #endif							/* TTE_PAYLOAD_H */

@@ -652,7 +652,8 @@ read_body(const char *body, size_t len, TteReply *reply)
 	const TteJson *object = tte_json_parse(body, len, NULL);
 	const TteJson *message;
 
-	if (object == NULL || object->kind != TTE_JSON_OBJECT ||
+	/* Of two codes either may be the one that counts. */
+	if (object == NULL || object->kind != TTE_JSON_OBJECT || object->repeated ||
 		!read_code(tte_json_get(object, "code"), &reply->code))
 		return;
 	reply->has_code = true;

@@ -669,6 +669,7 @@ unlink_repeated(TteJson *object)
 
 	if (!mark_repeated(object))
 		return;
+	object->repeated = true;
 	while (*link != NULL)
 	{
 		if ((*link)->keylen < 0)

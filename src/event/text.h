@@ -38,6 +38,7 @@ typedef struct TteJson
 	bool		boolean;		/* BOOL */
 	bool		fixed;			/* STRING: an escape could not be kept (NUL
 								 * removed, lone surrogate became U+FFFD) */
+	bool		repeated;		/* OBJECT: a key came more than once */
 	const char *text;			/* STRING: bytes; NUMBER: the literal */
 	int			len;
 	const char *key;			/* member of an object: its key */

@@ -196,8 +196,10 @@ test_unusable_bodies(void)
 	judged(reply, TTE_OUTCOME_RETRY, true, "no body at all");
 	judged(answered(200, " \r\n\t{\"code\" : 0 } \n"), TTE_OUTCOME_DELIVERED, false,
 		   "blanks are no harm");
-	judged(answered(200, "{\"code\":40002,\"code\":0}"), TTE_OUTCOME_DELIVERED, false,
-		   "the last of equal keys counts");
+	judged(answered(200, "{\"code\":40002,\"code\":0}"), TTE_OUTCOME_RETRY, true,
+		   "neither of two codes counts");
+	judged(answered(200, "{\"code\":0,\"code\":40002}"), TTE_OUTCOME_RETRY, true,
+		   "whichever comes first");
 }
 
 static void
