@@ -14,7 +14,7 @@ CREATE TABLE tiktok.event (
 	notes text,
 	test_code text,
 	payload json,
-	UNIQUE (event_id, event, source_id)
+	UNIQUE NULLS NOT DISTINCT (event_id, event, source_id, test_code)
 );
 CREATE INDEX event_queue ON tiktok.event (source_id, xid, id);
 COMMENT ON TABLE tiktok.event IS 'every event recorded; insert-only';
@@ -98,7 +98,9 @@ CREATE TABLE tiktok.source_state (
 	reason text,
 	probe_at timestamptz
 );
-COMMENT ON TABLE tiktok.source_state IS 'sources to which nothing is sent now, and why';
+COMMENT ON TABLE tiktok.source_state IS 'sources to which nothing is sent now, and why; written by the worker';
+COMMENT ON COLUMN tiktok.source_state.state IS 'no_token, copied (the token was set in another database), open (the breaker)';
+COMMENT ON COLUMN tiktok.source_state.probe_at IS 'when one request may try again';
 
 ALTER TABLE tiktok.cursor SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 ALTER TABLE tiktok.identity SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 10000);

@@ -1,7 +1,7 @@
 -- What CREATE EXTENSION makes, and the settings.
 SELECT extversion, extrelocatable, extnamespace::regnamespace FROM pg_extension WHERE extname = 'tiktok_events';
 SELECT c.relkind, c.relname FROM pg_class c WHERE c.relnamespace = 'tiktok'::regnamespace AND relkind IN ('r', 'v', 'S') ORDER BY 1, 2;
-SELECT p.oid::regprocedure, p.prosecdef FROM pg_proc p WHERE p.pronamespace = 'tiktok'::regnamespace ORDER BY p.proname;
+SELECT p.oid::regprocedure, p.prosecdef FROM pg_proc p WHERE p.pronamespace = 'tiktok'::regnamespace ORDER BY p.oid::regprocedure::text COLLATE "C";
 
 -- nothing is granted to a stranger
 SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'tiktok'::regnamespace AND has_function_privilege('public', p.oid, 'EXECUTE');
@@ -29,5 +29,6 @@ ALTER SYSTEM SET tiktok_events.endpoint = 'http://127.0.0.1:8080/x/';
 ALTER SYSTEM SET tiktok_events.endpoint = 'https://[::1]:8443/x/';
 ALTER SYSTEM RESET tiktok_events.endpoint;
 SET tiktok_events.endpoint = 'https://business-api.tiktok.com/x/';
+\set VERBOSITY sqlstate
 ALTER SYSTEM SET tiktok_events.request_timeout = 0;
 ALTER SYSTEM SET tiktok_events.max_in_flight = 0;

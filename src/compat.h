@@ -48,6 +48,12 @@
 #define tte_database_ownercheck(database, role) pg_database_ownercheck(database, role)
 #endif
 
+#if PG_VERSION_NUM >= 180000
+#define tte_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel, false)
+#else
+#define tte_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
+#endif
+
 /* Number of transactions with an id that have ended in the cluster. */
 #if PG_VERSION_NUM >= 170000
 #define tte_completed_transactions() (TransamVariables->xactCompletionCount)

@@ -26,6 +26,7 @@
 bool		tte_enabled = true;
 char	   *tte_endpoint = NULL;
 char	   *tte_ca_file = NULL;
+char	   *tte_access_token_dir = NULL;
 char	   *tte_databases = NULL;
 int			tte_max_workers = 8;
 int			tte_connect_timeout = 5000;
@@ -33,6 +34,7 @@ int			tte_request_timeout = 30000;
 int			tte_max_in_flight = 4;
 int			tte_max_body_size = 1024;
 bool		tte_log_requests = false;
+bool		tte_test_event = false;
 
 /* The parts of an endpoint that the rules speak of. */
 typedef struct Endpoint
@@ -188,6 +190,15 @@ check_endpoint(char **newval, void **extra, GucSource source)
 }
 
 static bool
+check_token_dir(char **newval, void **extra, GucSource source)
+{
+	if ((*newval)[0] == '\0' || is_absolute_path(*newval))
+		return true;
+	GUC_check_errdetail("It must be an absolute path, or empty.");
+	return false;
+}
+
+static bool
 check_databases(char **newval, void **extra, GucSource source)
 {
 	char	   *raw = pstrdup(*newval);
@@ -235,6 +246,11 @@ define_delivery_settings(void)
 							   "File of certificate authorities to trust, in PEM format.",
 							   "Empty: the system's.",
 							   &tte_ca_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomStringVariable("tiktok_events.access_token_dir",
+							   "Folder of files with access tokens, each named as its event source.",
+							   "A source without a file uses the token of tiktok.set_access_token.",
+							   &tte_access_token_dir, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+							   check_token_dir, NULL, NULL);
 	DefineCustomStringVariable("tiktok_events.databases",
 							   "Databases whose events are sent.",
 							   "A comma-separated list, or * for every database that has the extension.",
@@ -268,11 +284,21 @@ define_limits(void)
 							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
 }
 
+static void
+define_session_settings(void)
+{
+	DefineCustomBoolVariable("tiktok_events.test_event",
+							 "Records events as test events.",
+							 "They carry the source's test code and count nowhere.",
+							 &tte_test_event, false, PGC_USERSET, 0, NULL, NULL, NULL);
+}
+
 void
 tte_settings_define(void)
 {
 	define_delivery_settings();
 	define_limits();
+	define_session_settings();
 
 	/* A POSTMASTER parameter defined in a session is a FATAL error. */
 	if (!process_shared_preload_libraries_in_progress)

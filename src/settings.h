@@ -11,6 +11,7 @@
 extern bool tte_enabled;
 extern char *tte_endpoint;
 extern char *tte_ca_file;
+extern char *tte_access_token_dir;
 extern char *tte_databases;
 extern int	tte_max_workers;
 extern int	tte_connect_timeout;	/* ms */
@@ -18,6 +19,7 @@ extern int	tte_request_timeout;	/* ms */
 extern int	tte_max_in_flight;
 extern int	tte_max_body_size;	/* kB */
 extern bool tte_log_requests;
+extern bool tte_test_event;
 
 /* Defines the parameters; those of the postmaster only while preloading. */
 extern void tte_settings_define(void);

@@ -43,6 +43,8 @@ static shmem_startup_hook_type prev_startup_hook = NULL;
 static bool callback_registered = false;
 static bool wake_worker = false;
 static bool wake_launcher = false;
+static bool requeue = false;
+static bool reconfigure = false;
 static bool enqueued = false;
 
 static Size
@@ -66,6 +68,8 @@ init_slot(TteSlot *slot)
 	pg_atomic_init_u32(&slot->database, 0);
 	pg_atomic_init_u32(&slot->proc, 0);
 	pg_atomic_init_u32(&slot->wake, 0);
+	pg_atomic_init_u32(&slot->requeue, 0);
+	pg_atomic_init_u32(&slot->reconfigure, 0);
 	pg_atomic_init_u32(&slot->leave, 0);
 	pg_atomic_init_u32(&slot->state, TTE_WORKER_NONE);
 	pg_atomic_init_u32(&slot->exit_reason, TTE_EXIT_UNKNOWN);
@@ -223,6 +227,8 @@ tte_slot_attach(TteSlot *slot)
 	before_shmem_exit(detach_worker, PointerGetDatum(slot));
 	pg_atomic_write_u32(&slot->pid, MyProcPid);
 	pg_atomic_write_u32(&slot->wake, 0);
+	pg_atomic_write_u32(&slot->requeue, 0);
+	pg_atomic_write_u32(&slot->reconfigure, 0);
 	pg_atomic_write_u32(&slot->proc, TTE_MY_PROC_NUMBER + 1);
 	pg_memory_barrier();
 }
@@ -261,6 +267,10 @@ wake_now(void)
 	if (wake_worker)
 	{
 		slot = tte_slot_of(MyDatabaseId);
+		if (slot != NULL && requeue)
+			pg_atomic_write_u32(&slot->requeue, 1);
+		if (slot != NULL && reconfigure)
+			pg_atomic_write_u32(&slot->reconfigure, 1);
 		if (slot != NULL && pg_atomic_exchange_u32(&slot->wake, 1) == 0)
 			set_latch_of(&slot->proc);
 	}
@@ -287,7 +297,7 @@ at_transaction_end(XactEvent event, void *arg)
 		default:
 			return;
 	}
-	wake_worker = wake_launcher = enqueued = false;
+	wake_worker = wake_launcher = requeue = reconfigure = enqueued = false;
 }
 
 static void
@@ -311,6 +321,20 @@ tte_wake_launcher_at_commit(void)
 {
 	register_callback();
 	wake_launcher = true;
+}
+
+void
+tte_requeue_at_commit(void)
+{
+	tte_wake_at_commit();
+	requeue = true;
+}
+
+void
+tte_reconfigure_at_commit(void)
+{
+	tte_wake_at_commit();
+	reconfigure = true;
 }
 
 void

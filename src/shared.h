@@ -43,6 +43,8 @@ typedef struct TteSlot
 	pg_atomic_uint32 database;	/* Oid, 0: free */
 	pg_atomic_uint32 proc;		/* process number + 1, 0: no worker */
 	pg_atomic_uint32 wake;		/* events were committed since it was cleared */
+	pg_atomic_uint32 requeue;	/* fates were changed by hand since it was cleared */
+	pg_atomic_uint32 reconfigure;	/* configuration was changed since it was cleared */
 	pg_atomic_uint32 leave;		/* asked to end */
 	pg_atomic_uint32 state;		/* TteWorkerState */
 	pg_atomic_uint32 exit_reason;	/* TteExitReason */
@@ -86,6 +88,15 @@ extern void tte_slot_get_error(TteSlot *slot, TimestampTz *at, char message[TTE_
  */
 extern void tte_wake_at_commit(void);
 extern void tte_wake_launcher_at_commit(void);
+
+/* The same, after fates were changed: the worker cannot trust what it has read before. */
+extern void tte_requeue_at_commit(void);
+
+/*
+ * The same, after configuration was changed.  The worker cannot rely on the
+ * invalidation message for that: it is sent after the wake-up.
+ */
+extern void tte_reconfigure_at_commit(void);
 
 /* Has this transaction enqueued an event? */
 extern void tte_mark_enqueued(void);

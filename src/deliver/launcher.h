@@ -11,6 +11,6 @@
 /* Registers the launcher; while preloading. */
 extern void tte_launcher_register(void);
 
-PGDLLEXPORT void tte_launcher_main(Datum arg) pg_attribute_noreturn();
+PGDLLEXPORT void tte_launcher_main(Datum arg);
 
 #endif							/* TTE_LAUNCHER_H */

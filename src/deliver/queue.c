@@ -48,6 +48,7 @@ typedef enum Statement
 	SQL_STORE_CURSOR,
 	SQL_READ,
 	SQL_READ_SKIP,
+	SQL_DROP_DUE,
 	SQL_READ_DUE,
 	SQL_NEXT_DUE,
 	SQL_START_REQUEST,
@@ -89,8 +90,9 @@ static const StatementText statements[] =
 		"SELECT s.id, s.name, s.event_source, s.event_source_id, s.enabled, s.batch_size, s.requests_per_second, "
 		"least(extract(epoch FROM coalesce(s.max_event_age, "
 		"CASE WHEN s.event_source IN ('web', 'app') THEN interval '7 days' ELSE interval '28 days' END)), 4e12) * 1e6::numeric, "
-	"t.token, t.system_identifier, t.database_oid "
-	"FROM tiktok.source s LEFT JOIN tiktok.access_token t ON t.source_id = s.id ORDER BY s.id"},
+		"t.token, t.system_identifier, t.database_oid, coalesce(c.paused, false), c.changed_at "
+		"FROM tiktok.source s LEFT JOIN tiktok.access_token t ON t.source_id = s.id "
+	"LEFT JOIN tiktok.source_control c ON c.source_id = s.id ORDER BY s.id"},
 	{SQL_LOAD_CURSOR, 1, {INT4OID},
 		"SELECT prev_snapshot::text, snapshot::text, position_xid, position_id "
 	"FROM tiktok.cursor WHERE source_id = $1"},
@@ -102,6 +104,10 @@ static const StatementText statements[] =
 	"SELECT " EVENT_COLUMNS " " EVENT_RANGE "ORDER BY e.xid, e.id LIMIT $5"},
 	{SQL_READ_SKIP, 5, {INT4OID, XID8OID, INT8OID, XID8OID, INT4OID},
 	"SELECT " EVENT_COLUMNS " " EVENT_RANGE NO_FATE "ORDER BY e.xid, e.id LIMIT $5"},
+	/* an operator may have put back what then arrived after all */
+	{SQL_DROP_DUE, 2, {INT4OID, TIMESTAMPTZOID},
+		"DELETE FROM tiktok.retry r USING tiktok.delivery d "
+	"WHERE d.id = r.id AND r.source_id = $1 AND r.next_attempt_at <= $2"},
 	{SQL_READ_DUE, 3, {INT4OID, TIMESTAMPTZOID, INT4OID},
 		"SELECT " EVENT_COLUMNS ", r.attempts, r.possibly_received_at "
 		"FROM tiktok.retry r JOIN tiktok.event e ON e.id = r.id LEFT JOIN tiktok.identity i ON i.id = e.id "
@@ -129,6 +135,7 @@ static const StatementText statements[] =
 	{SQL_RETRY, 7, {INT4OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT8ARRAYOID, TIMESTAMPTZARRAYOID},
 		"INSERT INTO tiktok.retry (id, source_id, attempts, first_attempt_at, possibly_received_at, next_attempt_at, last_request_id, code) "
 		"SELECT u, $1, 1, $3, $4, n, $2, $5 FROM unnest($6, $7) t(u, n) "
+		"WHERE NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id = u) "
 		"ON CONFLICT (id) DO UPDATE SET attempts = retry.attempts + 1, next_attempt_at = excluded.next_attempt_at, "
 		"possibly_received_at = coalesce(retry.possibly_received_at, excluded.possibly_received_at), "
 	"last_request_id = excluded.last_request_id, code = excluded.code"},
@@ -153,14 +160,17 @@ static const StatementText statements[] =
 
 static SPIPlanPtr plans[SQL_STATEMENTS];
 static Oid	extension_oid = InvalidOid;
-static Oid	config_relations[2];
+static Oid	config_relations[3];
 static bool config_changed = true;
 
 static void
 relation_changed(Datum arg, Oid relid)
 {
-	if (!OidIsValid(relid) || relid == config_relations[0] || relid == config_relations[1])
-		config_changed = true;
+	for (int i = 0; i < lengthof(config_relations); i++)
+	{
+		if (!OidIsValid(relid) || relid == config_relations[i])
+			config_changed = true;
+	}
 }
 
 /* What the session relies on, whatever the database or role says. */
@@ -225,6 +235,7 @@ tte_queue_attach(void)
 	{
 		config_relations[0] = tte_relation("source");
 		config_relations[1] = tte_relation("access_token");
+		config_relations[2] = tte_relation("source_control");
 		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
 		owner = extension_owner(extension_oid);
 	}
@@ -427,6 +438,8 @@ tte_queue_sources(MemoryContext context, TteSourceConfig **configs)
 		c->copied = c->token != NULL &&
 			((uint64) result_int8(i, 10) != GetSystemIdentifier() ||
 			 DatumGetObjectId(result(i, 11, &isnull)) != MyDatabaseId);
+		c->paused = DatumGetBool(result(i, 12, &isnull));
+		c->resumed_at = c->paused ? 0 : result_time(i, 13);
 	}
 	return n;
 }
@@ -517,6 +530,7 @@ tte_queue_read_due(int32 source_id, int64 now, int limit, TteQueueRow **rows)
 {
 	Datum		args[] = {Int32GetDatum(source_id), time_datum(now), Int32GetDatum(limit)};
 
+	run(SQL_DROP_DUE, args, NULL);
 	return collect_rows(run(SQL_READ_DUE, args, NULL), true, rows);
 }
 
@@ -671,5 +685,5 @@ tte_queue_store_state(int32 source_id, const char *state, const char *reason, in
 	args[2] = CStringGetTextDatum(reason);
 	args[3] = time_datum(since);
 	args[4] = time_datum(probe_at);
-	run(SQL_STORE_STATE, args, NULL);
+	run(SQL_STORE_STATE, args, probe_at == 0 ? "    n" : NULL);
 }

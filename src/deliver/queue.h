@@ -28,7 +28,10 @@ typedef struct TteSourceConfig
 	int			requests_per_second;
 	int64		max_event_age;
 	char	   *token;			/* NULL: none */
+	char	   *token_problem;	/* why there is none, or NULL */
 	bool		copied;			/* the token was set in another database */
+	bool		paused;			/* by tiktok.pause() */
+	int64		resumed_at;		/* by tiktok.resume(), 0: never */
 } TteSourceConfig;
 
 /* An event as it is read; text lives until tte_queue_end(). */

@@ -24,6 +24,13 @@
 
 #define USEC	INT64CONST(1000000)
 
+/* To find k bad events of 1000 takes about 20 k requests; more is no isolation. */
+#define ISOLATION_FLOOR		64
+#define ISOLATION_PER_CULPRIT	20
+
+/* So many single events refused in a row are not the events' fault. */
+#define REFUSALS_TO_STOP	8
+
 /* The cursor is stored at most this often while there is work. */
 #define STORE_INTERVAL	USEC
 
@@ -67,6 +74,7 @@ tte_sender_create(int32 source_id)
 	dlist_init(&sender->batches);
 	slist_init(&sender->waiting);
 	sender->look = true;
+	sender->rate = &sender->own_rate;
 	return sender;
 }
 
@@ -76,19 +84,20 @@ copy_string(const char *s)
 	return s ? pstrdup(s) : NULL;
 }
 
-/* A new token, or the first one, is a reason to try again at once. */
+/* A new token, or an operator's word, is a reason to try again at once. */
 void
 tte_sender_configure(TteSender *sender, const TteSourceConfig *config)
 {
 	const char *had = sender->config.token;
 	bool		new_token = config->token != NULL && (had == NULL || strcmp(had, config->token) != 0);
+	bool		resumed = config->resumed_at > sender->breaker.since;
 	MemoryContext old;
 
-	if (new_token && sender->breaker.state != TTE_BREAKER_CLOSED)
+	if ((new_token || resumed) && sender->breaker.state != TTE_BREAKER_CLOSED)
 	{
+		sender->refused = 0;
 		tte_breaker_reset(&sender->breaker);
 		sender->breaker.since = tte_now();
-		sender->breaker_changed = true;
 	}
 	if (had != NULL)
 		explicit_bzero(sender->config.token, strlen(had));
@@ -99,7 +108,17 @@ tte_sender_configure(TteSender *sender, const TteSourceConfig *config)
 	sender->config.event_source = copy_string(config->event_source);
 	sender->config.event_source_id = copy_string(config->event_source_id);
 	sender->config.token = copy_string(config->token);
+	sender->config.token_problem = copy_string(config->token_problem);
 	MemoryContextSwitchTo(old);
+}
+
+void
+tte_sender_requeue(TteSender *sender)
+{
+	if (!sender->loaded)
+		return;
+	sender->skip_windows = 2;
+	sender->next_due = 1;
 }
 
 void
@@ -184,9 +203,11 @@ tte_sender_load(TteSender *sender)
 }
 
 static bool
-has_token(const TteSender *sender)
+may_send(const TteSender *sender)
 {
-	return sender->config.enabled && sender->config.token != NULL && !sender->config.copied;
+	const TteSourceConfig *config = &sender->config;
+
+	return config->enabled && !config->paused && config->token != NULL && !config->copied;
 }
 
 /* Is there something to send, if it may be sent? */
@@ -201,7 +222,7 @@ has_work(TteSender *sender, int64 now)
 bool
 tte_sender_wants(TteSender *sender, int64 now)
 {
-	return has_token(sender) && !sender->rewind && sender->rate_free <= now &&
+	return may_send(sender) && !sender->rewind && sender->rate_free <= now &&
 		tte_breaker_allows(&sender->breaker, now, sender->config.batch_size) > 0 &&
 		has_work(sender, now);
 }
@@ -211,7 +232,7 @@ tte_sender_due(TteSender *sender, int64 now)
 {
 	int64		due = 0;
 
-	if (!has_token(sender) || sender->rewind)
+	if (!may_send(sender) || sender->rewind)
 		return 0;
 	if (sender->next_due != 0 && !sender->retry_out)
 		due = sender->next_due;
@@ -246,7 +267,7 @@ make_batch(Reading *r, const char *test_code)
 	batch->context = context;
 	batch->sender = sender;
 	batch->events = palloc(r->limit * sizeof(TteBatchEvent));
-	batch->is_test = test_code != NULL;
+	batch->test_code = copy_string(test_code);
 	initStringInfo(&batch->body);
 	tte_wire_open(&batch->body, sender->config.event_source, sender->config.event_source_id, test_code);
 	batch->head_len = batch->body.len;
@@ -255,11 +276,11 @@ make_batch(Reading *r, const char *test_code)
 }
 
 static bool
-same_code(const TteBatch *batch, const TteQueueRow *row, const char *batch_code)
+same_code(const TteBatch *batch, const TteQueueRow *row)
 {
-	if ((row->test_code != NULL) != batch->is_test)
-		return false;
-	return row->test_code == NULL || strcmp(row->test_code, batch_code) == 0;
+	if (row->test_code == NULL || batch->test_code == NULL)
+		return row->test_code == batch->test_code;
+	return strcmp(row->test_code, batch->test_code) == 0;
 }
 
 /* Appends an event; false when it does not fit any more. */
@@ -317,7 +338,6 @@ too_late(Reading *r, const TteQueueRow *row)
 static int
 take_rows(Reading *r, const TteQueueRow *rows, int n)
 {
-	const char *code = NULL;
 	int			i;
 
 	for (i = 0; i < n && !r->full; i++)
@@ -326,9 +346,7 @@ take_rows(Reading *r, const TteQueueRow *rows, int n)
 			continue;
 		if (r->batch == NULL)
 			r->batch = make_batch(r, rows[i].test_code);
-		if (code == NULL)
-			code = rows[i].test_code;
-		if (!same_code(r->batch, &rows[i], code) || !append_event(r, &rows[i]))
+		if (!same_code(r->batch, &rows[i]) || !append_event(r, &rows[i]))
 		{
 			r->full = true;
 			break;
@@ -453,6 +471,7 @@ read_batch(TteSender *sender, const TteSnapshot *snapshot, const TteSendLimits *
 	if (r.batch == NULL)
 		return NULL;
 	r.batch->from_retry = from_retry;
+	sender->event_bytes = r.batch->body.len / r.batch->nevents;
 	dlist_push_tail(&sender->batches, &r.batch->node);
 	return make_request(r.batch, 0, r.batch->nevents);
 }
@@ -505,7 +524,7 @@ start_request(TteRequest *request, int64 now)
 	const TteBatchEvent *last = &batch->events[request->hi - 1];
 	TteRequestStart start = {
 		batch->sender->config.id, now, request->hi - request->lo,
-		{first->xid, first->id}, {last->xid, last->id}, 0, batch->is_test
+		{first->xid, first->id}, {last->xid, last->id}, 0, batch->test_code != NULL
 	};
 
 	render_body(request);
@@ -514,6 +533,8 @@ start_request(TteRequest *request, int64 now)
 	request->id = tte_queue_start_request(&start);
 	if (batch->from_retry)
 		tte_queue_claim_retries(request->id, request_ids(request), start.events);
+	if (request->lo > 0 || request->hi < batch->nevents)
+		batch->extra++;
 	batch->sender->in_flight++;
 	tte_breaker_sent(&batch->sender->breaker);
 }
@@ -531,6 +552,15 @@ limit_request(TteRequest *request, int allowed)
 	slist_push_head(&request->batch->sender->waiting, &rest->node);
 }
 
+/* As many rows as a body holds, judging by those before. */
+static int
+read_limit(const TteSender *sender, int allowed, const TteSendLimits *limits)
+{
+	if (sender->event_bytes == 0)
+		return allowed;
+	return Min(allowed, limits->max_body / sender->event_bytes + 1);
+}
+
 TteRequest *
 tte_sender_next(TteSender *sender, const TteSnapshot *snapshot, const TteSendLimits *limits, int64 now)
 {
@@ -543,10 +573,10 @@ tte_sender_next(TteSender *sender, const TteSnapshot *snapshot, const TteSendLim
 		limit_request(request, allowed);
 	}
 	else
-		request = read_batch(sender, snapshot, limits, allowed, now);
+		request = read_batch(sender, snapshot, limits, read_limit(sender, allowed, limits), now);
 	if (request == NULL)
 		return NULL;
-	sender->rate_free = tte_rate_take(&sender->rate, sender->config.requests_per_second, now);
+	sender->rate_free = tte_rate_take(sender->rate, sender->config.requests_per_second, now);
 	if (sender->rate_free != 0)
 	{
 		slist_push_head(&sender->waiting, &request->node);
@@ -652,9 +682,14 @@ record_outcome(const TteRequest *request, int64 now)
 		case TTE_OUTCOME_ISOLATE:
 		case TTE_OUTCOME_SPLIT:
 			if (n == 1)
+			{
+				request->batch->culprits++;
 				record_final(request, "rejected", refusal(request), true);
-			else
+			}
+			else if (request->batch->extra < Max(ISOLATION_FLOOR, ISOLATION_PER_CULPRIT * request->batch->culprits))
 				split_request(request);
+			else
+				record_retry(request, now);
 			break;
 		default:
 			/* Nothing is consumed: all that is unrecorded is read again later. */
@@ -695,19 +730,35 @@ rewind_reading(TteSender *sender)
 	sender->next_due = tte_queue_next_due(sender->config.id);
 }
 
+/*
+ * What the breaker is told: a row of refused single events, none accepted
+ * between, is trouble of the source.
+ */
 static void
-note_breaker(TteSender *sender, const TteRequest *request)
+judge_source(TteSender *sender, const TteRequest *request, int64 now)
 {
-	sender->breaker_changed = true;
+	TteReply	verdict = request->reply;
+
+	if (verdict.outcome == TTE_OUTCOME_DELIVERED)
+		sender->refused = 0;
+	if (verdict.outcome == TTE_OUTCOME_ISOLATE && request->hi - request->lo == 1 &&
+		++sender->refused >= REFUSALS_TO_STOP)
+		verdict.outcome = TTE_OUTCOME_STOP_CONFIGURATION;
+	(void) tte_breaker_result(&sender->breaker, &verdict, now, pg_prng_double(&pg_global_prng_state));
+}
+
+static void
+note_trouble(TteSender *sender, const TteRequest *request)
+{
+	const char *outcome = tte_outcome_name(request->reply.outcome);
+	size_t		size = sizeof(sender->trouble);
+
 	if (request->reply.has_code)
-		snprintf(sender->breaker_reason, sizeof(sender->breaker_reason), "%s: code %d",
-				 tte_outcome_name(request->reply.outcome), request->reply.code);
+		snprintf(sender->trouble, size, "%s: code %d", outcome, request->reply.code);
 	else if (request->http_status != 0)
-		snprintf(sender->breaker_reason, sizeof(sender->breaker_reason), "%s: http %d",
-				 tte_outcome_name(request->reply.outcome), request->http_status);
+		snprintf(sender->trouble, size, "%s: http %d", outcome, request->http_status);
 	else
-		snprintf(sender->breaker_reason, sizeof(sender->breaker_reason), "%s: %s",
-				 tte_outcome_name(request->reply.outcome), request->reply.message);
+		snprintf(sender->trouble, size, "%s: %s", outcome, request->reply.message);
 }
 
 void
@@ -721,8 +772,12 @@ tte_sender_record(TteRequest *request, int64 now)
 	};
 
 	tte_queue_finish_request(&end);
-	if (tte_breaker_result(&sender->breaker, &request->reply, now, pg_prng_double(&pg_global_prng_state)))
-		note_breaker(sender, request);
+	judge_source(sender, request, now);
+	if (sender->breaker.state != TTE_BREAKER_CLOSED)
+	{
+		note_trouble(sender, request);
+		sender->rewind = true;
+	}
 	record_outcome(request, now);
 	sender->in_flight--;
 	sender->dirty = true;
@@ -738,19 +793,61 @@ tte_sender_record(TteRequest *request, int64 now)
 		rewind_reading(sender);
 }
 
-static void
-store_breaker(TteSender *sender, int64 now)
+/* Why nothing is sent, as tiktok.source_state has it; NULL: it is. */
+static const char *
+sender_state(const TteSender *sender, const char **reason)
 {
-	bool		closed = sender->breaker.state == TTE_BREAKER_CLOSED;
+	const TteSourceConfig *config = &sender->config;
 
-	sender->breaker_changed = false;
-	tte_queue_store_state(sender->config.id, closed ? NULL : "open", sender->breaker_reason,
-						  sender->breaker.since, sender->breaker.probe_at);
-	if (closed)
-		ereport(LOG, (errmsg("tiktok_events: source \"%s\" is sent to again", sender->config.name)));
-	else
+	*reason = "";
+	if (config->token == NULL)
+	{
+		*reason = config->token_problem ? config->token_problem : "no access token is set";
+		return "no_token";
+	}
+	if (config->copied)
+	{
+		*reason = "the access token was set in another database";
+		return "copied";
+	}
+	if (sender->breaker.state == TTE_BREAKER_CLOSED)
+		return NULL;
+	*reason = sender->trouble;
+	return "open";
+}
+
+static void
+log_breaker(TteSender *sender)
+{
+	bool		open = sender->breaker.state != TTE_BREAKER_CLOSED;
+
+	if (open == sender->logged_open)
+		return;
+	sender->logged_open = open;
+	if (open)
 		ereport(LOG, (errmsg("tiktok_events: nothing is sent to source \"%s\" for now: %s",
-							 sender->config.name, sender->breaker_reason)));
+							 sender->config.name, sender->trouble)));
+	else
+		ereport(LOG, (errmsg("tiktok_events: source \"%s\" is sent to again", sender->config.name)));
+}
+
+/* Written on change only; a probe that fails moves the time of the next one. */
+static void
+store_state(TteSender *sender, int64 now)
+{
+	const char *reason;
+	const char *state = sender_state(sender, &reason);
+	bool		open = state != NULL && strcmp(state, "open") == 0;
+	int64		probe_at = open ? sender->breaker.probe_at : 0;
+
+	if (sender->state_stored && probe_at == sender->stored_probe_at &&
+		strcmp(sender->stored_reason, state ? reason : "") == 0)
+		return;
+	tte_queue_store_state(sender->config.id, state, reason, open ? sender->breaker.since : now, probe_at);
+	log_breaker(sender);
+	strlcpy(sender->stored_reason, state ? reason : "", sizeof(sender->stored_reason));
+	sender->stored_probe_at = probe_at;
+	sender->state_stored = true;
 }
 
 void
@@ -760,8 +857,7 @@ tte_sender_store(TteSender *sender, int64 now)
 	TtePosition position = sender->position;
 	dlist_iter	iter;
 
-	if (sender->breaker_changed)
-		store_breaker(sender, now);
+	store_state(sender, now);
 	if (!sender->dirty || (sender->in_flight > 0 && now - sender->stored_at < STORE_INTERVAL))
 		return;
 	dlist_foreach(iter, &sender->batches)

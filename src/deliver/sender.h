@@ -35,10 +35,12 @@ typedef struct TteBatch
 	TtePosition start;
 	StringInfoData body;
 	int			head_len;		/* the envelope before the first event */
-	bool		is_test;
+	const char *test_code;		/* of all its events, or NULL */
 	TteBatchEvent *events;
 	int			nevents;
 	int			open;			/* requests to make or under way */
+	int			extra;			/* requests beyond the first */
+	int			culprits;		/* events found to be bad */
 } TteBatch;
 
 /* One request: a batch, or the part of it that is sent again by itself. */
@@ -79,9 +81,15 @@ struct TteSender
 	bool		retry_out;		/* a batch of retries is not recorded yet */
 	int64		next_due;		/* of tiktok.retry, 0: nothing */
 	TteBreaker	breaker;
-	bool		breaker_changed;
-	char		breaker_reason[128];
-	TteRate		rate;
+	char		trouble[160];	/* why the breaker is open */
+	bool		logged_open;
+	bool		state_stored;	/* the next two are what the table has */
+	char		stored_reason[160];
+	int64		stored_probe_at;
+	int			refused;		/* single events refused since one was accepted */
+	int			event_bytes;	/* average size, for the number of rows to read */
+	TteRate	   *rate;			/* that of the token: of the first sender that has it */
+	TteRate		own_rate;
 	int64		rate_free;		/* 0, or when the rate allows the next request */
 };
 
@@ -95,6 +103,12 @@ typedef struct TteSendLimits
 extern TteSender *tte_sender_create(int32 source_id);
 extern void tte_sender_configure(TteSender *sender, const TteSourceConfig *config);
 extern void tte_sender_destroy(TteSender *sender);
+
+/*
+ * An operator has put events back or closed some: look at tiktok.retry, and for
+ * the next two windows skip what has a fate.
+ */
+extern void tte_sender_requeue(TteSender *sender);
 
 /*
  * In a transaction, once: recovers what nobody will finish, and loads the cursor.
@@ -117,7 +131,7 @@ extern TteRequest *tte_sender_next(TteSender *sender, const TteSnapshot *snapsho
 /* In a transaction: records the fate of a request that came back. */
 extern void tte_sender_record(TteRequest *request, int64 now);
 
-/* In the same transaction, after all of them: stores the cursor when it is time. */
+/* In the same transaction, after all of them: stores state and, when it is time, the cursor. */
 extern void tte_sender_store(TteSender *sender, int64 now);
 
 #endif							/* TTE_SENDER_H */

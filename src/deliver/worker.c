@@ -30,12 +30,16 @@
 #include "common.h"
 #include "deliver/http.h"
 #include "deliver/sender.h"
+#include "deliver/token.h"
 #include "deliver/waitset.h"
 #include "deliver/worker.h"
 #include "settings.h"
 #include "shared.h"
 
 #define USEC	INT64CONST(1000000)
+
+/* How often files with tokens are looked at. */
+#define TOKEN_POLL	USEC
 
 /* COMMIT PREPARED and logical replication wake nobody. */
 #define SLOW_POLL	(5 * USEC)
@@ -49,6 +53,8 @@ static bool http_stale = false; /* make a new one as soon as nothing is in fligh
 static dlist_head senders = DLIST_STATIC_INIT(senders);
 static MemoryContext turn_context;
 static int64 polled_at = 0;
+static int64 tokens_seen_at = 0;
+static uint64 tokens_seen = 0;	/* sum of the stamps of all token files */
 
 /* Requests that have come back and are not recorded yet. */
 static TteRequest *finished[MAX_REQUESTS];
@@ -99,6 +105,57 @@ find_sender(int32 source_id)
 	return NULL;
 }
 
+/* One limit of requests a second for each token. */
+static void
+share_rates(void)
+{
+	dlist_iter	one;
+	dlist_iter	other;
+
+	dlist_foreach(one, &senders)
+	{
+		TteSender  *sender = dlist_container(TteSender, node, one.cur);
+
+		sender->rate = &sender->own_rate;
+		dlist_foreach(other, &senders)
+		{
+			TteSender  *first = dlist_container(TteSender, node, other.cur);
+
+			if (first == sender)
+				break;
+			if (sender->config.token && first->config.token &&
+				strcmp(sender->config.token, first->config.token) == 0)
+			{
+				sender->rate = first->rate;
+				break;
+			}
+		}
+	}
+}
+
+/*
+ * The file of the source's name wins over the stored token, even if it cannot
+ * be used.  It belongs to this server, so it is no copied token.
+ */
+static void
+use_token_file(TteSourceConfig *config)
+{
+	char		token[TTE_TOKEN_MAX + 1];
+	const char *problem;
+
+	if (tte_access_token_dir[0] == '\0')
+		return;
+	problem = tte_token_read(tte_access_token_dir, config->name, token);
+	if (problem == tte_token_missing)
+		return;
+	if (config->token != NULL)
+		explicit_bzero(config->token, strlen(config->token));
+	config->token = problem ? NULL : pstrdup(token);
+	config->token_problem = problem ? psprintf("access token file: %s", problem) : NULL;
+	config->copied = false;
+	explicit_bzero(token, sizeof(token));
+}
+
 /* A source that has events cannot be deleted, so senders only come and change. */
 static void
 read_sources(void)
@@ -115,10 +172,12 @@ read_sources(void)
 			sender = tte_sender_create(configs[i].id);
 			dlist_push_tail(&senders, &sender->node);
 		}
+		use_token_file(&configs[i]);
 		tte_sender_configure(sender, &configs[i]);
 		if (configs[i].token != NULL)
 			explicit_bzero(configs[i].token, strlen(configs[i].token));
 	}
+	share_rates();
 }
 
 static bool
@@ -296,22 +355,65 @@ send_requests(bool woken)
 						  requests[i]->body, requests[i]->body_len, requests[i]) == NULL)
 			judge_unsent(requests[i]);
 	}
+	/* what this moves may also bring back an answer, which must not wait */
 	if (n > 0)
-		tte_http_drive(http);
+		collect();
 }
 
-/* Did anything happen that the queue has to be looked at for? */
+static void
+requeue_all(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &senders)
+		tte_sender_requeue(dlist_container(TteSender, node, iter.cur));
+}
+
+/* Has a file with a token come, gone or changed?  Needs no transaction. */
+static bool
+token_files_changed(void)
+{
+	int64		now = tte_now();
+	uint64		stamp = 0;
+	bool		changed;
+	dlist_iter	iter;
+
+	if (now - tokens_seen_at < TOKEN_POLL && now >= tokens_seen_at)
+		return false;
+	tokens_seen_at = now;
+	dlist_foreach(iter, &senders)
+	{
+		if (tte_access_token_dir[0] != '\0')
+			stamp += tte_token_stamp(tte_access_token_dir,
+									 dlist_container(TteSender, node, iter.cur)->config.name);
+	}
+	changed = stamp != tokens_seen;
+	tokens_seen = stamp;
+	return changed;
+}
+
+/*
+ * Did anything happen that the queue has to be looked at for?  What the slow
+ * poll notices may also be an operator's decision in a prepared transaction.
+ */
 static bool
 woken(void)
 {
 	int64		now = tte_now();
 
 	if (pg_atomic_exchange_u32(&slot->wake, 0) != 0)
+	{
+		if (pg_atomic_exchange_u32(&slot->requeue, 0) != 0)
+			requeue_all();
 		return true;
+	}
 	if (now - polled_at < SLOW_POLL && now >= polled_at)
 		return false;
 	polled_at = now;
-	return tte_queue_may_have_news();
+	if (!tte_queue_may_have_news())
+		return false;
+	requeue_all();
+	return true;
 }
 
 /* Milliseconds until something is due. */
@@ -324,6 +426,8 @@ time_to_wait(void)
 
 	if (nfinished > 0)
 		return 0;
+	if (tte_access_token_dir[0] != '\0')
+		due = Min(due, tokens_seen_at + TOKEN_POLL);
 	if (tte_enabled && in_flight() < tte_max_in_flight && !(http_stale && in_flight() > 0))
 	{
 		dlist_foreach(iter, &senders)
@@ -342,6 +446,11 @@ turn(void)
 {
 	bool		news = woken();
 
+	if (token_files_changed())
+	{
+		tte_queue_reload_config();
+		news = true;
+	}
 	if (news)
 		look_everywhere();
 	collect();
@@ -437,6 +546,7 @@ tte_worker_main(Datum slot_number)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 			http_stale = true;
+			tokens_seen_at = 0;
 			look_everywhere();
 		}
 		turn();

@@ -112,7 +112,7 @@ insert_row(const char *relation, const Datum *values, const bool *nulls)
 	target_close(&target);
 }
 
-/* The index of UNIQUE (event_id, event, source_id): the only unique one that is not the primary key. */
+/* The index of the unique key of events: the only unique one that is not the primary key. */
 static Oid
 key_index(ResultRelInfo *info)
 {
@@ -186,7 +186,7 @@ free_key(int64 id)
 	bool		freed = false;
 
 	ScanKeyInit(&key, DELIVERY_ID + 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
-	scan = systable_beginscan(rel, RelationGetPrimaryKeyIndex(rel), true, snapshot, 1, &key);
+	scan = systable_beginscan(rel, tte_primary_key_index(rel), true, snapshot, 1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple) && heap_attisnull(tuple, DELIVERY_REQUEST_ID + 1, RelationGetDescr(rel)))
 	{
@@ -235,7 +235,8 @@ set_text(Datum *values, bool *nulls, int column, const char *text)
 }
 
 static void
-event_values(int64 id, int32 source_id, const TteRendered *event, Datum *values, bool *nulls)
+event_values(int64 id, int32 source_id, const char *test_code, const TteRendered *event,
+			 Datum *values, bool *nulls)
 {
 	memset(nulls, false, TTE_EVENT_COLUMNS * sizeof(bool));
 	values[TTE_EVENT_COL_ID] = Int64GetDatum(id);
@@ -253,7 +254,7 @@ event_values(int64 id, int32 source_id, const TteRendered *event, Datum *values,
 	values[TTE_EVENT_COL_MATCH_KEYS] = Int32GetDatum((int32) event->match_keys);
 	set_text(values, nulls, TTE_EVENT_COL_NOTES,
 			 event->notes ? tte_from_utf8(event->notes, strlen(event->notes)) : NULL);
-	nulls[TTE_EVENT_COL_TEST_CODE] = true;
+	set_text(values, nulls, TTE_EVENT_COL_TEST_CODE, test_code);
 	nulls[TTE_EVENT_COL_PAYLOAD] = event->payload == NULL;
 	if (event->payload != NULL)
 		values[TTE_EVENT_COL_PAYLOAD] = PointerGetDatum(cstring_to_text_with_len(event->payload, event->payload_len));
@@ -300,7 +301,7 @@ insert_companion(int64 id, const TteRendered *event)
 }
 
 int64
-tte_outbox_store(int32 source_id, const TteRendered *event)
+tte_outbox_store(int32 source_id, const char *test_code, const TteRendered *event)
 {
 	Datum		values[TTE_EVENT_COLUMNS];
 	bool		nulls[TTE_EVENT_COLUMNS];
@@ -309,7 +310,7 @@ tte_outbox_store(int32 source_id, const TteRendered *event)
 	int64		id = nextval_internal(tte_relation("event_id_seq"), false);
 	int64		found = 0;
 
-	event_values(id, source_id, event, values, nulls);
+	event_values(id, source_id, test_code, event, values, nulls);
 	target_open(&target, "event", true);
 	fill_slot(target.slot, values, nulls);
 	while (!insert_unless_exists(&target, &existing))

@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * source.c
- *	  Configuration as a session caches it: sources and lead stages.
+ *	  Configuration as a session caches it: sources, lead stages, test codes.
  *
- * Both tables are small and rarely change, so they are read whole.  Their
+ * The tables are small and rarely change, so they are read whole.  Their
  * statement triggers send a relcache invalidation, which drops the cache in
  * every session.  They are read directly: whoever may write the order row need
  * not be allowed to see them.
@@ -33,11 +33,19 @@ enum LeadStageColumn
 	STAGE_EVENT
 };
 
+enum TestCodeColumn
+{
+	TEST_CODE_SOURCE_ID = 1,
+	TEST_CODE_CODE,
+	TEST_CODE_VALID_UNTIL
+};
+
 typedef struct CachedSource
 {
 	struct CachedSource *next;
 	char	   *name;
-	TteSource	source;
+	TteSource	source;			/* its test code whether valid or not */
+	TimestampTz test_code_until;
 } CachedSource;
 
 typedef struct CachedStage
@@ -50,15 +58,18 @@ typedef struct CachedStage
 
 static MemoryContext cache_context = NULL;
 static bool cache_valid = false;
-static Oid	cached_relations[2];
+static Oid	cached_relations[3];
 static CachedSource *sources;
 static CachedStage *stages;
 
 static void
 relation_changed(Datum arg, Oid relid)
 {
-	if (!OidIsValid(relid) || relid == cached_relations[0] || relid == cached_relations[1])
-		cache_valid = false;
+	for (int i = 0; i < lengthof(cached_relations); i++)
+	{
+		if (!OidIsValid(relid) || relid == cached_relations[i])
+			cache_valid = false;
+	}
 }
 
 /* Microseconds; months count 30 days, as in comparisons of intervals. */
@@ -132,6 +143,21 @@ load_stage(HeapTuple tuple, TupleDesc desc)
 	stages = cached;
 }
 
+/* After the sources. */
+static void
+load_test_code(HeapTuple tuple, TupleDesc desc)
+{
+	int32		id = DatumGetInt32(column(tuple, desc, TEST_CODE_SOURCE_ID));
+
+	for (CachedSource *cached = sources; cached; cached = cached->next)
+	{
+		if (cached->source.id != id)
+			continue;
+		cached->source.test_code = text_column(tuple, desc, TEST_CODE_CODE);
+		cached->test_code_until = DatumGetTimestampTz(column(tuple, desc, TEST_CODE_VALID_UNTIL));
+	}
+}
+
 static void
 load(Oid relid, void (*load_row) (HeapTuple, TupleDesc))
 {
@@ -166,12 +192,14 @@ refresh(void)
 	MemoryContextReset(cache_context);
 	cached_relations[0] = tte_relation("source");
 	cached_relations[1] = tte_relation("lead_stage");
+	cached_relations[2] = tte_relation("test_code");
 	cache_valid = true;
 	old = MemoryContextSwitchTo(cache_context);
 	PG_TRY();
 	{
 		load(cached_relations[0], load_source);
 		load(cached_relations[1], load_stage);
+		load(cached_relations[2], load_test_code);
 	}
 	PG_CATCH();
 	{
@@ -180,6 +208,17 @@ refresh(void)
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
+}
+
+/* The caller's own copy, which a refresh of the cache leaves alone. */
+static void
+copy_source(TteSource *source, const CachedSource *cached)
+{
+	*source = cached->source;
+	if (source->rules.calling_code != NULL)
+		source->rules.calling_code = pstrdup(source->rules.calling_code);
+	if (source->test_code != NULL)
+		source->test_code = cached->test_code_until > GetCurrentTimestamp() ? pstrdup(source->test_code) : NULL;
 }
 
 bool
@@ -191,12 +230,20 @@ tte_source_get(const char *name, TteSource *source)
 	{
 		if (strcmp(cached->name, name) != 0)
 			continue;
-		*source = cached->source;
-		if (source->rules.calling_code != NULL)
-			source->rules.calling_code = pstrdup(source->rules.calling_code);
+		copy_source(source, cached);
 		return true;
 	}
 	return false;
+}
+
+void
+tte_source_require(const char *name, TteSource *source)
+{
+	if (!tte_source_get(name, source))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("event source \"%s\" does not exist", name),
+				 errhint("Sources are the rows of tiktok.source.")));
 }
 
 char *

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * source.h
- *	  The rows of tiktok.source and tiktok.lead_stage, as a session caches them.
+ *	  The rows of tiktok.source, tiktok.lead_stage and tiktok.test_code, as a
+ *	  session caches them.
  *
  *-------------------------------------------------------------------------
  */
@@ -35,13 +36,17 @@ typedef struct TteSource
 {
 	int32		id;
 	TteSourceRules rules;
+	const char *test_code;		/* valid now, or NULL */
 } TteSource;
 
 /*
- * The source of that name; false when there is none.  What rules points to
- * is palloc'd in the caller's context.
+ * The source of that name; false when there is none.  What it points to is
+ * palloc'd in the caller's context.
  */
 extern bool tte_source_get(const char *name, TteSource *source);
+
+/* The same for those who need one: an error when there is none. */
+extern void tte_source_require(const char *name, TteSource *source);
 
 /* The event of a CRM stage, palloc'd; NULL: the stage makes no event. */
 extern char *tte_stage_event(const char *source, const char *stage);

@@ -22,7 +22,9 @@
 #include "enqueue/source.h"
 #include "enqueue/track.h"
 #include "enqueue/value.h"
+#include "event/unicode.h"
 #include "event/wire.h"
+#include "settings.h"
 
 /* Arguments of both functions, in their order. */
 enum TrackArgument
@@ -38,6 +40,14 @@ enum TrackArgument
 
 PG_FUNCTION_INFO_V1(tte_sql_track);
 PG_FUNCTION_INFO_V1(tte_sql_preview);
+
+const char *
+tte_test_code(const TteSource *source)
+{
+	if (!tte_test_event)
+		return NULL;
+	return source->test_code ? source->test_code : "";
+}
 
 char *
 tte_random_id(void)
@@ -112,19 +122,17 @@ tri_state(FunctionCallInfo fcinfo, int argument)
 	return PG_GETARG_BOOL(argument) ? TTE_YES : TTE_NO;
 }
 
-static void
-get_source(const char *name, TteSource *source)
+/* Is there nothing but blanks? */
+static bool
+is_blank(const char *text, int len)
 {
-	if (!tte_source_get(name, source))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("event source \"%s\" does not exist", name),
-				 errhint("Sources are the rows of tiktok.source.")));
+	tte_unicode_trim(&text, &len);
+	return len == 0;
 }
 
 /* Builds the event that the arguments describe. */
 static TteRendered *
-render(FunctionCallInfo fcinfo, TteSource *source)
+render(FunctionCallInfo fcinfo, TteSource *source, bool ascii)
 {
 	TteEvent   *event;
 	char	   *name = required_text(fcinfo, ARG_EVENT, "event");
@@ -134,16 +142,16 @@ render(FunctionCallInfo fcinfo, TteSource *source)
 	int64		usec;
 	bool		finite;
 
-	get_source(required_text(fcinfo, ARG_SOURCE, "source"), source);
-	event = tte_event_begin(&source->rules, tte_ascii_payload());
+	tte_source_require(required_text(fcinfo, ARG_SOURCE, "source"), source);
+	event = tte_event_begin(&source->rules, ascii);
 	utf8 = tte_to_utf8(name, strlen(name), &len);
 	tte_event_name(event, utf8, len);
 	if (!PG_ARGISNULL(ARG_EVENT_ID))
 	{
 		char	   *id = text_to_cstring(PG_GETARG_TEXT_PP(ARG_EVENT_ID));
 
-		has_id = id[0] != '\0';
 		utf8 = tte_to_utf8(id, strlen(id), &len);
+		has_id = !is_blank(utf8, len);
 		tte_event_id(event, utf8, len);
 	}
 	if (!PG_ARGISNULL(ARG_EVENT_TIME))
@@ -203,6 +211,20 @@ notice_rename(const TteRendered *event)
 				 errhint("Use \"%s\" in the Pixel too: TikTok deduplicates by name and event_id.", event->event)));
 }
 
+static const char *
+require_test_code(FunctionCallInfo fcinfo, const TteSource *source)
+{
+	const char *code = tte_test_code(source);
+
+	if (code != NULL && code[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("event source \"%s\" has no valid test code", required_text(fcinfo, ARG_SOURCE, "source")),
+				 errdetail("Events of this session are test events, because tiktok_events.test_event is on."),
+				 errhint("Set a code with tiktok.set_test_code(), or turn tiktok_events.test_event off.")));
+	return code;
+}
+
 Datum
 tte_sql_track(PG_FUNCTION_ARGS)
 {
@@ -210,17 +232,17 @@ tte_sql_track(PG_FUNCTION_ARGS)
 	TteRendered *event;
 
 	tte_outbox_check("tiktok.track()");
-	event = render(fcinfo, &source);
+	event = render(fcinfo, &source, tte_ascii_payload());
 	refuse_invalid(event);
 	notice_rename(event);
-	PG_RETURN_INT64(tte_outbox_store(source.id, event));
+	PG_RETURN_INT64(tte_outbox_store(source.id, require_test_code(fcinfo, &source), event));
 }
 
 Datum
 tte_sql_preview(PG_FUNCTION_ARGS)
 {
 	TteSource	source;
-	TteRendered *event = render(fcinfo, &source);
+	TteRendered *event = render(fcinfo, &source, false);
 	StringInfoData wire;
 
 	refuse_invalid(event);
@@ -232,10 +254,10 @@ tte_sql_preview(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	}
 	initStringInfo(&wire);
-	if (!tte_wire_event(&wire, event->payload, event->payload_len, event->user_data, event->user_data_len,
-						tte_ascii_payload()))
+	if (!tte_wire_event(&wire, event->payload, event->payload_len, event->user_data, event->user_data_len, false))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("rendered event cannot be read")));
-	PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in, CStringGetDatum(wire.data)));
+	/* escapes would be refused by jsonb_in where the encoding has no such character */
+	PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in, CStringGetDatum(tte_from_utf8(wire.data, wire.len))));
 }

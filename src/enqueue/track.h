@@ -8,7 +8,13 @@
 #ifndef TTE_TRACK_H
 #define TTE_TRACK_H
 
-#include "event/payload.h"
+#include "enqueue/source.h"
+
+/*
+ * The test code of events that are recorded now: NULL when they are real, empty
+ * when they are tests and the source has no valid code.
+ */
+extern const char *tte_test_code(const TteSource *source);
 
 /* A UUID: the event_id of last resort. */
 extern char *tte_random_id(void);

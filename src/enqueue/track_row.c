@@ -33,6 +33,7 @@
 #include "enqueue/outbox.h"
 #include "enqueue/source.h"
 #include "enqueue/track.h"
+#include "event/unicode.h"
 
 PG_FUNCTION_INFO_V1(tte_sql_track_row);
 
@@ -87,13 +88,25 @@ set_event_id(TteEvent *event, const TteJson *value)
 		tte_event_fail(event, TTE_PROBLEM_VALUE, "event_id", "The event_id is not text.", NULL);
 }
 
+static bool
+is_blank(const TteJson *value)
+{
+	const char *text = value->text;
+	int			len = value->len;
+
+	if (value->kind != TTE_JSON_STRING)
+		return false;
+	tte_unicode_trim(&text, &len);
+	return len == 0;
+}
+
 static void
 set_event_time(TteEvent *event, const TteJson *value, pg_tz *zone)
 {
 	int64		usec;
 	bool		finite;
 
-	if (value->kind == TTE_JSON_NULL)
+	if (value->kind == TTE_JSON_NULL || is_blank(value))
 		return;
 	if (tte_json_time(value, zone, &usec, &finite))
 		tte_event_time(event, usec, finite);
@@ -425,6 +438,8 @@ render_row(TteMapping *m, const TteSource *source, TriggerData *trigdata, TupleT
 		tte_event_note(event, "source", m->source);
 		tte_event_fail(event, TTE_PROBLEM_VALUE, "source", "The source does not exist.", NULL);
 	}
+	else if (source->test_code != NULL && source->test_code[0] == '\0')
+		tte_event_fail(event, TTE_PROBLEM_VALUE, "test_code", "The source has no valid test code.", NULL);
 	if (m->problem != NULL)
 		fail_mapping(event, m, trigdata);
 	else
@@ -438,17 +453,20 @@ render_row(TteMapping *m, const TteSource *source, TriggerData *trigdata, TupleT
 	return tte_event_finish(event, id ? id : tte_random_id(), tte_now());
 }
 
+/* The source, with the test code to record under; a source that has gone has the id 0. */
 static void
 get_source(TteMapping *m, TteSource *source)
 {
-	if (tte_source_get(m->source, source))
-		return;
-	memset(source, 0, sizeof(*source));
-	if (!m->warned)
-		ereport(WARNING,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("event source \"%s\" does not exist: its events are recorded as invalid", m->source)));
-	m->warned = true;
+	if (!tte_source_get(m->source, source))
+	{
+		memset(source, 0, sizeof(*source));
+		if (!m->warned)
+			ereport(WARNING,
+					(errcode(ERRCODE_UNDEFINED_OBJECT),
+					 errmsg("event source \"%s\" does not exist: its events are recorded as invalid", m->source)));
+		m->warned = true;
+	}
+	source->test_code = tte_test_code(source);
 }
 
 Datum
@@ -474,6 +492,6 @@ tte_sql_track_row(PG_FUNCTION_ARGS)
 		if (name == NULL)
 			return PointerGetDatum(NULL);
 	}
-	tte_outbox_store(source.id, render_row(m, &source, trigdata, row, name, stage));
+	tte_outbox_store(source.id, source.test_code, render_row(m, &source, trigdata, row, name, stage));
 	return PointerGetDatum(NULL);
 }

@@ -175,7 +175,7 @@ tte_sql_configuration_changed(PG_FUNCTION_ARGS)
 	TriggerData *trigdata = trigger_data(fcinfo);
 
 	CacheInvalidateRelcacheByRelid(RelationGetRelid(trigdata->tg_relation));
-	tte_wake_at_commit();
+	tte_reconfigure_at_commit();
 	return PointerGetDatum(NULL);
 }
 

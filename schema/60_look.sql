@@ -34,6 +34,36 @@ COMMENT ON COLUMN tiktok.event_status.code IS 'TikTok''s return code of the last
 COMMENT ON COLUMN tiktok.event_status.request_id IS 'TikTok''s id of the request, for its support';
 COMMENT ON COLUMN tiktok.event_status.notes IS 'what was left out of the event, and why';
 
+CREATE VIEW tiktok.backlog AS
+SELECT s.name AS source,
+	CASE WHEN NOT s.enabled THEN 'disabled' WHEN c.paused THEN 'paused' ELSE coalesce(t.state, 'sending') END AS state,
+	CASE WHEN NOT s.enabled THEN NULL WHEN c.paused THEN c.reason ELSE t.reason END AS reason,
+	CASE WHEN NOT s.enabled THEN NULL WHEN c.paused THEN c.changed_at ELSE t.since END AS since,
+	p.pending,
+	r.retrying,
+	least(p.oldest, r.oldest) AS oldest_enqueued_at,
+	greatest(t.probe_at, CASE WHEN p.pending OPERATOR(pg_catalog.=) 0 THEN r.next_attempt_at END) AS next_attempt_at,
+	s.requests_per_second
+FROM tiktok.source s
+LEFT JOIN tiktok.source_control c ON c.source_id OPERATOR(pg_catalog.=) s.id
+LEFT JOIN tiktok.source_state t ON t.source_id OPERATOR(pg_catalog.=) s.id
+CROSS JOIN LATERAL (
+	SELECT pg_catalog.count(*) AS pending, pg_catalog.min(e.enqueued_at) AS oldest
+	FROM tiktok.event e
+	WHERE e.source_id OPERATOR(pg_catalog.=) s.id
+	AND e.xid OPERATOR(pg_catalog.>=) coalesce((SELECT pg_catalog.pg_snapshot_xmin(u.prev_snapshot) FROM tiktok.cursor u
+		WHERE u.source_id OPERATOR(pg_catalog.=) s.id), '0'::pg_catalog.xid8)
+	AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id OPERATOR(pg_catalog.=) e.id)
+	AND NOT EXISTS (SELECT FROM tiktok.retry w WHERE w.id OPERATOR(pg_catalog.=) e.id)) p
+CROSS JOIN LATERAL (
+	SELECT pg_catalog.count(*) AS retrying, pg_catalog.min(e.enqueued_at) AS oldest, pg_catalog.min(w.next_attempt_at) AS next_attempt_at
+	FROM tiktok.retry w JOIN tiktok.event e ON e.id OPERATOR(pg_catalog.=) w.id
+	WHERE w.source_id OPERATOR(pg_catalog.=) s.id) r;
+COMMENT ON VIEW tiktok.backlog IS 'one row per source: what is unfinished, and whether it is being sent';
+COMMENT ON COLUMN tiktok.backlog.state IS 'sending, or why not: disabled, paused, no_token, copied, open (the breaker)';
+COMMENT ON COLUMN tiktok.backlog.since IS 'since when nothing is sent';
+COMMENT ON COLUMN tiktok.backlog.next_attempt_at IS 'when the next attempt is due; NULL: as soon as possible';
+
 CREATE FUNCTION tiktok._worker_status(
 	OUT database_oid oid, OUT pid int, OUT state text, OUT since timestamptz, OUT in_flight int,
 	OUT requests bigint, OUT delivered bigint, OUT failed bigint,

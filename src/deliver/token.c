@@ -1,0 +1,161 @@
+/*-------------------------------------------------------------------------
+ *
+ * token.c
+ *	  Access tokens in files.
+ *
+ * A file outside the data directory is the safest place for a token: no
+ * dump, no WAL and no copy of the database carries it.  The rules are those
+ * that PostgreSQL has for its TLS key, and one more: the last symbolic link
+ * is not followed.  What is opened is what is judged, so nobody can swap the
+ * file in between; and whatever lies there, opening it does not block.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "deliver/token.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FILE_MAX	4096
+
+const char *const tte_token_missing = "missing";
+
+/* The path of the file; false when no file can have such a name. */
+static bool
+file_path(char path[MAXPGPATH], const char *dir, const char *source_name)
+{
+	if (strchr(source_name, '/') != NULL)
+		return false;
+	return snprintf(path, MAXPGPATH, "%s/%s", dir, source_name) < MAXPGPATH;
+}
+
+static const char *
+why_not_opened(void)
+{
+	switch (errno)
+	{
+		case ENOENT:
+		case ENOTDIR:
+		case ENAMETOOLONG:
+			return tte_token_missing;
+		case ELOOP:
+			return "a symbolic link";
+		case ENXIO:				/* a socket, or a device that is not there */
+			return "not a regular file";
+		case EACCES:
+		case EPERM:
+			return "not readable by the server";
+	}
+	return "could not be opened";
+}
+
+/* Ours and nobody else's; or root's, who may share it with our group. */
+static const char *
+why_not_trusted(const struct stat *st)
+{
+	if (!S_ISREG(st->st_mode))
+		return "not a regular file";
+	if (st->st_uid != geteuid() && st->st_uid != 0)
+		return "owned by another user than the server's or root";
+	if (st->st_mode & (st->st_uid == geteuid() ? S_IRWXG | S_IRWXO : S_IWGRP | S_IXGRP | S_IRWXO))
+		return "open to group or others";
+	if (st->st_size > FILE_MAX)
+		return "too large";
+	return NULL;
+}
+
+/* Bytes in the buffer, at most size; -1 when they could not be read. */
+static ssize_t
+read_all(int fd, char *buffer, size_t size)
+{
+	size_t		len = 0;
+
+	while (len < size)
+	{
+		ssize_t		n = read(fd, buffer + len, size - len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			break;
+		len += n;
+	}
+	return len;
+}
+
+/* Takes the token out of the file's bytes, without one line end after it. */
+static const char *
+take_token(const char *bytes, ssize_t len, char *token)
+{
+	if (len < 0)
+		return "could not be read";
+	if (len > 0 && bytes[len - 1] == '\n')
+		len--;
+	if (len == 0)
+		return "empty";
+	if (len > TTE_TOKEN_MAX)
+		return "too large";
+
+	/* Anything else, a line end above all, could make a header of its own. */
+	for (ssize_t i = 0; i < len; i++)
+	{
+		if (bytes[i] <= ' ' || bytes[i] > '~')
+			return "bad characters";
+	}
+	memcpy(token, bytes, len);
+	token[len] = '\0';
+	return NULL;
+}
+
+const char *
+tte_token_read(const char *dir, const char *source_name, char token[TTE_TOKEN_MAX + 1])
+{
+	char		path[MAXPGPATH];
+	char		bytes[TTE_TOKEN_MAX + 2];	/* a line end, and one that is too many */
+	struct stat st;
+	const char *problem;
+	int			fd;
+
+	token[0] = '\0';
+	if (!file_path(path, dir, source_name))
+		return tte_token_missing;
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0)
+		return why_not_opened();
+	problem = fstat(fd, &st) < 0 ? "could not be read" : why_not_trusted(&st);
+	if (problem == NULL)
+	{
+		problem = take_token(bytes, read_all(fd, bytes, sizeof(bytes)), token);
+		explicit_bzero(bytes, sizeof(bytes));
+	}
+	close(fd);
+	return problem;
+}
+
+/* One step of the FNV hash. */
+static uint64
+mix(uint64 stamp, uint64 part)
+{
+	return (stamp ^ part) * UINT64CONST(0x100000001b3);
+}
+
+uint64
+tte_token_stamp(const char *dir, const char *source_name)
+{
+	char		path[MAXPGPATH];
+	struct stat st;
+	uint64		stamp = UINT64CONST(0xcbf29ce484222325);
+
+	if (!file_path(path, dir, source_name) || lstat(path, &st) < 0)
+		return 0;
+	stamp = mix(stamp, st.st_dev);
+	stamp = mix(stamp, st.st_ino);
+	stamp = mix(stamp, st.st_size);
+	stamp = mix(stamp, st.st_mtim.tv_sec);
+	stamp = mix(stamp, st.st_mtim.tv_nsec);
+	stamp = mix(stamp, st.st_ctim.tv_sec);	/* owner and mode */
+	return mix(stamp, st.st_ctim.tv_nsec);
+}

@@ -1,0 +1,35 @@
+/*-------------------------------------------------------------------------
+ *
+ * token.h
+ *	  Access tokens in files: tiktok_events.access_token_dir.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TTE_TOKEN_H
+#define TTE_TOKEN_H
+
+#ifdef FRONTEND
+#include "postgres_fe.h"
+#else
+#include "postgres.h"
+#endif
+
+#define TTE_TOKEN_MAX	512
+
+/* What tte_token_read() says when there is no file of that name. */
+extern const char *const tte_token_missing;
+
+/*
+ * Reads the file of the source's name in dir.  NULL: its token is in token;
+ * else why it cannot be used, as a constant text, and token is "".  Never
+ * blocks.
+ */
+extern const char *tte_token_read(const char *dir, const char *source_name, char token[TTE_TOKEN_MAX + 1]);
+
+/*
+ * A number that changes when the file does: replaced, written, made, removed,
+ * or given another owner or mode.  0 when there is none.
+ */
+extern uint64 tte_token_stamp(const char *dir, const char *source_name);
+
+#endif							/* TTE_TOKEN_H */

@@ -1,0 +1,455 @@
+/*-------------------------------------------------------------------------
+ *
+ * control.c
+ *	  What an operator decides: pause and resume, retry, discard, test codes.
+ *
+ * An event is where its rows are: to send it again, or to close it, is to move
+ * it between tiktok.delivery and tiktok.retry.  Every move is one statement
+ * that names the status it starts from, and takes its locks in the order in
+ * which the worker does; whichever of the two comes first wins, and the other
+ * one overwrites nothing.  The worker looks again when the move is committed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
+
+#include "enqueue/outbox.h"
+#include "enqueue/source.h"
+#include "event/schedule.h"
+#include "shared.h"
+
+#define MAX_TEST_CODE	64
+#define MAX_TEST_DAYS	7
+
+#define EQ " OPERATOR(pg_catalog.=) "
+#define NOW "pg_catalog.clock_timestamp()"
+
+/* Which events: $1 is the id of one, or of a source. */
+#define BY_ID "id" EQ "$1"
+#define BY_SOURCE "source_id" EQ "$1"
+
+/* All that is pending lies behind the cursor. */
+#define BEHIND_CURSOR \
+	" AND e.xid OPERATOR(pg_catalog.>=) coalesce((SELECT pg_catalog.pg_snapshot_xmin(c.prev_snapshot)" \
+	" FROM tiktok.cursor c WHERE c.source_id" EQ "$1), '0'::pg_catalog.xid8)"
+
+/* When TikTok may have received an event first; NULL: never. */
+#define RECEIVED \
+	"coalesce(d.possibly_received_at," \
+	" CASE WHEN d.status" EQ "'delivered' THEN coalesce(q.started_at, d.at) END)"
+
+#define HAS_IDENTITY \
+	"(e.match_keys" EQ "0 OR EXISTS (SELECT FROM tiktok.identity i WHERE i.id" EQ "e.id))"
+
+/* Where one event stands; $2 is the time before which a copy would count again. */
+static const char standing_sql[] =
+"SELECT coalesce(d.status, CASE WHEN r.id IS NULL THEN 'pending' ELSE 'retrying' END),"
+" e.payload IS NOT NULL, " HAS_IDENTITY ", coalesce(" RECEIVED " OPERATOR(pg_catalog.<) $2, false)"
+" FROM tiktok.event e"
+" LEFT JOIN tiktok.delivery d ON d.id" EQ "e.id"
+" LEFT JOIN tiktok.retry r ON r.id" EQ "e.id"
+" LEFT JOIN tiktok.request q ON q.id" EQ "d.request_id"
+" WHERE e.id" EQ "$1";
+
+/* Puts final events back: $2 their status, $3 allow_double, $4 as above. */
+#define RETRY(which) \
+	"WITH found AS (" \
+	" SELECT d.*, e.source_id, q.started_at, q.code, " RECEIVED " AS received" \
+	" FROM tiktok.event e JOIN tiktok.delivery d ON d.id" EQ "e.id" \
+	" LEFT JOIN tiktok.request q ON q.id" EQ "d.request_id" \
+	" WHERE e." which " AND d.status" EQ "$2 AND e.payload IS NOT NULL AND " HAS_IDENTITY "), " \
+	"gone AS (" \
+	" DELETE FROM tiktok.delivery d USING found f WHERE d.id" EQ "f.id" \
+	" AND ($3 OR f.received IS NULL OR f.received OPERATOR(pg_catalog.>=) $4) RETURNING f.*), " \
+	"back AS (" \
+	" INSERT INTO tiktok.retry (id, source_id, attempts, first_attempt_at," \
+	"  possibly_received_at, next_attempt_at, last_request_id, code)" \
+	" SELECT id, source_id, coalesce(attempts, CASE WHEN request_id IS NULL THEN 0 ELSE 1 END)," \
+	"  coalesce(first_attempt_at, started_at, " NOW ")," \
+	"  CASE WHEN received OPERATOR(pg_catalog.>=) $4 THEN received END, " NOW ", request_id, code FROM gone" \
+	" ON CONFLICT (id) DO UPDATE SET next_attempt_at = excluded.next_attempt_at RETURNING id) " \
+	"SELECT pg_catalog.count(*) FROM back"
+
+#define CLOSE(columns, rows) \
+	"final AS (INSERT INTO tiktok.delivery (id, status, reason, at, possibly_received_at" columns ")" \
+	" SELECT e.id, 'discarded', $2, " NOW ", " rows " ON CONFLICT (id) DO NOTHING RETURNING id), " \
+	"forgotten AS (DELETE FROM tiktok.identity i USING final f WHERE i.id" EQ "f.id) " \
+	"SELECT pg_catalog.count(*) FROM final"
+
+/* Closes events that have no fate yet.  One that is on its way may be received. */
+#define DISCARD_PENDING(which) \
+	"WITH " CLOSE("", \
+	"(SELECT pg_catalog.min(q.started_at) FROM tiktok.request q" \
+	"  WHERE q.source_id" EQ "e.source_id AND q.finished_at IS NULL" \
+	"  AND ROW(e.xid, e.id) OPERATOR(pg_catalog.>=) ROW(q.first_xid, q.first_id)" \
+	"  AND ROW(e.xid, e.id) OPERATOR(pg_catalog.<=) ROW(q.last_xid, q.last_id))" \
+	" FROM tiktok.event e WHERE e." which " AND e.payload IS NOT NULL" \
+	" AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id" EQ "e.id)" \
+	" AND NOT EXISTS (SELECT FROM tiktok.retry r WHERE r.id" EQ "e.id)")
+
+#define DISCARD_RETRYING(which) \
+	"WITH gone AS (DELETE FROM tiktok.retry WHERE " which " RETURNING *), " \
+	CLOSE(", request_id, attempts, first_attempt_at", \
+	"coalesce(e.possibly_received_at, q.started_at), e.last_request_id, e.attempts, e.first_attempt_at" \
+	" FROM gone e LEFT JOIN tiktok.request q ON q.id" EQ "e.last_request_id AND q.finished_at IS NULL")
+
+/* tiktok.delivery is insert-only: what had another fate gets a new row. */
+#define DISCARD_FINAL(which) \
+	"WITH gone AS (DELETE FROM tiktok.delivery d USING tiktok.event e" \
+	" WHERE d.id" EQ "e.id AND e." which " AND d.status" EQ "$2 RETURNING d.*), " \
+	CLOSE(", request_id, attempts, first_attempt_at", \
+	"e.possibly_received_at, e.request_id, e.attempts, e.first_attempt_at FROM gone e")
+
+/* How events of a status are moved; the statement by source and by id. */
+typedef struct Move
+{
+	const char *status;
+	const char *source_sql;
+	const char *id_sql;
+	bool		by_default;		/* when no status is named */
+} Move;
+
+static const Move retry_moves[] = {
+	{"rejected", RETRY(BY_SOURCE), RETRY(BY_ID), true},
+	{"uncertain", RETRY(BY_SOURCE), RETRY(BY_ID), true},
+	{"expired", RETRY(BY_SOURCE), RETRY(BY_ID), false},
+	{"discarded", RETRY(BY_SOURCE), RETRY(BY_ID), false},
+	{"delivered", RETRY(BY_SOURCE), RETRY(BY_ID), false},
+	{NULL}
+};
+
+/* Pending before retrying: that is the way events go meanwhile. */
+static const Move discard_moves[] = {
+	{"pending", DISCARD_PENDING(BY_SOURCE BEHIND_CURSOR), DISCARD_PENDING(BY_ID), true},
+	{"retrying", DISCARD_RETRYING(BY_SOURCE), DISCARD_RETRYING(BY_ID), true},
+	{"rejected", DISCARD_FINAL(BY_SOURCE), DISCARD_FINAL(BY_ID), false},
+	{"uncertain", DISCARD_FINAL(BY_SOURCE), DISCARD_FINAL(BY_ID), false},
+	{NULL}
+};
+
+/* Where an event stands. */
+typedef struct Standing
+{
+	int64		id;
+	char	   *status;			/* as in tiktok.event_status */
+	bool		has_payload;
+	bool		has_identity;	/* or needs none */
+	bool		too_late;		/* TikTok would count a copy */
+} Standing;
+
+PG_FUNCTION_INFO_V1(tte_sql_pause);
+PG_FUNCTION_INFO_V1(tte_sql_resume);
+PG_FUNCTION_INFO_V1(tte_sql_set_test_code);
+PG_FUNCTION_INFO_V1(tte_sql_retry_event);
+PG_FUNCTION_INFO_V1(tte_sql_retry_source);
+PG_FUNCTION_INFO_V1(tte_sql_discard_event);
+PG_FUNCTION_INFO_V1(tte_sql_discard_source);
+
+static void
+require(FunctionCallInfo fcinfo, int argument, const char *name)
+{
+	if (PG_ARGISNULL(argument))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", name)));
+}
+
+static Datum
+source_argument(FunctionCallInfo fcinfo)
+{
+	TteSource	source;
+
+	require(fcinfo, 0, "source");
+	tte_source_require(text_to_cstring(PG_GETARG_TEXT_PP(0)), &source);
+	return Int32GetDatum(source.id);
+}
+
+static bool
+flag_argument(FunctionCallInfo fcinfo, int argument)
+{
+	return !PG_ARGISNULL(argument) && PG_GETARG_BOOL(argument);
+}
+
+static void
+execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
+{
+	SPI_connect();
+	SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
+	SPI_finish();
+}
+
+/* A column of the one row that a query gave. */
+static Datum
+result(int column)
+{
+	bool		isnull;
+
+	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
+}
+
+static void
+set_paused(FunctionCallInfo fcinfo, bool paused, bool has_reason)
+{
+	Oid			types[] = {INT4OID, BOOLOID, TEXTOID};
+	Datum		values[] = {source_argument(fcinfo), BoolGetDatum(paused), has_reason ? PG_GETARG_DATUM(1) : (Datum) 0};
+
+	execute("INSERT INTO tiktok.source_control VALUES ($1, $2, $3, " NOW ") "
+			"ON CONFLICT (source_id) DO UPDATE SET paused = excluded.paused, reason = excluded.reason, "
+			"changed_at = excluded.changed_at",
+			3, types, values, has_reason ? NULL : "  n");
+}
+
+Datum
+tte_sql_pause(PG_FUNCTION_ARGS)
+{
+	set_paused(fcinfo, true, !PG_ARGISNULL(1));
+	PG_RETURN_VOID();
+}
+
+Datum
+tte_sql_resume(PG_FUNCTION_ARGS)
+{
+	set_paused(fcinfo, false, false);
+	PG_RETURN_VOID();
+}
+
+static void
+check_test_code(const char *code)
+{
+	size_t		len = strlen(code);
+
+	for (const char *p = code; *p; p++)
+	{
+		if (*p < 0x21 || *p > 0x7E)
+			len = 0;
+	}
+	if (len == 0 || len > MAX_TEST_CODE)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid test code"),
+				 errdetail("A test code has 1 to %d printable ASCII characters and no blanks.", MAX_TEST_CODE),
+				 errhint("Copy it from the Test Events tab of Events Manager.")));
+}
+
+static void
+check_valid_for(Datum valid_for)
+{
+	Interval	zero = {0};
+	Interval	limit = {.day = MAX_TEST_DAYS};
+
+	if (!DatumGetBool(DirectFunctionCall2(interval_gt, valid_for, IntervalPGetDatum(&zero))) ||
+		!DatumGetBool(DirectFunctionCall2(interval_le, valid_for, IntervalPGetDatum(&limit))))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid valid_for: \"%s\"", DatumGetCString(DirectFunctionCall1(interval_out, valid_for))),
+				 errhint("It is a positive interval of at most %d days.", MAX_TEST_DAYS)));
+}
+
+Datum
+tte_sql_set_test_code(PG_FUNCTION_ARGS)
+{
+	Oid			types[] = {INT4OID, TEXTOID, INTERVALOID};
+	Datum		values[3];
+
+	values[0] = source_argument(fcinfo);
+	if (PG_ARGISNULL(1))
+	{
+		execute("DELETE FROM tiktok.test_code WHERE " BY_SOURCE, 1, types, values, NULL);
+		PG_RETURN_VOID();
+	}
+	require(fcinfo, 2, "valid_for");
+	values[1] = PG_GETARG_DATUM(1);
+	values[2] = PG_GETARG_DATUM(2);
+	check_test_code(TextDatumGetCString(values[1]));
+	check_valid_for(values[2]);
+	execute("INSERT INTO tiktok.test_code VALUES ($1, $2, " NOW " OPERATOR(pg_catalog.+) $3) "
+			"ON CONFLICT (source_id) DO UPDATE SET code = excluded.code, valid_until = excluded.valid_until",
+			3, types, values, NULL);
+	PG_RETURN_VOID();
+}
+
+/* What TikTok received before this time it may count again. */
+static Datum
+horizon(void)
+{
+	return TimestampTzGetDatum(GetCurrentTimestamp() - TTE_RETRY_HORIZON);
+}
+
+static void
+get_standing(Datum id, Standing *standing)
+{
+	Oid			types[] = {INT8OID, TIMESTAMPTZOID};
+	Datum		values[] = {id, horizon()};
+	MemoryContext caller = CurrentMemoryContext;
+
+	SPI_connect();
+	SPI_execute_with_args(standing_sql, 2, types, values, NULL, false, 1);
+	if (SPI_processed == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("event %lld does not exist", (long long) DatumGetInt64(id)),
+				 errhint("Its id is the column id of tiktok.event_status.")));
+	standing->id = DatumGetInt64(id);
+	standing->status = MemoryContextStrdup(caller, TextDatumGetCString(result(1)));
+	standing->has_payload = DatumGetBool(result(2));
+	standing->has_identity = DatumGetBool(result(3));
+	standing->too_late = DatumGetBool(result(4));
+	SPI_finish();
+}
+
+static const Move *
+find_move(const Move *moves, const char *status)
+{
+	while (moves->status != NULL && strcmp(moves->status, status) != 0)
+		moves++;
+	return moves->status ? moves : NULL;
+}
+
+static int64
+move(const char *sql, Oid key_type, Datum key, const char *status, bool allow_double)
+{
+	Oid			types[] = {key_type, TEXTOID, BOOLOID, TIMESTAMPTZOID};
+	Datum		values[] = {key, CStringGetTextDatum(status), BoolGetDatum(allow_double), horizon()};
+	int64		n;
+
+	SPI_connect();
+	SPI_execute_with_args(sql, lengthof(types), types, values, NULL, false, 0);
+	n = DatumGetInt64(result(1));
+	SPI_finish();
+	tte_requeue_at_commit();
+	return n;
+}
+
+static void
+move_event(const Move *m, Datum id, bool allow_double)
+{
+	if (move(m->id_sql, INT8OID, id, m->status, allow_double) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("status of event %lld has changed meanwhile", (long long) DatumGetInt64(id)),
+				 errhint("Look at its status and try again.")));
+}
+
+/* status NULL: those of the default. */
+static int64
+move_source(const Move *moves, Datum source_id, const char *status, bool allow_double)
+{
+	int64		n = 0;
+
+	for (const Move *m = moves; m->status; m++)
+	{
+		if (status ? strcmp(m->status, status) == 0 : m->by_default)
+			n += move(m->source_sql, INT4OID, source_id, m->status, allow_double);
+	}
+	return n;
+}
+
+/* The status that a call names, checked; NULL: none. */
+static char *
+status_argument(FunctionCallInfo fcinfo, const Move *moves, const char *hint)
+{
+	char	   *status = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+
+	if (status != NULL && find_move(moves, status) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid status: \"%s\"", status),
+				 errhint("%s", hint)));
+	return status;
+}
+
+static void
+refuse(const Standing *event, const char *what, const char *detail, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("event %lld cannot be %s", (long long) event->id, what),
+			 errdetail("%s", detail),
+			 errhint("%s", hint)));
+}
+
+static void
+check_retry(const Standing *event, bool allow_double)
+{
+	static const char what[] = "sent again";
+	static const char double_hint[] = "With allow_double => true it is sent all the same, and may be counted twice.";
+
+	if (strcmp(event->status, "pending") == 0 || strcmp(event->status, "retrying") == 0)
+		refuse(event, what, psprintf("It is %s, and is sent by itself.", event->status),
+			   "Columns of tiktok.event_status and tiktok.backlog say when.");
+	if (!event->has_payload || find_move(retry_moves, event->status) == NULL)
+		refuse(event, what, psprintf("It is %s, and there is nothing to send.", event->status),
+			   "Record it again: its key is free.");
+	if (strcmp(event->status, "delivered") == 0 && !allow_double)
+		refuse(event, what, "TikTok has accepted it.", double_hint);
+	if (!event->has_identity)
+		refuse(event, what, "Its identifiers have been deleted.", "Only rejected and uncertain events keep them.");
+	if (event->too_late && !allow_double)
+		refuse(event, what, "TikTok may have received it more than 47 hours ago, and no longer recognize a copy.", double_hint);
+}
+
+Datum
+tte_sql_retry_event(PG_FUNCTION_ARGS)
+{
+	bool		allow_double = flag_argument(fcinfo, 1);
+	Standing	event;
+
+	tte_outbox_check("tiktok.retry()");
+	require(fcinfo, 0, "id");
+	get_standing(PG_GETARG_DATUM(0), &event);
+	check_retry(&event, allow_double);
+	move_event(find_move(retry_moves, event.status), PG_GETARG_DATUM(0), allow_double);
+	PG_RETURN_VOID();
+}
+
+Datum
+tte_sql_retry_source(PG_FUNCTION_ARGS)
+{
+	Datum		source_id = source_argument(fcinfo);
+	char	   *status = status_argument(fcinfo, retry_moves,
+										 "Events that are rejected, uncertain, expired, discarded or delivered can be sent again.");
+	bool		allow_double = flag_argument(fcinfo, 2);
+
+	tte_outbox_check("tiktok.retry()");
+	if (status != NULL && strcmp(status, "delivered") == 0 && !allow_double)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("events that TikTok has accepted are not sent again"),
+				 errhint("With allow_double => true they are, and may be counted twice.")));
+	PG_RETURN_INT64(move_source(retry_moves, source_id, status, allow_double));
+}
+
+Datum
+tte_sql_discard_event(PG_FUNCTION_ARGS)
+{
+	Standing	event;
+	const Move *m;
+
+	tte_outbox_check("tiktok.discard()");
+	require(fcinfo, 0, "id");
+	get_standing(PG_GETARG_DATUM(0), &event);
+	m = find_move(discard_moves, event.status);
+	if (m == NULL)
+		refuse(&event, "discarded", psprintf("It is %s.", event.status),
+			   "Events that are pending, retrying, rejected or uncertain can be discarded.");
+	move_event(m, PG_GETARG_DATUM(0), false);
+	PG_RETURN_VOID();
+}
+
+Datum
+tte_sql_discard_source(PG_FUNCTION_ARGS)
+{
+	Datum		source_id = source_argument(fcinfo);
+	char	   *status = status_argument(fcinfo, discard_moves,
+										 "Events that are pending, retrying, rejected or uncertain can be discarded.");
+
+	tte_outbox_check("tiktok.discard()");
+	PG_RETURN_INT64(move_source(discard_moves, source_id, status, false));
+}
