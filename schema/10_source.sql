@@ -65,6 +65,13 @@ CREATE TABLE tiktok.access_token (
 );
 COMMENT ON TABLE tiktok.access_token IS 'access tokens, readable by the background worker alone; stamped with the database they were set in';
 
+CREATE TABLE tiktok.installation (
+	system_identifier bigint NOT NULL,
+	database_oid oid NOT NULL,
+	confirmed_at timestamptz NOT NULL
+);
+COMMENT ON TABLE tiktok.installation IS 'the database this is, one row; a copy of it finds out here that it is one';
+
 SELECT pg_catalog.pg_extension_config_dump('tiktok.source', '');
 SELECT pg_catalog.pg_extension_config_dump('tiktok.source_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('tiktok.lead_stage', '');
@@ -84,12 +91,19 @@ CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.so
 	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.lead_stage
 	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.installation
+	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.access_token
 	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
 ALTER TABLE tiktok.source ENABLE ALWAYS TRIGGER changed;
 ALTER TABLE tiktok.lead_stage ENABLE ALWAYS TRIGGER changed;
 ALTER TABLE tiktok.access_token ENABLE ALWAYS TRIGGER changed;
+ALTER TABLE tiktok.installation ENABLE ALWAYS TRIGGER changed;
 
 CREATE FUNCTION tiktok.set_access_token(source text, token text) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_set_access_token';
 COMMENT ON FUNCTION tiktok.set_access_token(text, text) IS 'stores the access token of a source; NULL removes it';
+
+CREATE FUNCTION tiktok.confirm_database() RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_confirm_database';
+COMMENT ON FUNCTION tiktok.confirm_database() IS 'says that this database, a copy or an upgraded one, is the one to send: its tokens are valid here';

@@ -99,7 +99,7 @@ CREATE TABLE tiktok.source_state (
 	probe_at timestamptz
 );
 COMMENT ON TABLE tiktok.source_state IS 'sources to which nothing is sent now, and why; written by the worker';
-COMMENT ON COLUMN tiktok.source_state.state IS 'no_token, copied (the token was set in another database), open (the breaker)';
+COMMENT ON COLUMN tiktok.source_state.state IS 'no_token, copied (this database is a copy of another), open (the breaker)';
 COMMENT ON COLUMN tiktok.source_state.probe_at IS 'when one request may try again';
 
 ALTER TABLE tiktok.cursor SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);

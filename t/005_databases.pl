@@ -47,8 +47,13 @@ sql('CREATE DATABASE copy TEMPLATE renamed');
 ok(has_workers('copy postgres renamed'), 'a copy of a database gets a worker');
 track('c', 'copy');
 is(sql("SELECT tiktok.wait('1 s')", 'copy'), 'f', 'which sends nothing, because its token was set elsewhere');
+is(sql("SELECT state FROM tiktok.backlog WHERE source = 'shop'", 'copy'), 'copied', 'and says so');
 sql("SELECT tiktok.set_access_token('shop', '$Rehearsal::TOKEN')", 'copy');
 ok(Rehearsal::drained($node, 10, 'copy'), 'until it is set here');
+sql("SELECT tiktok.track('crm', 'Lead', 'l', lead => '{\"lead_id\": \"7412345678901234567\"}')", 'copy');
+is(sql("SELECT tiktok.wait('1 s')", 'copy'), 'f', 'which holds for each source');
+sql('SELECT tiktok.confirm_database()', 'copy');
+ok(Rehearsal::drained($node, 10, 'copy'), 'until the copy is confirmed');
 
 $tiktok->script({ action => 'hang', times => undef });
 track('d', 'copy');

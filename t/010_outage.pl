@@ -30,7 +30,7 @@ sub enqueue
 	}
 }
 
-sub memory_kb { return slurp_file("/proc/$worker/status") =~ /VmRSS:\s+(\d+)/ ? $1 : die }
+sub memory_kb { return slurp_file("/proc/$worker/status") =~ /RssAnon:\s+(\d+)/ ? $1 : die }
 
 sub endpoint
 {

@@ -90,8 +90,9 @@ static const StatementText statements[] =
 		"SELECT s.id, s.name, s.event_source, s.event_source_id, s.enabled, s.batch_size, s.requests_per_second, "
 		"least(extract(epoch FROM coalesce(s.max_event_age, "
 		"CASE WHEN s.event_source IN ('web', 'app') THEN interval '7 days' ELSE interval '28 days' END)), 4e12) * 1e6::numeric, "
-		"t.token, t.system_identifier, t.database_oid, coalesce(c.paused, false), c.changed_at "
-		"FROM tiktok.source s LEFT JOIN tiktok.access_token t ON t.source_id = s.id "
+		"t.token, t.system_identifier, t.database_oid, coalesce(c.paused, false), c.changed_at, "
+		"i.system_identifier, i.database_oid "
+		"FROM tiktok.source s LEFT JOIN tiktok.installation i ON true LEFT JOIN tiktok.access_token t ON t.source_id = s.id "
 	"LEFT JOIN tiktok.source_control c ON c.source_id = s.id ORDER BY s.id"},
 	{SQL_LOAD_CURSOR, 1, {INT4OID},
 		"SELECT prev_snapshot::text, snapshot::text, position_xid, position_id "
@@ -160,7 +161,7 @@ static const StatementText statements[] =
 
 static SPIPlanPtr plans[SQL_STATEMENTS];
 static Oid	extension_oid = InvalidOid;
-static Oid	config_relations[3];
+static Oid	config_relations[4];
 static bool config_changed = true;
 
 static void
@@ -236,6 +237,7 @@ tte_queue_attach(void)
 		config_relations[0] = tte_relation("source");
 		config_relations[1] = tte_relation("access_token");
 		config_relations[2] = tte_relation("source_control");
+		config_relations[3] = tte_relation("installation");
 		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
 		owner = extension_owner(extension_oid);
 	}
@@ -415,6 +417,16 @@ copy_text(MemoryContext context, int row, int column)
 	return value ? MemoryContextStrdup(context, value) : NULL;
 }
 
+/* Is the stamp in two columns that of another database, or missing? */
+static bool
+is_foreign(int row, int system_identifier, int database)
+{
+	bool		isnull;
+
+	return (uint64) result_int8(row, system_identifier) != GetSystemIdentifier() ||
+		DatumGetObjectId(result(row, database, &isnull)) != MyDatabaseId;
+}
+
 int
 tte_queue_sources(MemoryContext context, TteSourceConfig **configs)
 {
@@ -435,9 +447,8 @@ tte_queue_sources(MemoryContext context, TteSourceConfig **configs)
 		c->requests_per_second = result_int4(i, 7);
 		c->max_event_age = DatumGetInt64(DirectFunctionCall1(numeric_int8, result(i, 8, &isnull)));
 		c->token = copy_text(context, i, 9);
-		c->copied = c->token != NULL &&
-			((uint64) result_int8(i, 10) != GetSystemIdentifier() ||
-			 DatumGetObjectId(result(i, 11, &isnull)) != MyDatabaseId);
+		c->copied = c->token != NULL && is_foreign(i, 10, 11);
+		c->database_copied = is_foreign(i, 14, 15);
 		c->paused = DatumGetBool(result(i, 12, &isnull));
 		c->resumed_at = c->paused ? 0 : result_time(i, 13);
 	}

@@ -30,6 +30,7 @@ typedef struct TteSourceConfig
 	char	   *token;			/* NULL: none */
 	char	   *token_problem;	/* why there is none, or NULL */
 	bool		copied;			/* the token was set in another database */
+	bool		database_copied;	/* this database is a copy of another */
 	bool		paused;			/* by tiktok.pause() */
 	int64		resumed_at;		/* by tiktok.resume(), 0: never */
 } TteSourceConfig;

@@ -628,10 +628,11 @@ record_retry(const TteRequest *request, int64 now)
 	TteSender  *sender = request->batch->sender;
 	int			n = request->hi - request->lo;
 	int64	   *next = palloc(n * sizeof(int64));
+	double		dice = pg_prng_double(&pg_global_prng_state);
 
+	/* one throw for all, so that they stay together */
 	for (int i = 0; i < n; i++)
-		next[i] = now + tte_retry_delay(request->batch->events[request->lo + i].attempts + 1,
-										pg_prng_double(&pg_global_prng_state));
+		next[i] = now + tte_retry_delay(request->batch->events[request->lo + i].attempts + 1, dice);
 	tte_queue_record_retry(sender->config.id, request->id, request->started_at, request->reply.possibly_received,
 						   request->reply.has_code, request->reply.code, request_ids(request), next, n);
 	sender->next_due = tte_queue_next_due(sender->config.id);
@@ -807,7 +808,7 @@ sender_state(const TteSender *sender, const char **reason)
 	}
 	if (config->copied)
 	{
-		*reason = "the access token was set in another database";
+		*reason = "this database is a copy: set its token, or call tiktok.confirm_database()";
 		return "copied";
 	}
 	if (sender->breaker.state == TTE_BREAKER_CLOSED)

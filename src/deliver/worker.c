@@ -152,7 +152,7 @@ use_token_file(TteSourceConfig *config)
 		explicit_bzero(config->token, strlen(config->token));
 	config->token = problem ? NULL : pstrdup(token);
 	config->token_problem = problem ? psprintf("access token file: %s", problem) : NULL;
-	config->copied = false;
+	config->copied = config->database_copied;
 	explicit_bzero(token, sizeof(token));
 }
 
@@ -403,6 +403,9 @@ woken(void)
 
 	if (pg_atomic_exchange_u32(&slot->wake, 0) != 0)
 	{
+		/* the relcache message comes later than the wake-up */
+		if (pg_atomic_exchange_u32(&slot->reconfigure, 0) != 0)
+			tte_queue_reload_config();
 		if (pg_atomic_exchange_u32(&slot->requeue, 0) != 0)
 			requeue_all();
 		return true;

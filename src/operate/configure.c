@@ -28,6 +28,7 @@
 PG_FUNCTION_INFO_V1(tte_sql_check_source);
 PG_FUNCTION_INFO_V1(tte_sql_configuration_changed);
 PG_FUNCTION_INFO_V1(tte_sql_set_access_token);
+PG_FUNCTION_INFO_V1(tte_sql_confirm_database);
 PG_FUNCTION_INFO_V1(tte_sql_installed);
 
 static void
@@ -241,9 +242,31 @@ tte_sql_set_access_token(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* From now on the queue and the tokens that are here belong to this database. */
+static void
+stamp_database(void)
+{
+	Oid			types[2] = {INT8OID, OIDOID};
+	Datum		values[2] = {Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
+
+	SPI_connect();
+	SPI_execute("DELETE FROM tiktok.installation", false, 0);
+	SPI_execute_with_args("INSERT INTO tiktok.installation VALUES ($1, $2, pg_catalog.now())", 2, types, values, NULL, false, 0);
+	SPI_execute_with_args("UPDATE tiktok.access_token SET system_identifier = $1, database_oid = $2", 2, types, values, NULL, false, 0);
+	SPI_finish();
+}
+
+Datum
+tte_sql_confirm_database(PG_FUNCTION_ARGS)
+{
+	stamp_database();
+	PG_RETURN_VOID();
+}
+
 Datum
 tte_sql_installed(PG_FUNCTION_ARGS)
 {
+	stamp_database();
 	if (tte_shared_available())
 		tte_wake_launcher_at_commit();
 	else
