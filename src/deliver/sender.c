@@ -451,7 +451,11 @@ read_batch(TteSender *sender, const TteSnapshot *snapshot, const TteSendLimits *
 	bool		from_retry = sender->next_due != 0 && sender->next_due <= now && !sender->retry_out;
 
 	if (from_retry)
-		take_rows(&r, rows, tte_queue_read_due(sender->config.id, now, limit, &rows));
+	{
+		int			n = tte_queue_read_due(sender->config.id, now, limit, &rows);
+
+		take_rows(&r, rows, n);
+	}
 	else
 		read_queue(&r, snapshot);
 	record_unsent(&r.expired, "expired", "max_event_age", false, from_retry);
