@@ -94,6 +94,13 @@ tte_curl_restrict_protocol(CURL *easy, bool https)
 #endif
 }
 
+/* Is the loaded library older than the headers? */
+static inline bool
+tte_curl_is_older(unsigned int loaded)
+{
+	return loaded < LIBCURL_VERSION_NUM;
+}
+
 /* Do not wait for a resolver thread when a transfer ends. */
 static inline CURLcode
 tte_curl_quick_exit(CURL *easy)

@@ -607,7 +607,7 @@ check_library(void)
 {
 	const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
 
-	if (info->version_num < LIBCURL_VERSION_NUM)
+	if (tte_curl_is_older(info->version_num))
 		return "the libcurl that was loaded is older than the one the extension was built with";
 	if ((info->features & CURL_VERSION_SSL) == 0)
 		return "the libcurl that was loaded has no TLS support";
