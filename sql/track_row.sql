@@ -71,6 +71,8 @@ BEGIN
 	IF c.id = 14 THEN RETURN '[]'; END IF;
 	IF c.id = 15 THEN RETURN '{"emial": "x"}'; END IF;
 	IF c.id = 16 THEN RETURN NULL; END IF;
+	IF c.id = 17 THEN RAISE 'deadlock' USING ERRCODE = '40P01'; END IF;
+	IF c.id = 18 THEN PERFORM pg_sleep(10); END IF;
 	RETURN (SELECT jsonb_build_object('user', jsonb_build_object('email', c.email), 'currency', 'EUR', 'event_time', now(),
 			'contents', jsonb_agg(jsonb_build_object('content_id', sku, 'price', price, 'quantity', quantity) ORDER BY sku))
 		FROM lines WHERE order_id = c.id);
@@ -91,6 +93,29 @@ INSERT INTO carts VALUES (2, 'a@example.com');
 SET CONSTRAINTS ALL IMMEDIATE;
 SELECT count(DISTINCT xmin::text) FROM (SELECT xmin FROM tiktok.event WHERE event_id = 'carts-2' UNION ALL SELECT xmin FROM carts WHERE id = 2) x;
 COMMIT;
+-- what is not about the data reaches the statement, and leaves the transaction in order
+INSERT INTO carts VALUES (17);
+CREATE TABLE tries (id int);
+ALTER TABLE carts DISABLE TRIGGER tiktok;
+CREATE TRIGGER at_once AFTER INSERT ON carts FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'AddToCart', 'url=''https://example.com/''', 'using=cart_event');
+DO $$
+BEGIN
+	INSERT INTO tries VALUES (1);
+	BEGIN
+		INSERT INTO tries VALUES (2);
+		INSERT INTO carts VALUES (17);
+	EXCEPTION WHEN deadlock_detected THEN
+		INSERT INTO tries VALUES (3);
+	END;
+END $$;
+SELECT string_agg(id::text, ' ' ORDER BY id), (SELECT count(*) FROM carts WHERE id = 17) AS carts FROM tries;
+DROP TABLE tries;
+SET statement_timeout = '100 ms';
+INSERT INTO carts VALUES (18);
+RESET statement_timeout;
+SELECT count(*) FROM carts WHERE id IN (17, 18);
+DROP TRIGGER at_once ON carts;
+ALTER TABLE carts ENABLE TRIGGER tiktok;
 -- a partition may use the function of the table above it
 CREATE FUNCTION parent_event(p parent) RETURNS jsonb LANGUAGE sql AS $$ SELECT jsonb_build_object('external_id', p.id, 'url', 'https://example.com/') $$;
 CREATE TRIGGER tiktok2 AFTER INSERT ON parent FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'Search', 'using=parent_event');

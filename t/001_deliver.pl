@@ -124,6 +124,27 @@ is(sql("SELECT status FROM tiktok.event_status WHERE event_id = 'crash'"), 'deli
 is(sql("SELECT count(*) FROM tiktok.request WHERE outcome = 'interrupted'"), 1, 'the interrupted request is on record');
 is(scalar @{ $tiktok->events('?event_id=crash&counted=true') }, 1, 'it is counted once');
 
+# Crash with retries under way: what lies between them in the queue has not been sent, and does not count as if it had
+$tiktok->script({ action => 'status', status => 503, match => { event_id => 'r1' } }, { action => 'status', status => 503, match => { event_id => 'r5' } });
+sql(track('r1'));
+$node->poll_query_until('postgres', "SELECT status = 'retrying' FROM tiktok.event_status WHERE event_id = 'r1'");
+sql(track('r5'));
+$node->poll_query_until('postgres', "SELECT status = 'retrying' FROM tiktok.event_status WHERE event_id = 'r5'");
+$tiktok->script({ action => 'hang', times => undef });
+sql("UPDATE tiktok.retry SET next_attempt_at = now()");
+sql(track('wake'));
+$node->poll_query_until('postgres', "SELECT sum(in_flight) = 2 FROM tiktok.worker_status");
+sql("SELECT tiktok.pause('shop')");
+sql(track('between'));
+$node->stop('immediate');
+$tiktok->script;
+$node->start;
+is(sql("SELECT status, attempts FROM tiktok.event_status WHERE event_id = 'between'"), 'pending|0', 'an event that was not sent stays so in a crash');
+sql("SELECT tiktok.resume('shop')");
+ok(drained(), 'all finished');
+is(sql("SELECT string_agg(event_id || ' ' || status || ' ' || attempts, ', ' ORDER BY event_id) FROM tiktok.event_status WHERE event_id IN ('r1', 'r5', 'wake', 'between')"),
+	'between delivered 1, r1 delivered 3, r5 delivered 3, wake delivered 2', 'and attempts are counted as they were');
+
 # Fast shutdown does not wait for a request
 $tiktok->script({ action => 'hang' });
 sql(track('shutdown'));

@@ -52,6 +52,11 @@ $id = track();
 is(sql("SELECT tiktok.wait('1 s')"), 'f', 'with tiktok_events.enabled = off it waits');
 reload('tiktok_events.enabled', 'on');
 ok(Rehearsal::drained($node, 10), 'and goes when it is on again');
+reload('tiktok_events.enabled', 'off');
+$id = track();
+$node->restart;
+reload('tiktok_events.enabled', 'on');
+ok(Rehearsal::drained($node, 3), 'also in a server that was started with it off');
 
 # Nobody listens
 reload('tiktok_events.endpoint', 'https://127.0.0.1:9/open_api/v1.3/event/track/');

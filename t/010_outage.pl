@@ -66,6 +66,16 @@ is($stats->{duplicate_copies}, 0, 'once');
 cmp_ok(memory_kb(), '<', 64 * 1024, 'with less than 64 MB');
 diag(sprintf '%d events in %.1f s after an outage, worker %d kB', $backlog, $drain, memory_kb());
 
+# Many requests leave nothing behind
+sql("INSERT INTO tiktok.source (name, event_source, event_source_id, batch_size, requests_per_second) VALUES ('single', 'web', 'CSINGLE', 1, 1000)");
+sql("SELECT tiktok.set_access_token('single', '$Rehearsal::TOKEN')");
+$before = memory_kb();
+sql("SELECT count(tiktok.track('single', 'ViewContent', 's' || n, user_data => jsonb_build_object('external_id', n), "
+	  . "page => '{\"url\": \"https://shop.example.com/\"}')) FROM generate_series(1, 3000) n");
+ok(Rehearsal::drained($node, 60), '3000 single requests: finished');
+cmp_ok(memory_kb(), '<', $before + 1536, 'and memory is as before');
+diag('memory before and after 3000 requests: ' . $before . ' and ' . memory_kb() . ' kB');
+
 # Half of the answers are lost after TikTok has taken the events
 $tiktok->reset_all;
 $tiktok->script({ action => 'status', status => 500, when => 'after', times => undef, match => { probability => 0.5, seed => 7 } });

@@ -163,6 +163,9 @@ static SPIPlanPtr plans[SQL_STATEMENTS];
 static Oid	extension_oid = InvalidOid;
 static Oid	config_relations[4];
 static bool config_changed = true;
+static Oid	worker_role = InvalidOid;
+static Oid	saved_role;
+static int	saved_sec_context;
 
 static void
 relation_changed(Datum arg, Oid relid)
@@ -243,9 +246,7 @@ tte_queue_attach(void)
 	}
 	CommitTransactionCommand();
 
-	/* From here on every transaction runs as the owner of the extension. */
-	if (OidIsValid(extension_oid))
-		SetUserIdAndSecContext(owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	worker_role = owner;
 	return OidIsValid(extension_oid);
 }
 
@@ -256,6 +257,8 @@ tte_queue_begin(void)
 	StartTransactionCommand();
 	if (get_extension_oid("tiktok_events", true) != extension_oid)
 		return false;
+	GetUserIdAndSecContext(&saved_role, &saved_sec_context);
+	SetUserIdAndSecContext(worker_role, saved_sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 	pgstat_report_activity(STATE_RUNNING, "tiktok_events: reading or recording");
@@ -267,6 +270,7 @@ tte_queue_end(void)
 {
 	SPI_finish();
 	PopActiveSnapshot();
+	SetUserIdAndSecContext(saved_role, saved_sec_context);
 	CommitTransactionCommand();
 	pgstat_report_stat(true);
 	pgstat_report_activity(STATE_IDLE, NULL);
@@ -279,6 +283,12 @@ tte_queue_config_changed(void)
 
 	config_changed = false;
 	return changed;
+}
+
+bool
+tte_queue_config_stale(void)
+{
+	return config_changed;
 }
 
 void
@@ -657,8 +667,8 @@ recover_request(int32 source_id, Datum *request)
 		Int32GetDatum(source_id), request[0], request[1], request[2], request[3], request[4], request[5]
 	};
 
-	run(SQL_RECOVER_RETRIES, request, NULL);
-	run(SQL_RECOVER_EVENTS, args, NULL);
+	if (run(SQL_RECOVER_RETRIES, request, NULL) == 0)
+		run(SQL_RECOVER_EVENTS, args, NULL);
 	tte_queue_finish_request(&end);
 }
 

@@ -95,6 +95,7 @@ extern void tte_queue_end(void);
 /* Has the configuration changed since this was asked last? */
 extern bool tte_queue_config_changed(void);
 
+extern bool tte_queue_config_stale(void);
 extern void tte_queue_reload_config(void);
 
 /* Has any transaction of the cluster ended since this was asked last?  Needs no transaction. */

@@ -84,6 +84,14 @@ copy_string(const char *s)
 	return s ? pstrdup(s) : NULL;
 }
 
+static bool
+may_send(const TteSender *sender)
+{
+	const TteSourceConfig *config = &sender->config;
+
+	return config->enabled && !config->paused && config->token != NULL && !config->copied;
+}
+
 /* A new token, or an operator's word, is a reason to try again at once. */
 void
 tte_sender_configure(TteSender *sender, const TteSourceConfig *config)
@@ -110,6 +118,8 @@ tte_sender_configure(TteSender *sender, const TteSourceConfig *config)
 	sender->config.token = copy_string(config->token);
 	sender->config.token_problem = copy_string(config->token_problem);
 	MemoryContextSwitchTo(old);
+	if (!may_send(sender) && !slist_is_empty(&sender->waiting))
+		sender->rewind = true;
 }
 
 void
@@ -119,6 +129,9 @@ tte_sender_requeue(TteSender *sender)
 		return;
 	sender->skip_windows = 2;
 	sender->next_due = 1;
+	/* what waits in memory was judged before */
+	if (!slist_is_empty(&sender->waiting))
+		sender->rewind = true;
 }
 
 void
@@ -200,14 +213,6 @@ tte_sender_load(TteSender *sender)
 	sender->skip_windows = 2;
 	sender->next_due = tte_queue_next_due(sender->config.id);
 	sender->loaded = true;
-}
-
-static bool
-may_send(const TteSender *sender)
-{
-	const TteSourceConfig *config = &sender->config;
-
-	return config->enabled && !config->paused && config->token != NULL && !config->copied;
 }
 
 /* Is there something to send, if it may be sent? */
@@ -704,12 +709,15 @@ record_outcome(const TteRequest *request, int64 now)
 }
 
 /* Forgets all batches and goes back to the oldest of them. */
-static void
-rewind_reading(TteSender *sender)
+void
+tte_sender_rewind(TteSender *sender)
 {
 	dlist_mutable_iter iter;
 	TteWindow  *window = NULL;
 	TtePosition start;
+
+	if (!sender->rewind || sender->in_flight > 0)
+		return;
 
 	dlist_foreach_modify(iter, &sender->batches)
 	{
@@ -794,8 +802,7 @@ tte_sender_record(TteRequest *request, int64 now)
 		if (from_retry)
 			sender->next_due = tte_queue_next_due(sender->config.id);
 	}
-	if (sender->rewind && sender->in_flight == 0)
-		rewind_reading(sender);
+	tte_sender_rewind(sender);
 }
 
 /* Why nothing is sent, as tiktok.source_state has it; NULL: it is. */

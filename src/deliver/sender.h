@@ -131,6 +131,12 @@ extern TteRequest *tte_sender_next(TteSender *sender, const TteSnapshot *snapsho
 /* In a transaction: records the fate of a request that came back. */
 extern void tte_sender_record(TteRequest *request, int64 now);
 
+/*
+ * In a transaction: goes back to the oldest unrecorded event, if that has to be
+ * and nothing is in flight.
+ */
+extern void tte_sender_rewind(TteSender *sender);
+
 /* In the same transaction, after all of them: stores state and, when it is time, the cursor. */
 extern void tte_sender_store(TteSender *sender, int64 now);
 

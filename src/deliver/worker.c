@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "access/twophase.h"
 #include "access/xact.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
@@ -73,6 +74,13 @@ begin(void)
 {
 	if (!tte_queue_begin())
 		leave(TTE_EXIT_ASKED);
+}
+
+static void
+end(void)
+{
+	tte_queue_end();
+	MemoryContextSwitchTo(turn_context);
 }
 
 static int
@@ -283,7 +291,7 @@ record(void)
 	nfinished = 0;
 	dlist_foreach(iter, &senders)
 		tte_sender_store(dlist_container(TteSender, node, iter.cur), now);
-	tte_queue_end();
+	end();
 	ConditionVariableBroadcast(&slot->recorded);
 }
 
@@ -320,6 +328,7 @@ next_requests(TteRequest **requests, int room, int64 now)
 
 			if (!sender->loaded)
 				tte_sender_load(sender);
+			tte_sender_rewind(sender);
 			if (n < room && tte_sender_wants(sender, now))
 			{
 				requests[n] = tte_sender_next(sender, &snapshot, &limits, now);
@@ -344,11 +353,11 @@ send_requests(bool woken)
 	int			room = tte_max_in_flight - in_flight();
 	int			n;
 
-	if (!tte_enabled || room <= 0 || (!woken && !anyone_wants(now)) || !make_http())
+	if (!tte_enabled || room <= 0 || (!woken && !tte_queue_config_stale() && !anyone_wants(now)) || !make_http())
 		return;
 	begin();
 	n = next_requests(requests, room, now);
-	tte_queue_end();
+	end();
 	for (int i = 0; i < n; i++)
 	{
 		if (tte_http_post(http, requests[i]->batch->sender->config.token,
@@ -415,7 +424,8 @@ woken(void)
 	polled_at = now;
 	if (!tte_queue_may_have_news())
 		return false;
-	requeue_all();
+	if (max_prepared_xacts > 0)
+		requeue_all();
 	return true;
 }
 

@@ -43,6 +43,7 @@ typedef struct CachedMapping
 } CachedMapping;
 
 static HTAB *cache = NULL;
+static uint64 generation = 0;	/* of the catalogs, as far as they were reported */
 
 static void
 relation_changed(Datum arg, Oid relid)
@@ -50,6 +51,7 @@ relation_changed(Datum arg, Oid relid)
 	HASH_SEQ_STATUS scan;
 	CachedMapping *entry;
 
+	generation++;
 	hash_seq_init(&scan, cache);
 	while ((entry = hash_seq_search(&scan)) != NULL)
 	{
@@ -408,6 +410,7 @@ tte_mapping_get(TriggerData *trigdata)
 	MemoryContext context;
 	MemoryContext old;
 	TteMapping *mapping;
+	uint64		before;
 	bool		found;
 
 	if (cache == NULL)
@@ -420,6 +423,7 @@ tte_mapping_get(TriggerData *trigdata)
 	entry->valid = false;
 	entry->relation = RelationGetRelid(trigdata->tg_relation);
 
+	before = generation;
 	context = AllocSetContextCreate(CurrentMemoryContext, "tiktok_events mapping", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(context);
 	mapping = parse_mapping(trigdata->tg_trigger, trigdata->tg_relation);
@@ -432,6 +436,7 @@ tte_mapping_get(TriggerData *trigdata)
 	MemoryContextSetParent(context, TopMemoryContext);
 	entry->context = context;
 	entry->mapping = mapping;
-	entry->valid = true;
+	/* what changed meanwhile may not be in it */
+	entry->valid = generation == before;
 	return mapping;
 }

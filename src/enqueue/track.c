@@ -13,6 +13,7 @@
 
 #include "access/xact.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
@@ -72,7 +73,7 @@ tte_set_section(TteEvent *event, TteSection section, const TteJson *object, cons
 static void
 unknown_key(TteSection section, const TteJson *member)
 {
-	char	   *key = tte_from_utf8(member->key, Min(member->keylen, 64));
+	char	   *key = tte_from_utf8(member->key, pg_encoding_mbcliplen(PG_UTF8, member->key, member->keylen, 64));
 	const char *near = tte_field_suggest(member->key, member->keylen);
 
 	ereport(ERROR,

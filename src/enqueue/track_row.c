@@ -18,6 +18,7 @@
 #include "commands/trigger.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -307,12 +308,12 @@ call_using(Oid function, Datum row, int *state)
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (must_rethrow(error->sqlerrcode))
-			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
+		if (must_rethrow(error->sqlerrcode))
+			ReThrowError(error);
 		*state = error->sqlerrcode;
 		result = NULL;
 	}
@@ -351,7 +352,7 @@ set_from_object(TteEvent *event, const TteJson *object, pg_tz *zone)
 	}
 	if (unknown != NULL)
 		tte_event_fail(event, TTE_PROBLEM_VALUE, "using",
-					   psprintf("The function returned the unknown key \"%.*s\".", Min(unknown->keylen, 64), unknown->key), NULL);
+					   psprintf("The function returned the unknown key \"%.*s\".", pg_encoding_mbcliplen(PG_UTF8, unknown->key, unknown->keylen, 64), unknown->key), NULL);
 }
 
 static void

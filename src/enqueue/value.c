@@ -230,13 +230,15 @@ read_array(const TteValueType *type, Datum value, int cap)
 {
 	TteJson    *array = palloc0(sizeof(TteJson));
 	TteJson   **tail = &array->first;
+	ArrayType  *elements_of;
 	Datum	   *elements;
 	bool	   *nulls;
 	int			n;
 
 	if (toast_raw_datum_size(value) > 4 * TEXT_CAP)
 		return NULL;
-	deconstruct_array(DatumGetArrayTypeP(value), type->type, type->typlen, type->typbyval, type->typalign,
+	elements_of = DatumGetArrayTypeP(value);
+	deconstruct_array(elements_of, ARR_ELEMTYPE(elements_of), type->typlen, type->typbyval, type->typalign,
 					  &elements, &nulls, &n);
 	array->kind = TTE_JSON_ARRAY;
 	for (int i = 0; i < n; i++)
@@ -266,8 +268,6 @@ tte_value_text(const TteValueType *type, Datum value)
 		case TTE_VALUE_TEXT:
 			if (type->type == NAMEOID)
 				return pstrdup(NameStr(*DatumGetName(value)));
-			if (toast_raw_datum_size(value) > TTE_IDENTIFIER_CAP)
-				return text_to_cstring((text *) PG_DETOAST_DATUM_SLICE(value, 0, TTE_IDENTIFIER_CAP));
 			return TextDatumGetCString(value);
 		case TTE_VALUE_NUMBER:
 			return unconstify(char *, number_text(type->type, value));
