@@ -31,6 +31,7 @@ typedef struct TteShared
 	LWLock	   *lock;			/* error texts, and taking a slot */
 	pg_atomic_uint32 launcher;	/* process number + 1 */
 	pg_atomic_uint32 kick;		/* the launcher shall look at every database */
+	TimestampTz made_at;		/* after the start of the server: made anew in a crash */
 	int			slots;
 	TteSlot		slot[FLEXIBLE_ARRAY_MEMBER];
 } TteShared;
@@ -99,6 +100,7 @@ startup_shmem(void)
 		shared->lock = &GetNamedLWLockTranche("tiktok_events")->lock;
 		pg_atomic_init_u32(&shared->launcher, 0);
 		pg_atomic_init_u32(&shared->kick, 0);
+		shared->made_at = GetCurrentTimestamp();
 		shared->slots = tte_max_workers;
 		for (int i = 0; i < shared->slots; i++)
 			init_slot(&shared->slot[i]);
@@ -113,6 +115,12 @@ tte_shared_request(void)
 	shmem_request_hook = request_shmem;
 	prev_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = startup_shmem;
+}
+
+bool
+tte_crash_restarted(void)
+{
+	return shared->made_at > PgStartTime;
 }
 
 bool

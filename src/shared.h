@@ -60,6 +60,12 @@ typedef struct TteSlot
 	char		error[TTE_ERROR_LEN];
 } TteSlot;
 
+/*
+ * Has this server, since it was started, lost a process so badly that it started
+ * all of them anew?
+ */
+extern bool tte_crash_restarted(void);
+
 /* True when the library was preloaded and shared memory is there. */
 extern bool tte_shared_available(void);
 extern void tte_shared_request(void);	/* while preloading */

@@ -40,6 +40,7 @@
 #include "common.h"
 #include "compat.h"
 #include "deliver/queue.h"
+#include "shared.h"
 
 typedef enum Statement
 {
@@ -60,6 +61,7 @@ typedef enum Statement
 	SQL_OPEN_REQUESTS,
 	SQL_RECOVER_RETRIES,
 	SQL_RECOVER_EVENTS,
+	SQL_SET_APART,
 	SQL_STORE_STATE,
 	SQL_CLEAR_STATE,
 	SQL_STATEMENTS
@@ -110,8 +112,9 @@ static const StatementText statements[] =
 		"DELETE FROM tiktok.retry r USING tiktok.delivery d "
 	"WHERE d.id = r.id AND r.source_id = $1 AND r.next_attempt_at <= $2"},
 	{SQL_READ_DUE, 3, {INT4OID, TIMESTAMPTZOID, INT4OID},
-		"SELECT " EVENT_COLUMNS ", r.attempts, r.possibly_received_at "
+		"SELECT " EVENT_COLUMNS ", r.attempts, r.possibly_received_at, q.outcome = 'interrupted' "
 		"FROM tiktok.retry r JOIN tiktok.event e ON e.id = r.id LEFT JOIN tiktok.identity i ON i.id = e.id "
+		"LEFT JOIN tiktok.request q ON q.id = r.last_request_id "
 	"WHERE r.source_id = $1 AND r.next_attempt_at <= $2 ORDER BY r.next_attempt_at LIMIT $3"},
 	{SQL_NEXT_DUE, 1, {INT4OID},
 	"SELECT min(next_attempt_at) FROM tiktok.retry WHERE source_id = $1"},
@@ -151,6 +154,12 @@ static const StatementText statements[] =
 		"SELECT e.id, $1, 1, $3, $3, clock_timestamp(), $2 FROM tiktok.event e "
 		"WHERE e.source_id = $1 AND (e.xid, e.id) >= ($4, $5) AND (e.xid, e.id) <= ($6, $7) AND e.payload IS NOT NULL "
 	NO_FATE},
+	{SQL_SET_APART, 2, {INT4OID, INT8OID},
+		"WITH poison AS (DELETE FROM tiktok.retry r USING tiktok.request q WHERE q.id = $2 AND q.events = 1 AND r.id = q.first_id "
+		"AND (SELECT count(*) FROM tiktok.request p WHERE p.source_id = $1 AND p.events = 1 AND p.first_id = q.first_id "
+		"AND p.outcome = 'interrupted') >= 3 RETURNING r.*) "
+		"INSERT INTO tiktok.delivery SELECT id, last_request_id, 'uncertain', 'poison', clock_timestamp(), "
+	"attempts, first_attempt_at, possibly_received_at FROM poison"},
 	{SQL_STORE_STATE, 5, {INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
 		"INSERT INTO tiktok.source_state (source_id, state, reason, since, probe_at) VALUES ($1, $2, $3, $4, $5) "
 		"ON CONFLICT (source_id) DO UPDATE SET state = excluded.state, reason = excluded.reason, "
@@ -532,6 +541,7 @@ collect_rows(int n, bool due, TteQueueRow **rows)
 			continue;
 		row->attempts = result_int4(i, 7);
 		row->possibly_received_at = result_time(i, 8);
+		row->suspect = result_int8(i, 9) != 0;
 	}
 	return n;
 }
@@ -662,7 +672,9 @@ tte_queue_record_retry(int32 source_id, int64 request_id, int64 started_at, bool
 static void
 recover_request(int32 source_id, Datum *request)
 {
-	TteRequestEnd end = {DatumGetInt64(request[0]), 0, false, 0, "", "", "interrupted"};
+	bool		crash = tte_crash_restarted();
+	TteRequestEnd end = {DatumGetInt64(request[0]), 0, false, 0, "", "", crash ? "interrupted" : "abandoned"};
+	Datum		apart[] = {Int32GetDatum(source_id), request[0]};
 	Datum		args[] = {
 		Int32GetDatum(source_id), request[0], request[1], request[2], request[3], request[4], request[5]
 	};
@@ -670,6 +682,8 @@ recover_request(int32 source_id, Datum *request)
 	if (run(SQL_RECOVER_RETRIES, request, NULL) == 0)
 		run(SQL_RECOVER_EVENTS, args, NULL);
 	tte_queue_finish_request(&end);
+	if (crash)
+		run(SQL_SET_APART, apart, NULL);
 }
 
 int

@@ -48,6 +48,7 @@ typedef struct TteQueueRow
 	int			user_data_len;
 	int			attempts;		/* so far */
 	int64		possibly_received_at;	/* 0: never */
+	bool		suspect;		/* was in flight when a process died */
 } TteQueueRow;
 
 /* A request as it is recorded before it is sent. */

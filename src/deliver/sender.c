@@ -351,11 +351,14 @@ take_rows(Reading *r, const TteQueueRow *rows, int n)
 			continue;
 		if (r->batch == NULL)
 			r->batch = make_batch(r, rows[i].test_code);
-		if (!same_code(r->batch, &rows[i]) || !append_event(r, &rows[i]))
+		/* what was in flight when a process died goes alone */
+		if ((rows[i].suspect && r->batch->nevents > 0) ||
+			!same_code(r->batch, &rows[i]) || !append_event(r, &rows[i]))
 		{
 			r->full = true;
 			break;
 		}
+		r->full = rows[i].suspect;
 	}
 	return i;
 }

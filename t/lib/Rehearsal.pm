@@ -88,6 +88,7 @@ shared_preload_libraries = 'tiktok_events'
 tiktok_events.endpoint = '$self->{https_url}'
 tiktok_events.ca_file = '$self->{ca_file}'
 log_statement = 'none'
+restart_after_crash = on
 max_prepared_transactions = 10
 CONF
 	$node->append_conf('postgresql.conf', "$_ = '$settings{$_}'\n") for sort keys %settings;
