@@ -1,5 +1,6 @@
 # tiktok_events: PGXS makefile.  make, make install, make installcheck;
-# make unit builds the tests of src/event/ that need no server.
+# make unit builds the tests of src/event/ that need no server, make fuzz its
+# libFuzzer targets.
 
 EXTENSION = tiktok_events
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(EXTENSION).control)
@@ -20,7 +21,8 @@ PG_CPPFLAGS = -Isrc -DTTE_VERSION='"$(EXTVERSION)"'
 SHLIB_LINK = -lcurl -lcrypto
 
 UNITS = $(patsubst %.c,%,$(sort $(wildcard t/unit/*.c)))
-EXTRA_CLEAN = $(EXTENSION)--$(EXTVERSION).sql $(UNITS)
+FUZZERS = $(patsubst %.c,%,$(sort $(wildcard fuzz/fuzz_*.c)))
+EXTRA_CLEAN = $(EXTENSION)--$(EXTVERSION).sql $(UNITS) $(FUZZERS)
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
@@ -40,3 +42,14 @@ t/unit/%: t/unit/%.c $(UNIT_SOURCES)
 	$(CC) -DFRONTEND $(CFLAGS) -Isrc -I$(shell $(PG_CONFIG) --includedir-server) $(CPPFLAGS) \
 		$< $(UNIT_SOURCES) -o $@ -L$(shell $(PG_CONFIG) --libdir) -L$(shell $(PG_CONFIG) --pkglibdir) \
 		-lpgcommon -lpgport -lcurl -lssl -lcrypto -lm
+
+FUZZ_CC ?= clang
+FUZZ_FLAGS ?= -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+
+.PHONY: fuzz
+fuzz: $(FUZZERS)
+
+fuzz/%: fuzz/%.c fuzz/fuzz.h t/unit/arena.h $(wildcard src/event/*.[ch])
+	$(FUZZ_CC) -DFRONTEND -Wall -Wno-ignored-attributes $(FUZZ_FLAGS) -Isrc -I$(shell $(PG_CONFIG) --includedir-server) $(CPPFLAGS) \
+		$< $(wildcard src/event/*.c) -o $@ -L$(shell $(PG_CONFIG) --libdir) -L$(shell $(PG_CONFIG) --pkglibdir) \
+		-lpgcommon -lpgport -lcrypto -lm

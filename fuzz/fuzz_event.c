@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * fuzz_event.c
- *	  libFuzzer harness for the event builder.
+ *	  libFuzzer target: the builder of events.
  *
- * The input is a few bytes of choices and a JSON object
+ * The input is four bytes of choices and a JSON object
  * {"event":...,"event_id":...,"user":{...},"properties":{...},...}; what is
  * no such object becomes the value of one field.  Whatever comes in, the
  * builder must come to a verdict, and what it calls ready must be JSON that
@@ -13,22 +13,13 @@
  *-------------------------------------------------------------------------
  */
 #include "event/payload.h"
-#include "event/unicode.h"
 #include "event/url.h"
+#include "event/wire.h"
 
-#include "../t/unit/arena.h"
+#include "fuzz.h"
 
 #define DAY		(INT64CONST(86400) * TTE_USEC)
 #define NOW		(INT64CONST(1795200000) * TTE_USEC)
-
-static void
-require(bool good, const char *what)
-{
-	if (good)
-		return;
-	fprintf(stderr, "violated: %s\n", what);
-	abort();
-}
 
 static bool
 is_clean(const TteJson *value)
@@ -102,6 +93,24 @@ check_user(const TteRendered *r, bool ascii)
 	}
 }
 
+/* What the worker posts is one JSON object, with all of it in. */
+static void
+check_wire(const TteRendered *r, bool ascii)
+{
+	StringInfoData out;
+	const TteJson *data;
+
+	initStringInfo(&out);
+	tte_wire_open(&out, "web", "ABC", ascii ? "TEST1" : NULL);
+	require(tte_wire_event(&out, r->payload, r->payload_len, r->user_data, r->user_data_len, ascii),
+			"the worker understands the event");
+	tte_wire_close(&out);
+	data = tte_json_get(reread(out.data, out.len, ascii), "data");
+	require(data != NULL && data->count == 1, "one event was made");
+	require((tte_json_get(data->first, "user") != NULL) == (r->user_data != NULL),
+			"the event has its user");
+}
+
 static void
 check_rendered(const TteRendered *r, bool ascii)
 {
@@ -123,6 +132,7 @@ check_rendered(const TteRendered *r, bool ascii)
 	require(r->payload_len + r->user_data_len <= TTE_MAX_PAYLOAD, "the size is kept");
 	reread(r->payload, r->payload_len, ascii);
 	check_user(r, ascii);
+	check_wire(r, ascii);
 }
 
 static void
@@ -170,13 +180,10 @@ set_required(TteEvent *event)
 	tte_event_set(event, TTE_EMAIL, tte_json_string("a@b.co", 6));
 }
 
-static void
-build(const uint8 *choices, const char *str, int len)
+static TteSourceRules
+chosen_rules(const uint8 *choices)
 {
 	TteSourceRules rules = {0};
-	bool		ascii = (choices[0] & 4) != 0;
-	TteJson    *given = tte_json_parse(str, len, NULL);
-	TteEvent   *event;
 
 	rules.source = choices[0] & 3;
 	rules.hash_on_enqueue = (choices[0] & 8) != 0;
@@ -184,8 +191,31 @@ build(const uint8 *choices, const char *str, int len)
 	rules.require_lead_id = (choices[0] & 32) != 0;
 	rules.rename_legacy_events = (choices[0] & 64) != 0;
 	rules.calling_code = (choices[1] & 1) ? "49" : (choices[1] & 2) ? "1" : NULL;
+	rules.consent_required = (choices[3] & 64) != 0;
+	rules.limited_data_use = (choices[3] & 128) != 0;
 	rules.max_event_age = 7 * DAY;
-	event = tte_event_begin(&rules, ascii);
+	return rules;
+}
+
+static void
+set_time(TteEvent *event, int choice)
+{
+	static const int64 times[] = {
+		NOW - DAY, NOW - 8 * DAY, NOW + DAY, PG_INT64_MAX, PG_INT64_MIN, 0, NOW
+	};
+
+	if (choice < lengthof(times))
+		tte_event_time(event, times[choice], choice != 5);
+}
+
+static void
+build(const uint8 *choices, const char *str, int len)
+{
+	TteSourceRules rules = chosen_rules(choices);
+	bool		ascii = (choices[0] & 4) != 0;
+	TteJson    *given = tte_json_parse(str, len, NULL);
+	TteEvent   *event = tte_event_begin(&rules, ascii);
+
 	if (choices[1] & 4)
 		set_required(event);
 	if (given != NULL && given->kind == TTE_JSON_OBJECT)
@@ -197,52 +227,47 @@ build(const uint8 *choices, const char *str, int len)
 		tte_event_set(event, choices[2] % TTE_FIELD_COUNT,
 					  given ? given : tte_json_string(str, len));
 	}
-	if (choices[1] & 32)
-		tte_event_limited_data_use(event, TTE_YES);
+	tte_event_limited_data_use(event, choices[3] & 3);
+	tte_event_consent(event, (choices[3] >> 2) & 3);
+	set_time(event, choices[1] >> 5);
 	check_rendered(tte_event_finish(event, "fallback", NOW), ascii);
 }
 
-/* An identifier that is its own normal form stays what it is. */
+/* Text by itself: as JSON, as an address, as an id. */
 static void
-normalize_twice(const uint8 *choices, const char *str, int len)
+check_text(const char *str, int len, bool ascii)
 {
-	TteIdentifier kind = choices[2] % TTE_IDENTIFIERS;
-	TteIdentityRules rules = {(choices[1] & 1) ? "44" : NULL, false, NULL};
-	StringInfoData once;
-	StringInfoData twice;
-	const char *reason;
+	StringInfoData out;
+	StringInfoData again;
+	bool		valid = tte_utf8_valid(str, len);
+	const char *id;
 
-	initStringInfo(&once);
-	initStringInfo(&twice);
-	reason = tte_identifier_normalize(kind, str, len, &rules, &once);
-	if (reason != NULL)
-	{
-		require(once.len == 0, "a refused identifier leaves nothing");
+	initStringInfo(&out);
+	require(tte_json_append_string(&out, str, len, ascii) == valid, "a repair is told");
+	require(tte_json_parse(out.data, out.len, NULL) != NULL, "text becomes a JSON string");
+	resetStringInfo(&out);
+	tte_url_scrub(str, len, &out);
+	initStringInfo(&again);
+	require(!tte_url_scrub(out.data, out.len, &again) && strcmp(out.data, again.data) == 0,
+			"scrubbing twice changes nothing");
+	if (!valid)
 		return;
-	}
-	require(once.len > 0 && tte_utf8_valid(once.data, once.len), "a kept identifier is text");
-	reason = tte_identifier_normalize(kind, once.data, once.len, &rules, &twice);
-	require(reason == NULL && strcmp(once.data, twice.data) == 0, "normalizing twice changes nothing");
+	id = tte_event_derived_id(str, len);
+	require(strlen(id) <= TTE_MAX_EVENT_ID && tte_utf8_valid(id, strlen(id)), "a derived id fits");
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
 {
-	StringInfoData out;
-	char	   *str;
+	const char *str;
 	int			len;
 
-	if (size < 3)
+	if (size < 4)
 		return 0;
-	/* on the heap, so that reading beyond it is seen */
-	len = size - 3;
-	str = palloc(len);
-	memcpy(str, data + 3, len);
+	len = size - 4;
+	str = heap_copy(data + 4, len);
 	build(data, str, len);
-	normalize_twice(data, str, len);
-	initStringInfo(&out);
-	tte_url_scrub(str, len, &out);
-	tte_json_append_string(&out, str, len, (data[0] & 1) != 0);
+	check_text(str, len, (data[0] & 4) != 0);
 	arena_reset();
 	return 0;
 }

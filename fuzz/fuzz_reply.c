@@ -1,69 +1,89 @@
 /*-------------------------------------------------------------------------
  *
  * fuzz_reply.c
- *	  libFuzzer harness for tte_reply_judge().
+ *	  libFuzzer target: replies, and the lack of one.
  *
  * The first byte chooses transport, truncation and status, the second how
- * many bytes are the Retry-After header; the rest is the body.  Besides not
- * crashing, a reply must be clean text, and a success must be spelt out.
+ * many bytes are the Retry-After header; the rest is the body, or without an
+ * answer what the transport says about it.  A reply must come out as clean
+ * text, and a success must be spelt out.
  *
  *-------------------------------------------------------------------------
  */
 #include "event/reply.h"
 #include "event/text.h"
 
+#include "fuzz.h"
+
 #define NOW		(INT64CONST(1794000000) * 1000000)
+
+static const int statuses[] = {0, 100, 200, 204, 206, 302, 400, 401, 404, 413, 429, 500, 999};
 
 static void
 check_text(const char *text, size_t size)
 {
 	size_t		len = strnlen(text, size);
 
-	if (len >= size || !tte_utf8_valid(text, len))
-		abort();
+	require(len < size, "text ends");
+	require(tte_utf8_valid(text, len), "text is valid UTF-8");
 	for (size_t i = 0; i < len; i++)
-	{
-		if ((unsigned char) text[i] < ' ' || text[i] == 0x7f)
-			abort();
-	}
+		require((unsigned char) text[i] >= ' ' && text[i] != 0x7f, "text has no control characters");
+}
+
+static void
+check_success(const TteReply *reply, int status, const char *body, size_t len)
+{
+	if (reply->outcome != TTE_OUTCOME_DELIVERED)
+		return;
+	require(status >= 200 && status <= 299 && status != 206, "a success has such a status");
+	require(reply->has_code && reply->code == 0 && memchr(body, '0', len) != NULL,
+			"a success has code 0");
+	require(!reply->possibly_received && reply->bad_index < 0, "a success leaves nothing open");
+}
+
+static void
+check_reply(const TteReply *reply)
+{
+	check_text(reply->message, sizeof(reply->message));
+	check_text(reply->request_id, sizeof(reply->request_id));
+	for (const char *c = reply->request_id; *c != '\0'; c++)
+		require(*c > ' ' && *c < 0x7F, "a request id is printable ASCII");
+	require(tte_outcome_name(reply->outcome) != NULL, "an outcome has a name");
+	require(reply->bad_index >= -1 && reply->bad_index <= 9999, "an index is one");
+	require(reply->retry_after >= 0 && reply->retry_after <= INT64CONST(3600) * 1000000,
+			"a pause lasts an hour at most");
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
 {
-	static const int statuses[] = {0, 100, 200, 204, 206, 302, 400, 401, 404, 413, 429, 500, 999};
-	char		retry_after[64];
-	char	   *body;
+	TteTransport transport = TTE_TRANSPORT_ANSWERED;
 	size_t		header_len;
-	int			status;
+	size_t		len;
 	bool		truncated;
-	TteTransport transport;
+	int			status;
+	char	   *header;
+	char	   *body;
 	TteReply	reply;
 
 	if (size < 2)
 		return 0;
-	transport = data[0] % 8 == 7 ? TTE_TRANSPORT_AMBIGUOUS : TTE_TRANSPORT_ANSWERED;
+	if (data[0] % 8 == 7)
+		transport = TTE_TRANSPORT_AMBIGUOUS;
+	else if (data[0] % 8 == 5)
+		transport = TTE_TRANSPORT_NEVER_SENT;
 	truncated = data[0] % 8 == 6;
 	status = statuses[(data[0] / 8) % lengthof(statuses)];
-	header_len = Min(Min(data[1], size - 2), sizeof(retry_after) - 1);
-	memcpy(retry_after, data + 2, header_len);
-	retry_after[header_len] = '\0';
-	size -= 2 + header_len;
-
-	/* On the heap, so that reading beyond it is seen. */
-	body = malloc(Max(size, 1));
-	memcpy(body, data + 2 + header_len, size);
-
-	tte_reply_judge(transport, status, body, size, truncated, "text", retry_after, NOW, &reply);
-
-	check_text(reply.message, sizeof(reply.message));
-	check_text(reply.request_id, sizeof(reply.request_id));
-	if (reply.outcome == TTE_OUTCOME_DELIVERED &&
-		(transport != TTE_TRANSPORT_ANSWERED || truncated || status < 200 || status > 299 ||
-		 !reply.has_code || reply.code != 0 || memchr(body, '0', size) == NULL))
-		abort();
-	if (reply.retry_after < 0 || reply.retry_after > INT64CONST(3600) * 1000000)
-		abort();
-	free(body);
+	header_len = Min(data[1], size - 2);
+	header = heap_string(data + 2, header_len);
+	len = size - 2 - header_len;
+	body = heap_copy(data + 2 + header_len, len);
+	tte_reply_judge(transport, status, body, len, truncated,
+					heap_string(data + 2 + header_len, len), header, NOW, &reply);
+	check_reply(&reply);
+	if (transport != TTE_TRANSPORT_ANSWERED || truncated)
+		require(reply.outcome != TTE_OUTCOME_DELIVERED, "a success was read to its end");
+	check_success(&reply, status, body, len);
+	arena_reset();
 	return 0;
 }

@@ -718,17 +718,20 @@ const char *
 tte_identifier_normalize(TteIdentifier kind, const char *value, int len,
 						 const TteIdentityRules *rules, StringInfo out)
 {
-	Value		given = {value, len, false};
+	Value		given;
 	int			start = out->len;
 	const char *reason;
 
+	if (kind == TTE_USER_AGENT)
+		len = cut_length(value, len);
+	given = (Value) {value, len, false};
 	tte_unicode_trim(&given.at, &given.len);
 	if (given.len == 0)
 		return "";
 	if (kind == TTE_USER_AGENT)
 	{
 		given.at = value;
-		given.len = cut_length(value, len);
+		given.len = len;
 	}
 	reason = inspect(kind, &given);
 	if (reason != NULL)

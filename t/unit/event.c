@@ -14,6 +14,7 @@
 #include "event/payload.h"
 #include "event/unicode.h"
 #include "event/url.h"
+#include "event/wire.h"
 
 #include <time.h>
 
@@ -516,6 +517,7 @@ static const IdentifierCase identifier_cases[] = {
 	{TTE_CITY, "\xc4\xb0stanbul", NULL, NULL, "istanbul"},
 	{TTE_CITY, "St. John's", NULL, NULL, "stjohns"},
 	{TTE_CITY, "\xe6\x9d\xb1\xe4\xba\xac", NULL, NULL, "!no_latin"},
+	{TTE_CITY, "\xef\xbc\xb4\xef\xbd\x8f\xef\xbd\x8b\xef\xbd\x99\xef\xbd\x8f", NULL, NULL, "tokyo"},
 	{TTE_CITY, HEX64, NULL, NULL, "!hashed"},
 	{TTE_STATE, "CA", NULL, "us", "ca"},
 	{TTE_STATE, "New York", NULL, "us", "ny"},
@@ -712,6 +714,8 @@ test_identifier_limits(void)
 	long_agent = repeated("0123456789abcdef", 4096, "");
 	got = normalized(TTE_USER_AGENT, long_agent, strlen(long_agent), &lower);
 	check_true("user agent of 64 kB is cut", strlen(got) == 2048);
+	check_text("user agent of blanks where it is cut", NULL,
+			   normalized(TTE_USER_AGENT, repeated(" ", 2048, "x"), 2049, &lower), "!");
 	check_text("NUL inside", NULL, normalized(TTE_EMAIL, "a\0@b.c", 6, &lower), "!encoding");
 	check_text("external_id, lower", NULL, normalized(TTE_EXTERNAL_ID, "UserABC", 7, &lower), "userabc");
 	check_text("external_id, lower, wide", NULL,
@@ -800,6 +804,39 @@ test_append_user(void)
 	check_text("user, empty string", NULL, user_of("{\"email\":\"\"}"), NULL);
 	check_text("user, array where there is none", NULL, user_of("{\"ip\":[\"1.2.3.4\"]}"), NULL);
 	check_text("user, unknown key", NULL, user_of("{\"ip\":\"1.2.3.4\",\"iq\":\"200\"}"), NULL);
+}
+
+/* The body of a request with one stored event. */
+static const char *
+body_of(const char *payload, const char *user_data)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	tte_wire_open(&out, "web", "C\"1", NULL);
+	if (!tte_wire_event(&out, payload, strlen(payload), user_data, user_data ? strlen(user_data) : 0, true))
+		appendStringInfoString(&out, "unreadable");
+	tte_wire_close(&out);
+	return out.data;
+}
+
+static void
+test_bodies(void)
+{
+	StringInfoData out;
+
+	check_text("body", NULL, body_of("{\"event\":\"Lead\"}", "{\"email\":\"alice_abc@gmail.com\"}"),
+			   "{\"event_source\":\"web\",\"event_source_id\":\"C\\\"1\",\"data\":[{\"event\":\"Lead\",\"user\":{\"email\":\"" HEX64_LOWER "\"}}]}");
+	check_text("body, no user", NULL, body_of("{\"event\":\"Lead\"}", NULL),
+			   "{\"event_source\":\"web\",\"event_source_id\":\"C\\\"1\",\"data\":[{\"event\":\"Lead\"}]}");
+	check_text("body, unreadable user leaves nothing", NULL, body_of("{\"event\":\"Lead\"}", "{\"email\":"),
+			   "{\"event_source\":\"web\",\"event_source_id\":\"C\\\"1\",\"data\":[unreadable]}");
+	check_text("body, unreadable payload", NULL, body_of("\"Lead\"", NULL),
+			   "{\"event_source\":\"web\",\"event_source_id\":\"C\\\"1\",\"data\":[unreadable]}");
+	initStringInfo(&out);
+	tte_wire_open(&out, "web", "C1", "TEST1");
+	check_text("body, test code", NULL, out.data,
+			   "{\"event_source\":\"web\",\"event_source_id\":\"C1\",\"test_event_code\":\"TEST1\",\"data\":[");
 }
 
 /*
@@ -1143,6 +1180,7 @@ test_urls(void)
 		{"https://x.example/u/ann@example.com/orders", "https://x.example/u//orders"},
 		{"https://x.example/u/ann%40example.com", "https://x.example/u/"},
 		{"https://x.example/@ann/video/7", NULL},
+		{"https://x.example/?the_last_of_all_the_fields_of_this_form_email=x", "https://x.example/?the_last_of_all_the_fields_of_this_form_email="},
 		{"https://x.example/?a&b&&c=", NULL}
 	};
 	static const char *const full[] = {
@@ -1956,6 +1994,11 @@ test_sizes(void)
 	check_text("501 items", NULL, verdict_of(r), "invalid too_many_items");
 	r = finish_plain(begin(&rules, "Purchase", "e1",
 						   psprintf("{" WEB_USER "," WEB_PAGE ",\"properties\":{\"description\":\"%s\"}}", repeated("x", 999000, "")), false));
+	check_text("501 content_ids", NULL,
+			   verdict_of(finish_plain(begin(&rules, "Purchase", "e1",
+											 psprintf("{" WEB_USER "," WEB_PAGE ",\"properties\":{\"content_ids\":[%s1]}}",
+													  repeated("1,", 500, "")), false))),
+			   "invalid too_many_items");
 	check_text("just small enough", NULL, verdict_of(r), "ready");
 	r = finish_plain(begin(&rules, "Purchase", "e1",
 						   psprintf("{" WEB_USER "," WEB_PAGE ",\"properties\":{\"description\":\"%s\"}}", repeated("x", 1000001, "")), false));
@@ -2167,6 +2210,7 @@ main(int argc, char **argv)
 	test_identifier_limits();
 	test_vectors();
 	test_append_user();
+	test_bodies();
 	test_names();
 	test_fields();
 	test_codes();

@@ -372,12 +372,15 @@ test_redaction(void)
 		{"j\xc3\xb6rg@ex\xc3\xa4mple.de", "***"},
 		{"john%40example.com", "***"},
 		{"john\xef\xbc\xa0" "example.com", "***"},
+		{"john\xef\xb9\xab" "example.com", "***"},
 
 		{"phone +49 170 1234567 is bad", "phone +*** is bad"},
 		{"phone 0170/123 45-67.", "phone ***."},
 		{"phone (555) 123-4567", "phone (***"},
 		{"1234567", "***"}, {"123456", "123456"}, {"x1234567y", "x***y"},
 		{"\xd9\xa1\xd9\xa2\xd9\xa3\xd9\xa4\xd9\xa5\xd9\xa6\xd9\xa7", "***"},
+		{"\xdb\xb1\xdb\xb2\xdb\xb3\xdb\xb4\xdb\xb5\xdb\xb6\xdb\xb7", "***"},
+		{"\xe0\xa5\xa7\xe0\xa5\xa8\xe0\xa5\xa9\xe0\xa5\xaa\xe0\xa5\xab\xe0\xa5\xac\xe0\xa5\xad", "***"},
 		{"\xef\xbc\x91\xef\xbc\x92\xef\xbc\x93\xef\xbc\x94\xef\xbc\x95\xef\xbc\x96\xef\xbc\x97", "***"},
 		{"at 1700000000", "at ***"},
 
