@@ -204,11 +204,7 @@ source_id(const char *name)
 {
 	TteSource	source;
 
-	if (!tte_source_get(name, &source))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("event source \"%s\" does not exist", name),
-				 errhint("Sources are the rows of tiktok.source.")));
+	tte_source_require(name, &source);
 	return source.id;
 }
 
