@@ -28,6 +28,7 @@ SELECT pg_temp.sqlstate_of(format('tiktok.track(%s)', call)) FROM (VALUES
 	($$'shop', 'Purchase', 'o1', user_data => '{"external_id": 1}'$$),
 	($$'shop', 'Purchase', 'o1', page => '{"url": "https://example.com/"}'$$),
 	($$'shop', 'Purchase', 'o1', user_data => '{"emial": "a@example.com"}'$$),
+	($$'shop', 'Purchase', 'o1', user_data => '{"ana@example.com": "email", "+49 30 23125123": "phone"}'$$),
 	($$'shop', 'Purchase', 'o1', user_data => '[1]'$$),
 	($$'shop', 'Purchase', 'o1', properties => '{"valeu": 1}'$$),
 	($$'shop', 'Purchase', 'o1', properties => '{"value": 1}', user_data => '{"external_id": 1}', page => '{"url": "https://example.com/"}'$$),

@@ -11,9 +11,10 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "access/xact.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
@@ -70,15 +71,26 @@ tte_set_section(TteEvent *event, TteSection section, const TteJson *object, cons
 	}
 }
 
+/* Letters, digits and underscores: a name, and surely no address or number. */
+static bool
+is_name(const char *key, int len)
+{
+	return len > 0 && len < NAMEDATALEN && !isdigit((unsigned char) key[0]) &&
+		strspn(pnstrdup(key, len), "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == len;
+}
+
+/* A key that is no name may be a value in the wrong place: it is not shown. */
 static void
 unknown_key(TteSection section, const TteJson *member)
 {
-	char	   *key = tte_from_utf8(member->key, pg_encoding_mbcliplen(PG_UTF8, member->key, member->keylen, 64));
+	const char *where = section == TTE_SECTION_USER ? "user_data" : tte_section_names[section];
 	const char *near = tte_field_suggest(member->key, member->keylen);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("unknown key \"%s\" in %s", key, section == TTE_SECTION_USER ? "user_data" : tte_section_names[section]),
+			 is_name(member->key, member->keylen) ?
+			 errmsg("unknown key \"%s\" in %s", pnstrdup(member->key, member->keylen), where) :
+			 errmsg("unknown key in %s", where),
 			 near ? errhint("Perhaps you meant \"%s\".", near) :
 			 errhint("Keys are the field names of TikTok's Events API.")));
 }
