@@ -1,6 +1,6 @@
 # tiktok_events: PGXS makefile.  make, make install, make installcheck;
 # make unit builds the tests of src/event/ that need no server, make fuzz its
-# libFuzzer targets.
+# libFuzzer targets; make FAULT_POINTS=1 a library for t/faults/ alone.
 
 EXTENSION = tiktok_events
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(EXTENSION).control)
@@ -18,6 +18,9 @@ ISOLATION_OPTS = --inputdir=. --load-extension=tiktok_events
 TAP_TESTS ?= 1
 
 PG_CPPFLAGS = -Isrc -DTTE_VERSION='"$(EXTVERSION)"'
+ifdef FAULT_POINTS
+PG_CPPFLAGS += -DTTE_FAULT_POINTS
+endif
 SHLIB_LINK = -lcurl -lcrypto
 
 UNITS = $(patsubst %.c,%,$(sort $(wildcard t/unit/*.c)))
