@@ -641,9 +641,8 @@ normalize_place(TteIdentifier kind, const Value *value, const TteIdentityRules *
 static const char *
 normalize_zip_code(const Value *value, const TteIdentityRules *rules, StringInfo out)
 {
-	char		code[16];
+	char		code[16 + 1] = "";
 	int			digits = 0;
-	int			zeros = 0;
 	int			n = 0;
 
 	for (int i = 0; i < value->len; i++)
@@ -655,20 +654,19 @@ normalize_zip_code(const Value *value, const TteIdentityRules *rules, StringInfo
 			continue;
 		if (!digit && !(c >= 'a' && c <= 'z'))
 			return "zip_syntax";
-		if (n == lengthof(code))
+		if (n == lengthof(code) - 1)
 			return "zip_syntax";
 		digits += digit;
-		zeros += (c == '0');
 		code[n++] = c;
 	}
-	if (n > 0 && zeros == n)
-		return "junk";
 	if (rules->country != NULL && strcmp(rules->country, "us") == 0)
 	{
 		if (digits != n || (n != 5 && n != 9))
 			return "zip_syntax";
 		n = 5;
 	}
+	if (n > 0 && strspn(code, "0") >= n)
+		return "junk";
 	if (n < 2)
 		return "zip_syntax";
 	appendBinaryStringInfo(out, code, n);

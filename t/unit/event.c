@@ -501,6 +501,7 @@ static const IdentifierCase identifier_cases[] = {
 	{TTE_ZIP_CODE, "95110-2345", NULL, "us", "95110"},
 	{TTE_ZIP_CODE, "951102345", NULL, "us", "95110"},
 	{TTE_ZIP_CODE, "9511", NULL, "us", "!zip_syntax"},
+	{TTE_ZIP_CODE, "00000-3749", NULL, "us", "!junk"},
 	{TTE_ZIP_CODE, "M5V 3L9", NULL, "us", "!zip_syntax"},
 	{TTE_ZIP_CODE, "01310-100", NULL, "br", "01310100"},
 	{TTE_ZIP_CODE, "SW1A 1AA", NULL, "gb", "sw1a1aa"},
