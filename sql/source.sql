@@ -17,7 +17,7 @@ INSERT INTO tiktok.source (name, event_source, event_source_id) VALUES ('s', NUL
 \set VERBOSITY default
 
 INSERT INTO tiktok.source (name, event_source, event_source_id, default_calling_code) VALUES ('s', 'web', 'C1', 'DE');
-SELECT id, name, event_source, enabled, consent, limited_data_use, identifiers, external_id_case, require_lead_id, rename_legacy_events,
+SELECT name, event_source, enabled, consent, limited_data_use, identifiers, external_id_case, require_lead_id, rename_legacy_events,
 	max_event_age, batch_size, requests_per_second FROM tiktok.source;
 
 -- changes are seen at once, also in the transaction that makes them
