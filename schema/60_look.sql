@@ -80,3 +80,25 @@ COMMENT ON VIEW tiktok.worker_status IS 'one row per background worker of the cl
 COMMENT ON COLUMN tiktok.worker_status.state IS 'starting, idle, sending, failed (recovering from an error)';
 COMMENT ON COLUMN tiktok.worker_status.in_flight IS 'requests under way';
 COMMENT ON COLUMN tiktok.worker_status.failed IS 'requests that delivered nothing';
+
+CREATE FUNCTION tiktok._enqueue_counters(source_id int, OUT conflict bigint, OUT no_mapping bigint, OUT since timestamptz)
+RETURNS record LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tte_sql_enqueue_counters';
+COMMENT ON FUNCTION tiktok._enqueue_counters(int) IS 'counters of a source in shared memory; NULL when the library is not preloaded';
+
+CREATE FUNCTION tiktok._unmapped_stages(source_id int, OUT stage text, OUT no_mapping bigint)
+RETURNS SETOF record LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tte_sql_unmapped_stages';
+COMMENT ON FUNCTION tiktok._unmapped_stages(int) IS 'stages of a source in shared memory that made no event';
+
+CREATE VIEW tiktok.enqueue_counters AS
+SELECT s.name AS source, c.conflict, c.no_mapping, c.since
+FROM tiktok.source s, LATERAL tiktok._enqueue_counters(s.id) c;
+COMMENT ON VIEW tiktok.enqueue_counters IS 'one row per source: what recorded no event since the server was started, also in transactions that were rolled back; NULL when the library is not preloaded';
+COMMENT ON COLUMN tiktok.enqueue_counters.conflict IS 'a key (source, event, event_id) that was known came again with another event; the first one stays. Times and values of identifiers are not compared';
+COMMENT ON COLUMN tiktok.enqueue_counters.no_mapping IS 'rows with a stage that tiktok.lead_stage does not map';
+COMMENT ON COLUMN tiktok.enqueue_counters.since IS 'when counting began: the start of the server, or its recovery from a crash';
+
+CREATE VIEW tiktok.unmapped_stage AS
+SELECT s.name AS source, u.stage, u.no_mapping
+FROM tiktok.source s, LATERAL tiktok._unmapped_stages(s.id) u;
+COMMENT ON VIEW tiktok.unmapped_stage IS 'stages that tiktok.lead_stage does not map, as rows had them since the server was started; the first 64 of a source, cut at 63 bytes, without those that look like an identifier';
+COMMENT ON COLUMN tiktok.unmapped_stage.no_mapping IS 'rows with this stage';

@@ -20,15 +20,36 @@
 #include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
+#include "utils/hsearch.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
 #include "settings.h"
 #include "shared.h"
 
+/* There is room for new sources when there is none for new stages any more. */
+#define MAX_COUNTERS	1024
+#define ROOM_FOR_STAGES (MAX_COUNTERS / 4 * 3)
+#define MAX_STAGES		64		/* of a source */
+
+typedef struct CounterKey
+{
+	Oid			database;
+	int32		source_id;
+	char		stage[TTE_STAGE_LEN];	/* padded with zeros; empty: the source */
+} CounterKey;
+
+typedef struct Counter
+{
+	CounterKey	key;
+	int			stages;			/* of a source: how many have a counter */
+	pg_atomic_uint64 count[TTE_COUNTED];
+} Counter;
+
 typedef struct TteShared
 {
 	LWLock	   *lock;			/* error texts, and taking a slot */
+	LWLock	   *counters_lock;	/* exclusive to add and remove counters */
 	pg_atomic_uint32 launcher;	/* process number + 1 */
 	pg_atomic_uint32 kick;		/* the launcher shall look at every database */
 	TimestampTz made_at;		/* after the start of the server: made anew in a crash */
@@ -37,6 +58,7 @@ typedef struct TteShared
 } TteShared;
 
 static TteShared *shared = NULL;
+static HTAB *counters = NULL;
 static shmem_request_hook_type prev_request_hook = NULL;
 static shmem_startup_hook_type prev_startup_hook = NULL;
 
@@ -60,7 +82,8 @@ request_shmem(void)
 	if (prev_request_hook)
 		prev_request_hook();
 	RequestAddinShmemSpace(shared_size());
-	RequestNamedLWLockTranche("tiktok_events", 1);
+	RequestAddinShmemSpace(hash_estimate_size(MAX_COUNTERS, sizeof(Counter)));
+	RequestNamedLWLockTranche("tiktok_events", 2);
 }
 
 static void
@@ -89,6 +112,7 @@ init_slot(TteSlot *slot)
 static void
 startup_shmem(void)
 {
+	HASHCTL		ctl = {.keysize = sizeof(CounterKey), .entrysize = sizeof(Counter)};
 	bool		found;
 
 	if (prev_startup_hook)
@@ -97,7 +121,8 @@ startup_shmem(void)
 	shared = ShmemInitStruct("tiktok_events", shared_size(), &found);
 	if (!found)
 	{
-		shared->lock = &GetNamedLWLockTranche("tiktok_events")->lock;
+		shared->lock = &GetNamedLWLockTranche("tiktok_events")[0].lock;
+		shared->counters_lock = &GetNamedLWLockTranche("tiktok_events")[1].lock;
 		pg_atomic_init_u32(&shared->launcher, 0);
 		pg_atomic_init_u32(&shared->kick, 0);
 		shared->made_at = GetCurrentTimestamp();
@@ -105,6 +130,7 @@ startup_shmem(void)
 		for (int i = 0; i < shared->slots; i++)
 			init_slot(&shared->slot[i]);
 	}
+	counters = ShmemInitHash("tiktok_events counters", MAX_COUNTERS, MAX_COUNTERS, &ctl, HASH_ELEM | HASH_BLOBS);
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -264,6 +290,125 @@ tte_slot_get_error(TteSlot *slot, TimestampTz *at, char message[TTE_ERROR_LEN])
 	*at = slot->error_at;
 	memcpy(message, slot->error, TTE_ERROR_LEN);
 	LWLockRelease(shared->lock);
+}
+
+static CounterKey
+counter_key(int32 source_id, const char *stage)
+{
+	CounterKey	key = {.database = MyDatabaseId, .source_id = source_id};
+
+	strlcpy(key.stage, stage, sizeof(key.stage));
+	return key;
+}
+
+static Counter *
+find_counter(int32 source_id, const char *stage)
+{
+	CounterKey	key = counter_key(source_id, stage);
+
+	return hash_search(counters, &key, HASH_FIND, NULL);
+}
+
+/* NULL: there is no room. */
+static Counter *
+add_counter(int32 source_id, const char *stage)
+{
+	CounterKey	key = counter_key(source_id, stage);
+	Counter    *source = stage[0] ? find_counter(source_id, "") : NULL;
+	Counter    *counter;
+	bool		found;
+
+	if (stage[0] && (source == NULL || source->stages >= MAX_STAGES))
+		return NULL;
+	if (hash_get_num_entries(counters) >= (stage[0] ? ROOM_FOR_STAGES : MAX_COUNTERS))
+		return NULL;
+	counter = hash_search(counters, &key, HASH_ENTER_NULL, &found);
+	if (counter == NULL || found)
+		return counter;
+	counter->stages = 0;
+	for (int i = 0; i < TTE_COUNTED; i++)
+		pg_atomic_init_u64(&counter->count[i], 0);
+	if (source != NULL)
+		source->stages++;
+	return counter;
+}
+
+void
+tte_count(TteCounted what, int32 source_id, const char *stage)
+{
+	Counter    *counter;
+
+	if (shared == NULL)
+		return;
+	LWLockAcquire(shared->counters_lock, LW_SHARED);
+	counter = find_counter(source_id, stage);
+	if (counter == NULL)
+	{
+		LWLockRelease(shared->counters_lock);
+		LWLockAcquire(shared->counters_lock, LW_EXCLUSIVE);
+		counter = add_counter(source_id, stage);
+	}
+	if (counter != NULL)
+		pg_atomic_fetch_add_u64(&counter->count[what], 1);
+	LWLockRelease(shared->counters_lock);
+}
+
+uint64
+tte_counter(TteCounted what, int32 source_id)
+{
+	Counter    *counter;
+	uint64		count;
+
+	LWLockAcquire(shared->counters_lock, LW_SHARED);
+	counter = find_counter(source_id, "");
+	count = counter ? pg_atomic_read_u64(&counter->count[what]) : 0;
+	LWLockRelease(shared->counters_lock);
+	return count;
+}
+
+TteStageCount *
+tte_stage_counters(int32 source_id, int *n)
+{
+	TteStageCount *stages = palloc(MAX_STAGES * sizeof(TteStageCount));
+	HASH_SEQ_STATUS scan;
+	Counter    *counter;
+
+	*n = 0;
+	LWLockAcquire(shared->counters_lock, LW_SHARED);
+	hash_seq_init(&scan, counters);
+	while ((counter = hash_seq_search(&scan)) != NULL)
+	{
+		if (counter->key.database != MyDatabaseId || counter->key.source_id != source_id || !counter->key.stage[0])
+			continue;
+		memcpy(stages[*n].stage, counter->key.stage, TTE_STAGE_LEN);
+		stages[(*n)++].count = pg_atomic_read_u64(&counter->count[TTE_NO_MAPPING]);
+	}
+	LWLockRelease(shared->counters_lock);
+	return stages;
+}
+
+TimestampTz
+tte_counters_since(void)
+{
+	return shared->made_at;
+}
+
+void
+tte_counters_forget(Oid database)
+{
+	HASH_SEQ_STATUS scan;
+	Counter    *counter;
+
+	if (shared == NULL)
+		return;
+	LWLockAcquire(shared->counters_lock, LW_EXCLUSIVE);
+	hash_seq_init(&scan, counters);
+	while ((counter = hash_seq_search(&scan)) != NULL)
+	{
+		if (counter->key.database == database)
+			hash_search(counters, &counter->key, HASH_REMOVE, NULL);
+	}
+	LWLockRelease(shared->counters_lock);
 }
 
 /* One latch for a burst of commits: the worker clears the flag before it looks. */

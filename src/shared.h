@@ -2,7 +2,7 @@
  *
  * shared.h
  *	  What the processes of the cluster share: one slot per background worker,
- *	  and the wake-up at commit.
+ *	  counters of what recorded no event, and the wake-up at commit.
  *
  *-------------------------------------------------------------------------
  */
@@ -87,6 +87,33 @@ extern void tte_slot_attach(TteSlot *slot);	/* detaches at exit */
 extern void tte_slot_set_state(TteSlot *slot, TteWorkerState state);
 extern void tte_slot_set_error(TteSlot *slot, const char *message);
 extern void tte_slot_get_error(TteSlot *slot, TimestampTz *at, char message[TTE_ERROR_LEN]);
+
+/* What recorded no event; the second also by stage. */
+typedef enum TteCounted
+{
+	TTE_CONFLICT,				/* a known key came again with another event */
+	TTE_NO_MAPPING,				/* a stage that tiktok.lead_stage does not map */
+	TTE_COUNTED
+} TteCounted;
+
+#define TTE_STAGE_LEN	64		/* bytes of a stage, its end included */
+
+typedef struct TteStageCount
+{
+	char		stage[TTE_STAGE_LEN];
+	uint64		count;
+} TteStageCount;
+
+/*
+ * Counters of this database, which last until the server stops.  They count at
+ * once, whatever becomes of the transaction.  The empty stage stands for all of
+ * a source; others have a counter of their own while there is room.
+ */
+extern void tte_count(TteCounted what, int32 source_id, const char *stage);
+extern uint64 tte_counter(TteCounted what, int32 source_id);
+extern TteStageCount *tte_stage_counters(int32 source_id, int *n);	/* palloc'd */
+extern TimestampTz tte_counters_since(void);
+extern void tte_counters_forget(Oid database);
 
 /*
  * In a session: when this transaction commits, wake the worker of this

@@ -28,6 +28,8 @@ is(sql("SELECT status FROM tiktok.event_status"), 'pending', 'without preloading
 my (undef, undef, $err) = $node->psql('postgres', "SELECT tiktok.wait('1 s')");
 like($err, qr/tiktok_events is not preloaded.*HINT:.*shared_preload_libraries/s, 'tiktok.wait says what is missing');
 is(sql('SELECT count(*) FROM tiktok.worker_status'), 0, 'there is no worker');
+is(sql('SELECT count(conflict) + count(no_mapping) + count(since) FROM tiktok.enqueue_counters'), 0, 'nothing is counted');
+is(sql('SELECT count(*) FROM tiktok.unmapped_stage'), 0, 'nor are stages');
 $node->psql('postgres', 'CREATE DATABASE fresh');
 (undef, undef, $err) = $node->psql('fresh', 'CREATE EXTENSION tiktok_events');
 like($err, qr/WARNING:  tiktok_events is not preloaded/, 'CREATE EXTENSION warns');

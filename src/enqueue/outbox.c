@@ -201,12 +201,40 @@ free_key(int64 id)
 	return freed;
 }
 
+/* What follows the event_time: the key, which comes before, is the same anyway. */
+static const char *
+after_time(const char *payload)
+{
+	static const char member[] = ",\"event_time\":";
+	const char *at = strstr(payload, member);
+
+	return at == NULL ? payload : at + strlen(member) + strspn(at + strlen(member), "-0123456789");
+}
+
+/*
+ * Does the event that is stored say something else?  Its time does not count,
+ * which mostly is when it was recorded, nor do the values of its identifiers,
+ * which may be gone; which ones it has does.
+ */
+static bool
+differs(TupleTableSlot *slot, const TteRendered *event)
+{
+	bool		isnull;
+	uint32		match_keys = DatumGetInt32(slot_getattr(slot, TTE_EVENT_COL_MATCH_KEYS + 1, &isnull));
+	Datum		payload = slot_getattr(slot, TTE_EVENT_COL_PAYLOAD + 1, &isnull);
+
+	if (isnull || event->payload == NULL)
+		return isnull != (event->payload == NULL);
+	return match_keys != event->match_keys ||
+		strcmp(after_time(TextDatumGetCString(payload)), after_time(event->payload)) != 0;
+}
+
 /*
  * The key exists.  Returns the id of its event, or 0 when that one has made
  * room or vanished meanwhile and the insertion should be tried again.
  */
 static int64
-existing_event(Relation rel, ItemPointer tid)
+existing_event(Relation rel, ItemPointer tid, const TteRendered *event, bool *conflict)
 {
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	int64		id = 0;
@@ -221,6 +249,8 @@ existing_event(Relation rel, ItemPointer tid)
 			delete_row(rel, tid);
 			id = 0;
 		}
+		else
+			*conflict = differs(slot, event);
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	return id;
@@ -309,18 +339,21 @@ tte_outbox_store(int32 source_id, const char *test_code, const TteRendered *even
 	Target		target;
 	int64		id = nextval_internal(tte_relation("event_id_seq"), false);
 	int64		found = 0;
+	bool		conflict = false;
 
 	event_values(id, source_id, test_code, event, values, nulls);
 	target_open(&target, "event", true);
 	fill_slot(target.slot, values, nulls);
 	while (!insert_unless_exists(&target, &existing))
 	{
-		found = existing_event(target.rel, &existing);
+		found = existing_event(target.rel, &existing, event, &conflict);
 		if (found != 0)
 			break;
 		CHECK_FOR_INTERRUPTS();
 	}
 	target_close(&target);
+	if (conflict)
+		tte_count(TTE_CONFLICT, source_id, "");
 	if (found != 0)
 		return found;
 	insert_companion(id, event);

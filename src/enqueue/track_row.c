@@ -11,6 +11,8 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "access/tupconvert.h"
 #include "access/xact.h"
 #include "catalog/pg_proc.h"
@@ -35,6 +37,10 @@
 #include "enqueue/source.h"
 #include "enqueue/track.h"
 #include "event/unicode.h"
+#include "shared.h"
+
+/* As many digits as make a telephone number. */
+#define SHORTEST_PHONE	7
 
 PG_FUNCTION_INFO_V1(tte_sql_track_row);
 
@@ -392,6 +398,20 @@ row_stage(const TteMapping *m, TriggerData *trigdata, TupleTableSlot *row)
 	return stage;
 }
 
+/* A stage that might be an identifier is counted without its name. */
+static void
+count_unmapped(int32 source_id, const char *stage)
+{
+	int			len = strlen(stage);
+	int			digits = 0;
+
+	for (int i = 0; i < len; i++)
+		digits += isdigit((unsigned char) stage[i]) != 0;
+	tte_count(TTE_NO_MAPPING, source_id, "");
+	if (len > 0 && digits < SHORTEST_PHONE && strchr(stage, '@') == NULL)
+		tte_count(TTE_NO_MAPPING, source_id, pnstrdup(stage, pg_mbcliplen(stage, len, TTE_STAGE_LEN - 1)));
+}
+
 static void
 set_name(TteEvent *event, const char *name)
 {
@@ -489,9 +509,14 @@ tte_sql_track_row(PG_FUNCTION_ARGS)
 	if (m->stage_attno != InvalidAttrNumber && source.id != 0)
 	{
 		stage = row_stage(m, trigdata, row);
-		name = stage ? tte_stage_event(m->source, stage) : NULL;
-		if (name == NULL)
+		if (stage == NULL)
 			return PointerGetDatum(NULL);
+		name = tte_stage_event(m->source, stage);
+		if (name == NULL)
+		{
+			count_unmapped(source.id, stage);
+			return PointerGetDatum(NULL);
+		}
 	}
 	tte_outbox_store(source.id, source.test_code, render_row(m, &source, trigdata, row, name, stage));
 	return PointerGetDatum(NULL);

@@ -263,6 +263,7 @@ Datum
 tte_sql_installed(PG_FUNCTION_ARGS)
 {
 	stamp_database();
+	tte_counters_forget(MyDatabaseId);
 	if (tte_shared_available())
 		tte_wake_launcher_at_commit();
 	else

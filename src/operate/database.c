@@ -108,13 +108,18 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree, Proc
 				ParamListInfo params, QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
 {
 	const char *database = database_of(pstmt->utilityStmt);
+	Oid			dropped = InvalidOid;
 
 	if (database != NULL)
 		leave_database(database);
+	if (IsA(pstmt->utilityStmt, DropdbStmt))
+		dropped = get_database_oid(database, true);
 	if (prev_hook)
 		prev_hook(pstmt, query, read_only_tree, context, params, env, dest, qc);
 	else
 		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, env, dest, qc);
+	if (OidIsValid(dropped))
+		tte_counters_forget(dropped);
 }
 
 void

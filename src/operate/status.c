@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
@@ -17,6 +18,8 @@
 #define WORKER_STATUS_COLUMNS	11
 
 PG_FUNCTION_INFO_V1(tte_sql_worker_status);
+PG_FUNCTION_INFO_V1(tte_sql_enqueue_counters);
+PG_FUNCTION_INFO_V1(tte_sql_unmapped_stages);
 
 static const char *
 state_name(uint32 state)
@@ -77,6 +80,47 @@ tte_sql_worker_status(PG_FUNCTION_ARGS)
 	{
 		if (pg_atomic_read_u32(&tte_slot(i)->database) != InvalidOid)
 			worker_row(tte_slot(i), (ReturnSetInfo *) fcinfo->resultinfo);
+	}
+	return (Datum) 0;
+}
+
+/* Counters of a source; nulls when nothing counts. */
+Datum
+tte_sql_enqueue_counters(PG_FUNCTION_ARGS)
+{
+	TupleDesc	desc;
+	Datum		values[TTE_COUNTED + 1];
+	bool		nulls[TTE_COUNTED + 1];
+	int32		source_id = PG_GETARG_INT32(0);
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	memset(nulls, !tte_shared_available(), sizeof(nulls));
+	if (tte_shared_available())
+	{
+		for (int i = 0; i < TTE_COUNTED; i++)
+			values[i] = Int64GetDatum(tte_counter(i, source_id));
+		values[TTE_COUNTED] = TimestampTzGetDatum(tte_counters_since());
+	}
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+Datum
+tte_sql_unmapped_stages(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	TteStageCount *stages = NULL;
+	int			n = 0;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (tte_shared_available())
+		stages = tte_stage_counters(PG_GETARG_INT32(0), &n);
+	for (int i = 0; i < n; i++)
+	{
+		Datum		values[2] = {CStringGetTextDatum(stages[i].stage), Int64GetDatum(stages[i].count)};
+		bool		nulls[2] = {false, false};
+
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;
 }
