@@ -86,6 +86,8 @@ COMMENT ON FUNCTION tiktok._configuration_changed() IS 'tells sessions and the w
 
 CREATE TRIGGER check_source BEFORE INSERT OR UPDATE OR DELETE ON tiktok.source
 	FOR EACH ROW EXECUTE FUNCTION tiktok._check_source();
+CREATE TRIGGER check_truncate BEFORE TRUNCATE ON tiktok.source
+	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._check_source();
 
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.source
 	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();

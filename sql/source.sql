@@ -4,6 +4,7 @@ INSERT INTO tiktok.source (name, event_source, event_source_id) VALUES ('s', 'we
 INSERT INTO tiktok.source (name, event_source, event_source_id) VALUES ('s', 'web', '');
 INSERT INTO tiktok.source (name, event_source, event_source_id) VALUES ('', 'web', 'C1');
 INSERT INTO tiktok.source (name, event_source, event_source_id) VALUES ('a/b', 'web', 'C1');
+INSERT INTO tiktok.source (id, name, event_source, event_source_id) VALUES (0, 's', 'web', 'C1');
 INSERT INTO tiktok.source (name, event_source, event_source_id, consent) VALUES ('s', 'web', 'C1', 'maybe');
 INSERT INTO tiktok.source (name, event_source, event_source_id, identifiers) VALUES ('s', 'web', 'C1', 'plain');
 INSERT INTO tiktok.source (name, event_source, event_source_id, external_id_case) VALUES ('s', 'web', 'C1', 'upper');
@@ -33,6 +34,13 @@ SELECT tiktok.preview('s', 'ViewContent', 'v1', '2026-11-20 10:00:00+00', user_d
 SELECT tiktok.track('s', 'ViewContent', 'v1', user_data => '{"external_id": 1}', page => '{"url": "https://example.com/"}') IS NOT NULL AS tracked;
 DELETE FROM tiktok.source WHERE name = 's';
 UPDATE tiktok.source SET id = 100 WHERE name = 's';
+BEGIN;
+INSERT INTO tiktok.source (name, event_source, event_source_id) VALUES ('own', 'web', 'C2');
+WITH recorded AS (
+	SELECT tiktok.track('own', 'ViewContent', 'v1', user_data => '{"external_id": 1}', page => '{"url": "https://example.com/"}') AS id)
+DELETE FROM tiktok.source WHERE name = 'own' AND EXISTS (SELECT FROM recorded);
+ROLLBACK;
+TRUNCATE tiktok.source CASCADE;
 UPDATE tiktok.source SET name = 'renamed' WHERE name = 's';
 SELECT source, event_id, status FROM tiktok.event_status;
 UPDATE tiktok.source SET name = 's' WHERE name = 'renamed';

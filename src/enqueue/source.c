@@ -15,6 +15,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -221,19 +222,44 @@ copy_source(TteSource *source, const CachedSource *cached)
 		source->test_code = cached->test_code_until > GetCurrentTimestamp() ? pstrdup(source->test_code) : NULL;
 }
 
+static const CachedSource *
+find_source(const char *name)
+{
+	const CachedSource *cached;
+
+	if (!cache_valid)
+		refresh();
+	for (cached = sources; cached != NULL; cached = cached->next)
+	{
+		if (strcmp(cached->name, name) == 0)
+			break;
+	}
+	return cached;
+}
+
+void
+tte_source_lock(int32 id, LOCKMODE mode)
+{
+	LockDatabaseObject(tte_relation("source"), (Oid) id, 0, mode);
+}
+
+/* Whoever deleted the source while the lock was waited for has made the cache invalid. */
 bool
 tte_source_get(const char *name, TteSource *source)
 {
-	if (!cache_valid)
-		refresh();
-	for (CachedSource *cached = sources; cached; cached = cached->next)
+	const CachedSource *cached = find_source(name);
+	int32		id;
+
+	do
 	{
-		if (strcmp(cached->name, name) != 0)
-			continue;
-		copy_source(source, cached);
-		return true;
-	}
-	return false;
+		if (cached == NULL)
+			return false;
+		id = cached->source.id;
+		tte_source_lock(id, AccessShareLock);
+		cached = find_source(name);
+	} while (cached == NULL || cached->source.id != id);
+	copy_source(source, cached);
+	return true;
 }
 
 void

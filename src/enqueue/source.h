@@ -10,6 +10,7 @@
 #define TTE_SOURCE_H
 
 #include "event/payload.h"
+#include "storage/lockdefs.h"
 
 /* Columns of tiktok.source, in their order. */
 enum TteSourceColumn
@@ -40,13 +41,17 @@ typedef struct TteSource
 } TteSource;
 
 /*
- * The source of that name; false when there is none.  What it points to is
- * palloc'd in the caller's context.
+ * The source of that name; false when there is none.  It cannot be deleted
+ * before the transaction ends.  What it points to is palloc'd in the caller's
+ * context.
  */
 extern bool tte_source_get(const char *name, TteSource *source);
 
 /* The same for those who need one: an error when there is none. */
 extern void tte_source_require(const char *name, TteSource *source);
+
+/* AccessExclusiveLock keeps everybody from recording events of the source. */
+extern void tte_source_lock(int32 id, LOCKMODE mode);
 
 /* The event of a CRM stage, palloc'd; NULL: the stage makes no event. */
 extern char *tte_stage_event(const char *source, const char *stage);

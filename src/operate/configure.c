@@ -7,18 +7,24 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xlog.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "common.h"
+#include "enqueue/outbox.h"
 #include "enqueue/source.h"
 #include "event/catalog.h"
 #include "shared.h"
@@ -88,7 +94,11 @@ check_source(HeapTuple row, TupleDesc desc)
 	char	   *id = text_of(row, desc, TTE_SOURCE_EVENT_SOURCE_ID);
 	char	   *code = text_of(row, desc, TTE_SOURCE_DEFAULT_CALLING_CODE);
 	char	   *name = text_of(row, desc, TTE_SOURCE_NAME);
+	bool		isnull;
+	int32		number = DatumGetInt32(heap_getattr(row, TTE_SOURCE_ID, desc, &isnull));
 
+	if (!isnull && number < 1)
+		refuse("id", psprintf("%d", number), "It is positive; left out, it is drawn from a sequence.");
 	if (name && (name[0] == '\0' || strlen(name) > 64 || strpbrk(name, "/\n") != NULL))
 		refuse("name", name, "A source's name has 1 to 64 bytes and no slash.");
 	if (kind && tte_source_find(kind) < 0)
@@ -107,23 +117,40 @@ check_source(HeapTuple row, TupleDesc desc)
 	check_age(row, desc);
 }
 
-/* The queue finds its events by number, so a number that has events must stay. */
+/* Whatever this transaction's snapshot may be, it is the table as it is now that counts. */
+static bool
+has_events(Datum source_id)
+{
+	Relation	rel = table_open(tte_relation("event"), AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	bool		found;
+
+	ScanKeyInit(&key, TTE_EVENT_COL_SOURCE_ID + 1, BTEqualStrategyNumber, F_INT4EQ, source_id);
+	scan = systable_beginscan(rel, tte_relation("event_queue"), true, SnapshotSelf, 1, &key);
+	found = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	table_close(rel, NoLock);
+	return found;
+}
+
+/*
+ * The queue finds its events by number, so a number that has events must stay.
+ * The lock waits for transactions that have recorded events of this source and
+ * keeps others from it; those of other sources go on.
+ */
 static void
 check_unused(HeapTuple row, TupleDesc desc)
 {
 	bool		isnull;
 	Datum		id = heap_getattr(row, TTE_SOURCE_ID, desc, &isnull);
-	Oid			type = INT4OID;
 
-	SPI_connect();
-	SPI_execute_with_args("SELECT FROM tiktok.event WHERE source_id OPERATOR(pg_catalog.=) $1 LIMIT 1",
-						  1, &type, &id, NULL, false, 1);
-	if (SPI_processed > 0)
+	tte_source_lock(DatumGetInt32(id), AccessExclusiveLock);
+	if (has_events(id))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("event source \"%s\" has events", text_of(row, desc, TTE_SOURCE_NAME)),
 				 errhint("Set enabled to false to stop sending.")));
-	SPI_finish();
 }
 
 static bool
@@ -152,6 +179,11 @@ tte_sql_check_source(PG_FUNCTION_ARGS)
 	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
 	HeapTuple	row = trigdata->tg_trigtuple;
 
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigdata->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("table \"tiktok.source\" cannot be truncated"),
+				 errhint("Use DELETE, which keeps the sources that have events.")));
 	if (!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) || !TRIGGER_FIRED_BEFORE(trigdata->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
