@@ -70,6 +70,17 @@ SELECT tiktok.track('s', 'ViewContent', 'v2', user_data => '{"external_id": 1}',
 SELECT tiktok.wait('1 s');
 ROLLBACK;
 SELECT tiktok.wait('100 ms');
+-- what was rolled back to a savepoint is not waited for, what was not is
+BEGIN;
+SAVEPOINT a;
+SELECT tiktok.track('s', 'ViewContent', 'v3', user_data => '{"external_id": 1}', page => '{"url": "https://example.com/"}') IS NOT NULL AS tracked;
+ROLLBACK TO a;
+SELECT tiktok.wait('100 ms');
+SAVEPOINT b;
+SELECT tiktok.track('s', 'ViewContent', 'v4', user_data => '{"external_id": 1}', page => '{"url": "https://example.com/"}') IS NOT NULL AS tracked;
+RELEASE b;
+SELECT tiktok.wait('1 s');
+ROLLBACK;
 
 TRUNCATE tiktok.event, tiktok.identity;
 DELETE FROM tiktok.source;

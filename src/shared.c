@@ -68,7 +68,6 @@ static bool wake_worker = false;
 static bool wake_launcher = false;
 static bool requeue = false;
 static bool reconfigure = false;
-static bool enqueued = false;
 
 static Size
 shared_size(void)
@@ -450,7 +449,7 @@ at_transaction_end(XactEvent event, void *arg)
 		default:
 			return;
 	}
-	wake_worker = wake_launcher = requeue = reconfigure = enqueued = false;
+	wake_worker = wake_launcher = requeue = reconfigure = false;
 }
 
 static void
@@ -488,17 +487,4 @@ tte_reconfigure_at_commit(void)
 {
 	tte_wake_at_commit();
 	reconfigure = true;
-}
-
-void
-tte_mark_enqueued(void)
-{
-	tte_wake_at_commit();
-	enqueued = true;
-}
-
-bool
-tte_has_enqueued(void)
-{
-	return enqueued;
 }

@@ -131,8 +131,4 @@ extern void tte_requeue_at_commit(void);
  */
 extern void tte_reconfigure_at_commit(void);
 
-/* Has this transaction enqueued an event? */
-extern void tte_mark_enqueued(void);
-extern bool tte_has_enqueued(void);
-
 #endif							/* TTE_SHARED_H */

@@ -357,6 +357,6 @@ tte_outbox_store(int32 source_id, const char *test_code, const TteRendered *even
 	if (found != 0)
 		return found;
 	insert_companion(id, event);
-	tte_mark_enqueued();
+	tte_wake_at_commit();
 	return id;
 }

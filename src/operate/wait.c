@@ -35,13 +35,19 @@ static const char unfinished_sql[] =
 "  AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id OPERATOR(pg_catalog.=) e.id)"
 "  ORDER BY e.xid DESC, e.id DESC LIMIT 1) pending)";
 
+/* Events of this transaction that are not rolled back to a savepoint. */
+static const char own_sql[] =
+"SELECT EXISTS (SELECT FROM tiktok.source s, LATERAL (SELECT FROM tiktok.event e"
+"  WHERE e.source_id OPERATOR(pg_catalog.=) s.id"
+"  AND e.xid OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id_if_assigned() LIMIT 1) recorded)";
+
 static bool
-unfinished(void)
+ask(const char *sql)
 {
 	bool		isnull;
 	bool		result;
 
-	if (SPI_execute(unfinished_sql, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
+	if (SPI_execute(sql, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not read the queue");
 	result = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_freetuptable(SPI_tuptable);
@@ -51,7 +57,7 @@ unfinished(void)
 static void
 check_state(void)
 {
-	if (tte_has_enqueued())
+	if (ask(own_sql))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("this transaction has recorded events, which are sent after it commits"),
@@ -90,12 +96,12 @@ tte_sql_wait(PG_FUNCTION_ARGS)
 	TimestampTz end;
 	bool		done;
 
+	SPI_connect();
 	check_state();
 	end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
 												  TimestampTzGetDatum(GetCurrentTimestamp()),
 												  PG_GETARG_DATUM(0)));
-	SPI_connect();
-	while (!(done = !unfinished()))
+	while (!(done = !ask(unfinished_sql)))
 	{
 		long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
 
