@@ -1,9 +1,9 @@
 -- The Pixel's side: what a page has to contain so that the browser reports the same event as the database.
 
-CREATE FUNCTION tiktok._script(json text) RETURNS text
+CREATE FUNCTION tiktok._script(code text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	safe text := replace(replace(replace(json, '<', '\u003c'), '>', '\u003e'), '&', '\u0026');
+	safe text := replace(replace(replace(code, '<', '\u003c'), '>', '\u003e'), '&', '\u0026');
 BEGIN
 	-- line ends in a script, though not in JSON; no other encoding can hold them
 	IF getdatabaseencoding() = 'UTF8' THEN
