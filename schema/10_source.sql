@@ -68,9 +68,19 @@ COMMENT ON TABLE tiktok.access_token IS 'access tokens, readable by the backgrou
 CREATE TABLE tiktok.installation (
 	system_identifier bigint NOT NULL,
 	database_oid oid NOT NULL,
-	confirmed_at timestamptz NOT NULL
+	confirmed_at timestamptz NOT NULL,
+	timeline int,
+	backup_start pg_lsn,
+	seen_at timestamptz,
+	recovered_to timestamptz,
+	recovered_xid xid8
 );
-COMMENT ON TABLE tiktok.installation IS 'the database this is, one row; a copy of it finds out here that it is one';
+COMMENT ON TABLE tiktok.installation IS 'the database this is, one row; a copy of it, and a server that was recovered to an earlier state, find out here that they are';
+COMMENT ON COLUMN tiktok.installation.timeline IS 'the server''s timeline when the worker was here last; NULL: not yet';
+COMMENT ON COLUMN tiktok.installation.backup_start IS 'start of the base backup that the server came from, as far as it knows';
+COMMENT ON COLUMN tiktok.installation.seen_at IS 'when the worker was here last, give or take six hours';
+COMMENT ON COLUMN tiktok.installation.recovered_to IS 'not before this time was the state that the server was recovered to last; NULL: never recovered';
+COMMENT ON COLUMN tiktok.installation.recovered_xid IS 'what earlier transactions recorded may have been received since then, unknown to this server';
 
 SELECT pg_catalog.pg_extension_config_dump('tiktok.source', '');
 SELECT pg_catalog.pg_extension_config_dump('tiktok.source_id_seq', '');
@@ -93,7 +103,7 @@ CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.so
 	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.lead_stage
 	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
-CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.installation
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OF system_identifier, database_oid OR DELETE OR TRUNCATE ON tiktok.installation
 	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.access_token
 	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();

@@ -6,9 +6,9 @@ CREATE TABLE tiktok.source_control (
 	reason text,
 	changed_at timestamptz NOT NULL
 );
-COMMENT ON TABLE tiktok.source_control IS 'sources that an operator has paused or resumed';
+COMMENT ON TABLE tiktok.source_control IS 'sources that an operator has paused or resumed, or that a recovery of the server has paused';
 COMMENT ON COLUMN tiktok.source_control.paused IS 'true: events are recorded and wait';
-COMMENT ON COLUMN tiktok.source_control.reason IS 'why it is paused, in the operator''s words';
+COMMENT ON COLUMN tiktok.source_control.reason IS 'why it is paused, in the operator''s words; restore_gap: the server was recovered to a state more than 47 hours old';
 COMMENT ON COLUMN tiktok.source_control.changed_at IS 'when it was paused or resumed last; resuming also ends a wait for trouble that began before';
 
 CREATE TABLE tiktok.test_code (

@@ -32,6 +32,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/pg_lsn.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -64,6 +65,11 @@ typedef enum Statement
 	SQL_SET_APART,
 	SQL_STORE_STATE,
 	SQL_CLEAR_STATE,
+	SQL_LOAD_INSTALLATION,
+	SQL_STORE_INSTALLATION,
+	SQL_KEEP_RECOVERED,
+	SQL_RECOVERED_RETRIES,
+	SQL_PAUSE_ALL,
 	SQL_STATEMENTS
 } Statement;
 
@@ -126,9 +132,9 @@ static const StatementText statements[] =
 	{SQL_FINISH_REQUEST, 6, {INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID, TEXTOID},
 		"UPDATE tiktok.request SET finished_at = clock_timestamp(), http_status = $2, code = $3, message = $4, "
 	"request_id = $5, outcome = $6 WHERE id = $1"},
-	{SQL_FINAL, 5, {INT8OID, TEXTOID, TEXTOID, BOOLOID, INT8ARRAYOID},
-		"WITH final AS (INSERT INTO tiktok.delivery (id, request_id, status, reason, at) "
-		"SELECT u, $1, $2, $3, clock_timestamp() FROM unnest($5) u ON CONFLICT DO NOTHING RETURNING id) "
+	{SQL_FINAL, 7, {INT8OID, TEXTOID, TEXTOID, BOOLOID, INT8ARRAYOID, INT4OID, TIMESTAMPTZOID},
+		"WITH final AS (INSERT INTO tiktok.delivery (id, request_id, status, reason, at, possibly_received_at) "
+		"SELECT u, $1, $2, $3, clock_timestamp(), $7 FROM unnest($5) u ON CONFLICT DO NOTHING RETURNING id) "
 	"DELETE FROM tiktok.identity i USING final WHERE i.id = final.id AND NOT $4"},
 	{SQL_FINAL_RETRY, 7, {INT8OID, TEXTOID, TEXTOID, BOOLOID, INT8ARRAYOID, INT4OID, TIMESTAMPTZOID},
 		"WITH gone AS (DELETE FROM tiktok.retry WHERE id = ANY ($5) RETURNING *), "
@@ -151,7 +157,8 @@ static const StatementText statements[] =
 	"possibly_received_at = coalesce(possibly_received_at, $2) WHERE last_request_id = $1"},
 	{SQL_RECOVER_EVENTS, 7, {INT4OID, INT8OID, TIMESTAMPTZOID, XID8OID, INT8OID, XID8OID, INT8OID},
 		"INSERT INTO tiktok.retry (id, source_id, attempts, first_attempt_at, possibly_received_at, next_attempt_at, last_request_id) "
-		"SELECT e.id, $1, 1, $3, $3, clock_timestamp(), $2 FROM tiktok.event e "
+		"SELECT e.id, $1, 1, $3, least($3, (SELECT recovered_to FROM tiktok.installation WHERE e.xid < recovered_xid)), "
+		"clock_timestamp(), $2 FROM tiktok.event e "
 		"WHERE e.source_id = $1 AND (e.xid, e.id) >= ($4, $5) AND (e.xid, e.id) <= ($6, $7) AND e.payload IS NOT NULL "
 	NO_FATE},
 	{SQL_SET_APART, 2, {INT4OID, INT8OID},
@@ -166,6 +173,25 @@ static const StatementText statements[] =
 	"since = excluded.since, probe_at = excluded.probe_at"},
 	{SQL_CLEAR_STATE, 1, {INT4OID},
 	"DELETE FROM tiktok.source_state WHERE source_id = $1"},
+	{SQL_LOAD_INSTALLATION, 1, {INT8OID},
+		"SELECT timeline, backup_start, seen_at, recovered_to, recovered_xid "
+	"FROM tiktok.installation WHERE system_identifier = $1"},
+	{SQL_STORE_INSTALLATION, 5, {INT4OID, PG_LSNOID, TIMESTAMPTZOID, TIMESTAMPTZOID, XID8OID},
+		"UPDATE tiktok.installation SET timeline = $1, backup_start = $2, seen_at = $3, "
+	"recovered_to = $4, recovered_xid = $5"},
+	{SQL_KEEP_RECOVERED, 0, {0},
+		"INSERT INTO tiktok.retry (id, source_id, attempts, first_attempt_at, possibly_received_at, next_attempt_at) "
+		"SELECT e.id, e.source_id, 0, i.recovered_to, i.recovered_to, clock_timestamp() "
+		"FROM tiktok.installation i CROSS JOIN tiktok.source s LEFT JOIN tiktok.cursor c ON c.source_id = s.id "
+		"JOIN tiktok.event e ON e.source_id = s.id AND e.xid < i.recovered_xid "
+	"AND e.xid >= coalesce(pg_snapshot_xmin(c.prev_snapshot), '0') WHERE e.payload IS NOT NULL " NO_FATE},
+	{SQL_RECOVERED_RETRIES, 1, {TIMESTAMPTZOID},
+	"UPDATE tiktok.retry SET possibly_received_at = $1 WHERE possibly_received_at IS NULL"},
+	{SQL_PAUSE_ALL, 1, {TEXTOID},
+		"INSERT INTO tiktok.source_control (source_id, paused, reason, changed_at) "
+		"SELECT id, true, $1, clock_timestamp() FROM tiktok.source "
+		"ON CONFLICT (source_id) DO UPDATE SET paused = true, reason = excluded.reason, changed_at = excluded.changed_at "
+	"WHERE NOT source_control.paused"},
 };
 
 static SPIPlanPtr plans[SQL_STATEMENTS];
@@ -640,13 +666,14 @@ tte_queue_record_final(const TteFinal *final, const int64 *ids, int n)
 		nulls[0] = 'n';
 	if (final->reason == NULL)
 		nulls[2] = 'n';
-	if (final->possibly_received_at == 0)
+	/* of the only attempt tiktok.request knows when it was */
+	if (final->possibly_received_at == 0 || (!final->from_retry && final->request_id != 0))
 		nulls[6] = 'n';
 	run(final->from_retry ? SQL_FINAL_RETRY : SQL_FINAL, args, nulls);
 }
 
 void
-tte_queue_record_retry(int32 source_id, int64 request_id, int64 started_at, bool possibly_received,
+tte_queue_record_retry(int32 source_id, int64 request_id, int64 started_at, int64 possibly_received_at,
 					   bool has_code, int code, const int64 *ids, const int64 *next_attempts, int n)
 {
 	int64	   *next = palloc(n * sizeof(int64));
@@ -658,11 +685,11 @@ tte_queue_record_retry(int32 source_id, int64 request_id, int64 started_at, bool
 	args[0] = Int32GetDatum(source_id);
 	args[1] = Int64GetDatum(request_id);
 	args[2] = time_datum(started_at);
-	args[3] = time_datum(started_at);
+	args[3] = time_datum(possibly_received_at);
 	args[4] = Int32GetDatum(code);
 	args[5] = int8_array(ids, n, INT8OID);
 	args[6] = int8_array(next, n, TIMESTAMPTZOID);
-	if (!possibly_received)
+	if (possibly_received_at == 0)
 		nulls[3] = 'n';
 	if (!has_code)
 		nulls[4] = 'n';
@@ -721,4 +748,53 @@ tte_queue_store_state(int32 source_id, const char *state, const char *reason, in
 	args[3] = time_datum(since);
 	args[4] = time_datum(probe_at);
 	run(SQL_STORE_STATE, args, probe_at == 0 ? "    n" : NULL);
+}
+
+bool
+tte_queue_load_installation(TteInstallation *installation)
+{
+	Datum		args[] = {Int64GetDatum((int64) GetSystemIdentifier())};
+
+	if (run(SQL_LOAD_INSTALLATION, args, NULL) == 0)
+		return false;
+	installation->timeline = result_int4(0, 1);
+	installation->backup_start = result_int8(0, 2);
+	installation->seen_at = result_time(0, 3);
+	installation->recovered_to = result_time(0, 4);
+	installation->recovered_xid = result_int8(0, 5);
+	return true;
+}
+
+void
+tte_queue_store_installation(const TteInstallation *installation)
+{
+	Datum		args[] = {
+		Int32GetDatum(installation->timeline), LSNGetDatum(installation->backup_start),
+		time_datum(installation->seen_at), time_datum(installation->recovered_to),
+		xid_datum(installation->recovered_xid)
+	};
+	char		nulls[] = "     ";
+
+	if (installation->backup_start == 0)
+		nulls[1] = 'n';
+	if (installation->recovered_to == 0)
+		nulls[3] = nulls[4] = 'n';
+	run(SQL_STORE_INSTALLATION, args, nulls);
+}
+
+void
+tte_queue_recovered(int64 recovered_to)
+{
+	Datum		args[] = {time_datum(recovered_to)};
+
+	run(SQL_KEEP_RECOVERED, NULL, NULL);
+	run(SQL_RECOVERED_RETRIES, args, NULL);
+}
+
+void
+tte_queue_pause_all(const char *reason)
+{
+	Datum		args[] = {CStringGetTextDatum(reason)};
+
+	run(SQL_PAUSE_ALL, args, NULL);
 }

@@ -35,6 +35,17 @@ typedef struct TteSourceConfig
 	int64		resumed_at;		/* by tiktok.resume(), 0: never */
 } TteSourceConfig;
 
+/* The server that the worker was in last, and what a recovery made of the queue. */
+typedef struct TteInstallation
+{
+	uint32		timeline;		/* 0: the worker was nowhere yet */
+	uint64		backup_start;	/* of the base backup it came from, 0: none */
+	int64		seen_at;
+	int64		recovered_to;	/* not later than the state recovered to; 0: never */
+	uint64		recovered_xid;	/* what earlier ones recorded may have been
+								 * received since */
+} TteInstallation;
+
 /* An event as it is read; text lives until tte_queue_end(). */
 typedef struct TteQueueRow
 {
@@ -83,7 +94,8 @@ typedef struct TteFinal
 	bool		keep_identity;	/* so that tiktok.retry can send it again */
 	bool		from_retry;		/* the events are in tiktok.retry */
 	bool		attempted;		/* this request counts as an attempt */
-	int64		possibly_received_at;	/* 0: this request was not received */
+	int64		possibly_received_at;	/* 0: neither this request was received nor
+										 * one before a recovery */
 } TteFinal;
 
 /* Finds the extension; false: this database does not have it. */
@@ -126,7 +138,7 @@ extern int64 tte_queue_start_request(const TteRequestStart *start);
 extern void tte_queue_claim_retries(int64 request_id, const int64 *ids, int n);
 extern void tte_queue_finish_request(const TteRequestEnd *end);
 extern void tte_queue_record_final(const TteFinal *final, const int64 *ids, int n);
-extern void tte_queue_record_retry(int32 source_id, int64 request_id, int64 started_at, bool possibly_received,
+extern void tte_queue_record_retry(int32 source_id, int64 request_id, int64 started_at, int64 possibly_received_at,
 								   bool has_code, int code, const int64 *ids, const int64 *next_attempts, int n);
 
 /*
@@ -134,6 +146,20 @@ extern void tte_queue_record_retry(int32 source_id, int64 request_id, int64 star
  * events go to tiktok.retry.  Returns how many requests there were.
  */
 extern int	tte_queue_recover(int32 source_id);
+
+/* False: this database is a copy of another server's. */
+extern bool tte_queue_load_installation(TteInstallation *installation);
+extern void tte_queue_store_installation(const TteInstallation *installation);
+
+/*
+ * The server was recovered to a state not older than recovered_to: what is in
+ * tiktok.retry may have been received since, and so may what a recovery before
+ * this one left unfinished.  The other events are told by their xid.
+ */
+extern void tte_queue_recovered(int64 recovered_to);
+
+/* Pauses all sources that are not paused. */
+extern void tte_queue_pause_all(const char *reason);
 
 /* The state of a source that is not sent to; NULL: it is. */
 extern void tte_queue_store_state(int32 source_id, const char *state, const char *reason, int64 since, int64 probe_at);

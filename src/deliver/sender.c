@@ -403,6 +403,8 @@ read_queue(Reading *r, const TteSnapshot *snapshot)
 		n = tte_queue_read(sender->config.id,
 						   sender->position.xid >= seg->lo ? sender->position : (TtePosition) {seg->lo, -1},
 						   seg->hi, sender->skip_windows > 0, want, &rows);
+		for (int i = 0; i < n && rows[i].xid < r->limits->recovered_xid; i++)
+			rows[i].possibly_received_at = r->limits->recovered_to;
 		taken = take_rows(r, rows, n);
 		if (taken > 0)
 		{
@@ -417,13 +419,16 @@ read_queue(Reading *r, const TteSnapshot *snapshot)
 		r->batch->start = start;
 		r->batch->window = window;
 		window->refs++;
+		/* what was recorded since then is held to the same time, which does no harm */
+		if (r->batch->nevents > 0 && r->batch->events[0].xid < r->limits->recovered_xid)
+			r->batch->possibly_received_at = r->limits->recovered_to;
 	}
 }
 
 static void
-record_unsent(const IdList *list, const char *status, const char *reason, bool keep, bool from_retry)
+record_unsent(const IdList *list, const char *status, const char *reason, bool keep, bool from_retry, int64 received_at)
 {
-	TteFinal	final = {0, status, reason, keep, from_retry, false, 0};
+	TteFinal	final = {0, status, reason, keep, from_retry, false, received_at};
 
 	tte_queue_record_final(&final, list->ids, list->n);
 }
@@ -466,9 +471,10 @@ read_batch(TteSender *sender, const TteSnapshot *snapshot, const TteSendLimits *
 	}
 	else
 		read_queue(&r, snapshot);
-	record_unsent(&r.expired, "expired", "max_event_age", false, from_retry);
-	record_unsent(&r.uncertain, "uncertain", "retry_horizon", true, from_retry);
-	record_unsent(&r.unreadable, "invalid", "unreadable", false, from_retry);
+	record_unsent(&r.expired, "expired", "max_event_age", false, from_retry, 0);
+	record_unsent(&r.uncertain, "uncertain", from_retry ? "retry_horizon" : "restore_gap", true, from_retry,
+				  from_retry ? 0 : limits->recovered_to);
+	record_unsent(&r.unreadable, "invalid", "unreadable", false, from_retry, 0);
 	if (r.batch != NULL && r.batch->nevents == 0)
 	{
 		release_window(r.batch->window);
@@ -640,12 +646,15 @@ record_retry(const TteRequest *request, int64 now)
 	TteSender  *sender = request->batch->sender;
 	int			n = request->hi - request->lo;
 	int64	   *next = palloc(n * sizeof(int64));
+	int64		received_at = request->batch->possibly_received_at;
 	double		dice = pg_prng_double(&pg_global_prng_state);
 
 	/* one throw for all, so that they stay together */
 	for (int i = 0; i < n; i++)
 		next[i] = now + tte_retry_delay(request->batch->events[request->lo + i].attempts + 1, dice);
-	tte_queue_record_retry(sender->config.id, request->id, request->started_at, request->reply.possibly_received,
+	if (received_at == 0 && request->reply.possibly_received)
+		received_at = request->started_at;
+	tte_queue_record_retry(sender->config.id, request->id, request->started_at, received_at,
 						   request->reply.has_code, request->reply.code, request_ids(request), next, n);
 	sender->next_due = tte_queue_next_due(sender->config.id);
 }

@@ -33,6 +33,7 @@ typedef struct TteBatch
 	bool		from_retry;
 	struct TteWindow *window;	/* from the queue: where it was carved */
 	TtePosition start;
+	int64		possibly_received_at;	/* from the queue: before a recovery; 0: no */
 	StringInfoData body;
 	int			head_len;		/* the envelope before the first event */
 	const char *test_code;		/* of all its events, or NULL */
@@ -98,6 +99,8 @@ typedef struct TteSendLimits
 {
 	int			max_body;		/* bytes */
 	bool		ascii;			/* escape everything that is not ASCII */
+	int64		recovered_to;	/* what transactions before recovered_xid recorded */
+	uint64		recovered_xid;	/* may have been received since recovered_to */
 } TteSendLimits;
 
 extern TteSender *tte_sender_create(int32 source_id);

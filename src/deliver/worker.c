@@ -15,6 +15,7 @@
 
 #include "access/twophase.h"
 #include "access/xact.h"
+#include "commands/dbcommands.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -30,6 +31,7 @@
 
 #include "common.h"
 #include "deliver/http.h"
+#include "deliver/recovery.h"
 #include "deliver/sender.h"
 #include "deliver/token.h"
 #include "deliver/waitset.h"
@@ -53,6 +55,7 @@ static TteHttp *http = NULL;
 static bool http_stale = false; /* make a new one as soon as nothing is in flight */
 static dlist_head senders = DLIST_STATIC_INIT(senders);
 static MemoryContext turn_context;
+static TteInstallation installation;
 static int64 polled_at = 0;
 static int64 tokens_seen_at = 0;
 static uint64 tokens_seen = 0;	/* sum of the stamps of all token files */
@@ -308,18 +311,39 @@ anyone_wants(int64 now)
 	return false;
 }
 
+/* An operator finds out by tiktok.backlog, by tiktok.worker_status, or here. */
+static void
+check_recovery(uint64 next_xid, int64 now)
+{
+	const char *gap = tte_recovery_check(&installation, next_xid, now);
+
+	if (gap == NULL)
+		return;
+	tte_slot_set_error(slot, gap);
+	ereport(LOG,
+			(errmsg("tiktok_events: all sources of database \"%s\" are paused: %s",
+					get_database_name(MyDatabaseId), gap),
+			 errhint("tiktok.resume() goes on. What was unfinished in that state and may be counted twice becomes uncertain.")));
+}
+
 /* Lets every sender in turn have a request, as long as there is room. */
 static int
 next_requests(TteRequest **requests, int room, int64 now)
 {
 	TteSendLimits limits = {tte_max_body_size * 1024, tte_ascii_payload()};
 	TteSnapshot snapshot;
+	bool		changed;
 	dlist_iter	iter;
 	int			n = 0;
 
 	tte_queue_snapshot(&snapshot);
-	if (tte_queue_config_changed())
+	changed = tte_queue_config_changed();
+	if (changed || tte_recovery_check_due(&installation, now))
+		check_recovery(snapshot.xmax, now);
+	if (changed)
 		read_sources();
+	limits.recovered_to = installation.recovered_to;
+	limits.recovered_xid = installation.recovered_xid;
 	for (int round = 0; round < room; round++)
 	{
 		dlist_foreach(iter, &senders)
@@ -353,7 +377,9 @@ send_requests(bool woken)
 	int			room = tte_max_in_flight - in_flight();
 	int			n;
 
-	if (!tte_enabled || room <= 0 || (!woken && !tte_queue_config_stale() && !anyone_wants(now)) || !make_http())
+	if (!tte_enabled || room <= 0 ||
+		(!woken && !tte_queue_config_stale() && !tte_recovery_check_due(&installation, now) && !anyone_wants(now)) ||
+		!make_http())
 		return;
 	begin();
 	n = next_requests(requests, room, now);
@@ -491,6 +517,7 @@ forget_everything(void)
 		dlist_delete(iter.cur);
 		tte_sender_destroy(sender);
 	}
+	memset(&installation, 0, sizeof(installation));
 	tte_queue_reload_config();
 	/* look at the queue at once */
 	pg_atomic_write_u32(&slot->wake, 1);

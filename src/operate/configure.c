@@ -279,7 +279,7 @@ stamp_database(void)
 
 	SPI_connect();
 	SPI_execute("DELETE FROM tiktok.installation", false, 0);
-	SPI_execute_with_args("INSERT INTO tiktok.installation VALUES ($1, $2, pg_catalog.now())", 2, types, values, NULL, false, 0);
+	SPI_execute_with_args("INSERT INTO tiktok.installation (system_identifier, database_oid, confirmed_at) VALUES ($1, $2, pg_catalog.now())", 2, types, values, NULL, false, 0);
 	SPI_execute_with_args("UPDATE tiktok.access_token SET system_identifier = $1, database_oid = $2", 2, types, values, NULL, false, 0);
 	SPI_finish();
 }

@@ -83,13 +83,14 @@ static const char standing_sql[] =
 	"forgotten AS (DELETE FROM tiktok.identity i USING final f WHERE i.id" EQ "f.id) " \
 	"SELECT pg_catalog.count(*) FROM final"
 
-/* Closes events that have no fate yet.  One that is on its way may be received. */
+/* Closes events that have no fate yet.  One that is on its way may be received, one from before a recovery have been. */
 #define DISCARD_PENDING(which) \
 	"WITH " CLOSE("", \
-	"(SELECT pg_catalog.min(q.started_at) FROM tiktok.request q" \
+	"least((SELECT i.recovered_to FROM tiktok.installation i WHERE e.xid OPERATOR(pg_catalog.<) i.recovered_xid)," \
+	" (SELECT pg_catalog.min(q.started_at) FROM tiktok.request q" \
 	"  WHERE q.source_id" EQ "e.source_id AND q.finished_at IS NULL" \
 	"  AND ROW(e.xid, e.id) OPERATOR(pg_catalog.>=) ROW(q.first_xid, q.first_id)" \
-	"  AND ROW(e.xid, e.id) OPERATOR(pg_catalog.<=) ROW(q.last_xid, q.last_id))" \
+	"  AND ROW(e.xid, e.id) OPERATOR(pg_catalog.<=) ROW(q.last_xid, q.last_id)))" \
 	" FROM tiktok.event e WHERE e." which " AND e.payload IS NOT NULL" \
 	" AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id" EQ "e.id)" \
 	" AND NOT EXISTS (SELECT FROM tiktok.retry r WHERE r.id" EQ "e.id)")

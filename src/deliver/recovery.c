@@ -1,0 +1,101 @@
+/*-------------------------------------------------------------------------
+ *
+ * recovery.c
+ *	  Is this a server that was recovered to an earlier state?
+ *
+ * The tables of such a server do not know what was delivered after that state.
+ * TikTok drops copies for 48 hours, so a standby that was promoted at once, or
+ * a recovery to an hour ago, may just go on; but what was unfinished in the
+ * state may have been received right after it, and is held to the horizon
+ * counted from there.  Beyond it an operator has to know.
+ *
+ * A recovery from an archive, and the promotion of a standby, begin a new
+ * timeline.  A base backup that was simply started goes on in the old one, but
+ * leaves its label behind.  A snapshot of the disks leaves nothing and cannot
+ * be told from a crash.
+ *
+ * How old the state is: not older than the last transaction that was replayed,
+ * which the server knows until it is restarted, nor than the last note of the
+ * worker, which is made every six hours even when there is nothing to do.  A
+ * server that was only idle or stopped keeps timeline and label.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "access/xlogrecovery.h"
+#include "storage/fd.h"
+#include "utils/timestamp.h"
+
+#include "common.h"
+#include "deliver/recovery.h"
+#include "event/schedule.h"
+
+#define NOTE_INTERVAL	(INT64CONST(6) * 3600 * 1000000)
+
+/* Where the base backup began that this server was started from; 0: none. */
+static uint64
+backup_start(void)
+{
+	FILE	   *file = AllocateFile(BACKUP_LABEL_OLD, "r");
+	uint32		hi;
+	uint32		lo;
+	bool		found;
+
+	if (file == NULL)
+		return 0;
+	found = fscanf(file, "START WAL LOCATION: %X/%X", &hi, &lo) == 2;
+	FreeFile(file);
+	return found ? (uint64) hi << 32 | lo : 0;
+}
+
+/* A label that has been removed since says nothing. */
+static bool
+was_recovered(const TteInstallation *noted, uint32 timeline, uint64 backup)
+{
+	if (noted->timeline == 0)
+		return false;
+	return noted->timeline != timeline || (backup != 0 && backup != noted->backup_start);
+}
+
+bool
+tte_recovery_check_due(const TteInstallation *installation, int64 now)
+{
+	/* the clock may have been set back */
+	return now - installation->seen_at >= NOTE_INTERVAL || now < installation->seen_at;
+}
+
+const char *
+tte_recovery_check(TteInstallation *installation, uint64 next_xid, int64 now)
+{
+	uint32		timeline = GetWALInsertionTimeLine();
+	uint64		backup = backup_start();
+	int64		replayed = GetLatestXTime();
+	const char *reason = NULL;
+
+	if (tte_queue_load_installation(installation))
+	{
+		if (was_recovered(installation, timeline, backup))
+		{
+			int64		state = Max(installation->seen_at, replayed ? replayed + TTE_EPOCH_SHIFT : 0);
+
+			state = Min(state, now);
+			tte_queue_recovered(state);
+			if (now - state > TTE_RETRY_HORIZON)
+			{
+				reason = psprintf("restore_gap: this server was recovered to a state of %s, more than 47 hours ago",
+								  timestamptz_to_str(state - TTE_EPOCH_SHIFT));
+				tte_queue_pause_all(reason);
+			}
+			installation->recovered_to = state;
+			installation->recovered_xid = next_xid;
+		}
+		installation->timeline = timeline;
+		installation->backup_start = backup ? backup : installation->backup_start;
+		installation->seen_at = now;
+		tte_queue_store_installation(installation);
+	}
+	installation->seen_at = now;
+	return reason;
+}
