@@ -54,6 +54,9 @@
 #define tte_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
 #endif
 
+/* Columns that are generated when they are read came with 18. */
+#define TTE_ATTRIBUTE_GENERATED_VIRTUAL	'v'
+
 /* Number of transactions with an id that have ended in the cluster. */
 #if PG_VERSION_NUM >= 170000
 #define tte_completed_transactions() (TransamVariables->xactCompletionCount)

@@ -88,10 +88,23 @@ syntax_error(const char *argument, const char *hint)
 }
 
 static void
-problem(TteMapping *m, char *text)
+problem(TteMapping *m, int sqlerrcode, char *text)
 {
-	if (m->problem == NULL)
-		m->problem = text;
+	if (m->problem != NULL)
+		return;
+	m->problem = text;
+	m->problem_code = sqlerrcode;
+}
+
+/* A trigger does not see the value of a column that is computed when it is read. */
+static void
+check_stored(TteMapping *m, TupleDesc desc, AttrNumber attno)
+{
+	Form_pg_attribute att = TupleDescAttr(desc, attno - 1);
+
+	if (att->attgenerated == TTE_ATTRIBUTE_GENERATED_VIRTUAL)
+		problem(m, ERRCODE_FEATURE_NOT_SUPPORTED,
+				psprintf("Column \"%s\" is generated when it is read: a trigger cannot see it.", NameStr(att->attname)));
 }
 
 /* The exact name wins, then the lower-case one, as SQL would have folded it. */
@@ -197,11 +210,11 @@ static void
 check_type(TteMapping *m, const TteTarget *target)
 {
 	if (target->path_len > 0 && target->type.kind != TTE_VALUE_JSON)
-		problem(m, psprintf("Target \"%s\" names a key in a column that is not json or jsonb.", target->name));
+		problem(m, ERRCODE_DATATYPE_MISMATCH, psprintf("Target \"%s\" names a key in a column that is not json or jsonb.", target->name));
 	if (target->kind == TTE_TARGET_FIELD && tte_fields[target->field].section == TTE_SECTION_USER)
 		return;					/* an identifier of another type is left out */
 	if (target->type.kind == TTE_VALUE_NONE)
-		problem(m, psprintf("The column of target \"%s\" has a type that cannot be sent.", target->name));
+		problem(m, ERRCODE_DATATYPE_MISMATCH, psprintf("The column of target \"%s\" has a type that cannot be sent.", target->name));
 }
 
 static void
@@ -214,9 +227,10 @@ bind_column(TteMapping *m, TupleDesc desc, TteTarget *target, const char *argume
 	target->attno = find_column(desc, column);
 	if (target->attno == InvalidAttrNumber)
 	{
-		problem(m, psprintf("Column \"%s\" of target \"%s\" does not exist.", column, target->name));
+		problem(m, ERRCODE_UNDEFINED_COLUMN, psprintf("Column \"%s\" of target \"%s\" does not exist.", column, target->name));
 		return;
 	}
+	check_stored(m, desc, target->attno);
 	target->type = tte_value_type(TupleDescAttr(desc, target->attno - 1)->atttypid);
 	target->path_len = list_length(parts) - 1;
 	target->path = palloc((target->path_len + 1) * sizeof(char *));
@@ -255,9 +269,9 @@ bind_using(TteMapping *m, Relation rel, const char *value)
 			break;
 	}
 	if (!OidIsValid(m->using_function))
-		problem(m, psprintf("Function %s(%s) does not exist.", value, RelationGetRelationName(rel)));
+		problem(m, ERRCODE_UNDEFINED_FUNCTION, psprintf("Function %s(%s) does not exist.", value, RelationGetRelationName(rel)));
 	else if (get_func_rettype(m->using_function) != JSONBOID)
-		problem(m, psprintf("Function %s does not return jsonb.", value));
+		problem(m, ERRCODE_INVALID_FUNCTION_DEFINITION, psprintf("Function %s does not return jsonb.", value));
 }
 
 /* time_zone='Europe/Berlin' */
@@ -342,48 +356,63 @@ bind_event(TteMapping *m, Relation rel, const char *argument)
 		syntax_error(argument, "The stage is a column, as in '=status'.");
 	if (m->stage_attno == InvalidAttrNumber)
 	{
-		problem(m, psprintf("Stage column \"%s\" does not exist.", (char *) linitial(parts)));
+		problem(m, ERRCODE_UNDEFINED_COLUMN, psprintf("Stage column \"%s\" does not exist.", (char *) linitial(parts)));
 		return;
 	}
+	check_stored(m, RelationGetDescr(rel), m->stage_attno);
 	m->stage_type = tte_value_type(TupleDescAttr(RelationGetDescr(rel), m->stage_attno - 1)->atttypid);
 	if (m->stage_type.kind == TTE_VALUE_NONE || m->stage_type.kind == TTE_VALUE_ARRAY ||
 		m->stage_type.kind == TTE_VALUE_JSON)
 	{
-		problem(m, psprintf("Stage column \"%s\" has a type that cannot be a stage.", (char *) linitial(parts)));
+		problem(m, ERRCODE_DATATYPE_MISMATCH, psprintf("Stage column \"%s\" has a type that cannot be a stage.", (char *) linitial(parts)));
 		m->stage_attno = InvalidAttrNumber;
 	}
+}
+
+/*
+ * The columns of the primary key, in its order: that is the same in every
+ * partition, the order of columns in the table is not.
+ */
+static void
+bind_key_columns(TteMapping *m, Relation rel)
+{
+	Oid			oid = tte_primary_key_index(rel);
+	HeapTuple	tuple = OidIsValid(oid) ? SearchSysCache1(INDEXRELID, ObjectIdGetDatum(oid)) : NULL;
+	Form_pg_index index;
+	bool		usable = true;
+
+	if (!HeapTupleIsValid(tuple))
+		return;
+	index = (Form_pg_index) GETSTRUCT(tuple);
+	m->key_attnos = palloc(index->indnkeyatts * sizeof(AttrNumber));
+	m->key_types = palloc(index->indnkeyatts * sizeof(TteValueType));
+	for (int i = 0; i < index->indnkeyatts; i++)
+	{
+		AttrNumber	attno = index->indkey.values[i];
+		TteValueType type = tte_value_type(TupleDescAttr(RelationGetDescr(rel), attno - 1)->atttypid);
+
+		if (type.kind == TTE_VALUE_NONE || type.kind == TTE_VALUE_ARRAY || type.kind == TTE_VALUE_JSON)
+			usable = false;
+		m->key_attnos[i] = attno;
+		m->key_types[i] = type;
+	}
+	m->nkeys = usable ? index->indnkeyatts : 0;
+	ReleaseSysCache(tuple);
 }
 
 /* What ids are made of when no event_id target is given. */
 static void
 bind_key(TteMapping *m, Relation rel)
 {
-	Bitmapset  *key = RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_PRIMARY_KEY);
-	int			att = -1;
-	bool		usable = true;
-
 	m->table = get_rel_name(rel->rd_rel->relispartition ?
 							llast_oid(get_partition_ancestors(RelationGetRelid(rel))) : RelationGetRelid(rel));
-	m->key_attnos = palloc((bms_num_members(key) + 1) * sizeof(AttrNumber));
-	m->key_types = palloc((bms_num_members(key) + 1) * sizeof(TteValueType));
-	while ((att = bms_next_member(key, att)) >= 0)
-	{
-		AttrNumber	attno = att + FirstLowInvalidHeapAttributeNumber;
-		TteValueType type = tte_value_type(TupleDescAttr(RelationGetDescr(rel), attno - 1)->atttypid);
-
-		if (type.kind == TTE_VALUE_NONE || type.kind == TTE_VALUE_ARRAY || type.kind == TTE_VALUE_JSON)
-			usable = false;
-		m->key_attnos[m->nkeys] = attno;
-		m->key_types[m->nkeys++] = type;
-	}
-	if (!usable)
-		m->nkeys = 0;
+	bind_key_columns(m, rel);
 	if (m->nkeys == 0 && !m->has_event_id && m->using_name == NULL)
-		problem(m, pstrdup("The table has no primary key an event_id could be made of; name a column, as in 'event_id=order_no'."));
+		problem(m, ERRCODE_INVALID_TABLE_DEFINITION, pstrdup("The table has no primary key an event_id could be made of; name a column, as in 'event_id=order_no'."));
 }
 
-static TteMapping *
-parse_mapping(Trigger *trigger, Relation rel)
+TteMapping *
+tte_mapping_parse(const Trigger *trigger, Relation rel)
 {
 	TteMapping *m = palloc0(sizeof(TteMapping));
 
@@ -426,7 +455,7 @@ tte_mapping_get(TriggerData *trigdata)
 	before = generation;
 	context = AllocSetContextCreate(CurrentMemoryContext, "tiktok_events mapping", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(context);
-	mapping = parse_mapping(trigdata->tg_trigger, trigdata->tg_relation);
+	mapping = tte_mapping_parse(trigdata->tg_trigger, trigdata->tg_relation);
 	MemoryContextSwitchTo(old);
 
 	/* An error above leaves the entry as it was: not valid. */

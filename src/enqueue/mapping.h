@@ -52,6 +52,7 @@ typedef struct TteMapping
 	AttrNumber *key_attnos;
 	TteValueType *key_types;
 	char	   *problem;		/* what does not fit the table, or NULL */
+	int			problem_code;	/* its SQLSTATE */
 	bool		warned;
 } TteMapping;
 
@@ -60,6 +61,9 @@ typedef struct TteMapping
  * can never be right: syntax, unknown targets.  Valid until SQL is run.
  */
 extern TteMapping *tte_mapping_get(TriggerData *trigdata);
+
+/* The same for a trigger that need not exist, in the current context. */
+extern TteMapping *tte_mapping_parse(const Trigger *trigger, Relation rel);
 
 /* What a target name means; false: there is no such target. */
 extern bool tte_target_find(const char *name, int len, TteTargetKind *kind, int *field);

@@ -331,7 +331,7 @@ insert_companion(int64 id, const TteRendered *event)
 }
 
 int64
-tte_outbox_store(int32 source_id, const char *test_code, const TteRendered *event)
+tte_outbox_store(int32 source_id, const char *test_code, const TteRendered *event, bool *existed)
 {
 	Datum		values[TTE_EVENT_COLUMNS];
 	bool		nulls[TTE_EVENT_COLUMNS];
@@ -354,6 +354,8 @@ tte_outbox_store(int32 source_id, const char *test_code, const TteRendered *even
 	target_close(&target);
 	if (conflict)
 		tte_count(TTE_CONFLICT, source_id, "");
+	if (existed != NULL)
+		*existed = found != 0;
 	if (found != 0)
 		return found;
 	insert_companion(id, event);

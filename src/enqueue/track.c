@@ -202,8 +202,8 @@ problem_errcode(TteProblem problem)
 	}
 }
 
-static void
-refuse_invalid(const TteRendered *event)
+void
+tte_refuse_invalid(const TteRendered *event)
 {
 	if (event->verdict != TTE_EVENT_INVALID)
 		return;
@@ -215,13 +215,27 @@ refuse_invalid(const TteRendered *event)
 			 event->hint ? errhint("%s", tte_from_utf8(event->hint, strlen(event->hint))) : 0));
 }
 
-static void
-notice_rename(const TteRendered *event)
+void
+tte_notice_rename(const TteRendered *event)
 {
 	if (event->renamed_from != NULL)
 		ereport(NOTICE,
 				(errmsg("event \"%s\" is sent as \"%s\"", event->renamed_from, event->event),
 				 errhint("Use \"%s\" in the Pixel too: TikTok deduplicates by name and event_id.", event->event)));
+}
+
+Datum
+tte_event_jsonb(const TteRendered *event)
+{
+	StringInfoData wire;
+
+	initStringInfo(&wire);
+	if (!tte_wire_event(&wire, event->payload, event->payload_len, event->user_data, event->user_data_len, false))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("rendered event cannot be read")));
+	/* escapes would be refused by jsonb_in where the encoding has no such character */
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(tte_from_utf8(wire.data, wire.len)));
 }
 
 static const char *
@@ -246,9 +260,9 @@ tte_sql_track(PG_FUNCTION_ARGS)
 
 	tte_outbox_check("tiktok.track()");
 	event = render(fcinfo, &source, tte_ascii_payload());
-	refuse_invalid(event);
-	notice_rename(event);
-	PG_RETURN_INT64(tte_outbox_store(source.id, require_test_code(fcinfo, &source), event));
+	tte_refuse_invalid(event);
+	tte_notice_rename(event);
+	PG_RETURN_INT64(tte_outbox_store(source.id, require_test_code(fcinfo, &source), event, NULL));
 }
 
 Datum
@@ -256,21 +270,14 @@ tte_sql_preview(PG_FUNCTION_ARGS)
 {
 	TteSource	source;
 	TteRendered *event = render(fcinfo, &source, false);
-	StringInfoData wire;
 
-	refuse_invalid(event);
-	notice_rename(event);
+	tte_refuse_invalid(event);
+	tte_notice_rename(event);
 	if (event->verdict != TTE_EVENT_READY)
 	{
 		ereport(NOTICE,
 				(errmsg("event \"%s\" would not be sent: %s", event->event, event->reason)));
 		PG_RETURN_NULL();
 	}
-	initStringInfo(&wire);
-	if (!tte_wire_event(&wire, event->payload, event->payload_len, event->user_data, event->user_data_len, false))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("rendered event cannot be read")));
-	/* escapes would be refused by jsonb_in where the encoding has no such character */
-	PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in, CStringGetDatum(tte_from_utf8(wire.data, wire.len))));
+	PG_RETURN_DATUM(tte_event_jsonb(event));
 }

@@ -22,4 +22,11 @@ extern char *tte_random_id(void);
 /* Sets the fields of one object, as "user"; *unknown is then the first unknown key. */
 extern void tte_set_section(TteEvent *event, TteSection section, const TteJson *object, const TteJson **unknown);
 
+/* An error if the event is invalid; a notice if it goes by another name. */
+extern void tte_refuse_invalid(const TteRendered *event);
+extern void tte_notice_rename(const TteRendered *event);
+
+/* An event that is READY, as jsonb: the data[] element that would be posted. */
+extern Datum tte_event_jsonb(const TteRendered *event);
+
 #endif							/* TTE_TRACK_H */

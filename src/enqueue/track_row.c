@@ -36,6 +36,7 @@
 #include "enqueue/outbox.h"
 #include "enqueue/source.h"
 #include "enqueue/track.h"
+#include "enqueue/track_row.h"
 #include "event/unicode.h"
 #include "shared.h"
 
@@ -448,9 +449,9 @@ fail_mapping(TteEvent *event, TteMapping *m, TriggerData *trigdata)
  */
 static TteRendered *
 render_row(TteMapping *m, const TteSource *source, TriggerData *trigdata, TupleTableSlot *row,
-		   const char *name, const char *stage)
+		   const char *name, const char *stage, bool ascii)
 {
-	TteEvent   *event = tte_event_begin(&source->rules, tte_ascii_payload());
+	TteEvent   *event = tte_event_begin(&source->rules, ascii);
 	char	   *id = row_id(m, row, stage);
 
 	set_name(event, name);
@@ -490,34 +491,44 @@ get_source(TteMapping *m, TteSource *source)
 	source->test_code = tte_test_code(source);
 }
 
-Datum
-tte_sql_track_row(PG_FUNCTION_ARGS)
+TteRendered *
+tte_row_event(TriggerData *trigdata, bool ascii, TteSource *source, char **unmapped)
 {
-	TriggerData *trigdata = (TriggerData *) fcinfo->context;
-	TteMapping *m;
-	TteSource	source;
-	TupleTableSlot *row;
+	TteMapping *m = tte_mapping_get(trigdata);
+	TupleTableSlot *row = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_newslot : trigdata->tg_trigslot;
+	const char *name = m->by_stage ? "" : m->event;
 	char	   *stage = NULL;
-	const char *name;
 
-	check_trigger(fcinfo);
-	tte_outbox_check("tiktok.track_row()");
-	m = tte_mapping_get(trigdata);
-	get_source(m, &source);
-	row = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_newslot : trigdata->tg_trigslot;
-	name = m->by_stage ? "" : m->event;
-	if (m->stage_attno != InvalidAttrNumber && source.id != 0)
+	*unmapped = NULL;
+	get_source(m, source);
+	if (m->stage_attno != InvalidAttrNumber && source->id != 0)
 	{
 		stage = row_stage(m, trigdata, row);
 		if (stage == NULL)
-			return PointerGetDatum(NULL);
+			return NULL;
 		name = tte_stage_event(m->source, stage);
 		if (name == NULL)
 		{
-			count_unmapped(source.id, stage);
-			return PointerGetDatum(NULL);
+			*unmapped = stage;
+			return NULL;
 		}
 	}
-	tte_outbox_store(source.id, source.test_code, render_row(m, &source, trigdata, row, name, stage));
+	return render_row(m, source, trigdata, row, name, stage, ascii);
+}
+
+Datum
+tte_sql_track_row(PG_FUNCTION_ARGS)
+{
+	TteSource	source;
+	TteRendered *event;
+	char	   *unmapped;
+
+	check_trigger(fcinfo);
+	tte_outbox_check("tiktok.track_row()");
+	event = tte_row_event((TriggerData *) fcinfo->context, tte_ascii_payload(), &source, &unmapped);
+	if (event != NULL)
+		tte_outbox_store(source.id, source.test_code, event, NULL);
+	else if (unmapped != NULL)
+		count_unmapped(source.id, unmapped);
 	return PointerGetDatum(NULL);
 }

@@ -467,6 +467,7 @@ static void
 take_time(TteEvent *event, int64 now)
 {
 	event->rendered->event_time = now;
+	event->rendered->has_time = event->has_time;
 	if (!event->has_time)
 		return;
 	if (!event->finite)

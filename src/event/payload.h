@@ -73,6 +73,7 @@ typedef struct TteRendered
 	const char *renamed_from;	/* legacy name that was given, or NULL */
 	const char *event_id;		/* NULL only when INVALID and none could be had */
 	int64		event_time;		/* microseconds since 1970, UTC */
+	bool		has_time;		/* it was given */
 	const char *value;			/* decimal literal or NULL */
 	const char *currency;		/* or NULL */
 	uint32		match_keys;		/* 1 << TteIdentifier */
