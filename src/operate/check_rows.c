@@ -1,0 +1,187 @@
+/*-------------------------------------------------------------------------
+ *
+ * check_rows.c
+ *	  tiktok.check_rows(): what a trigger would make of the rows that are there.
+ *
+ * Each row goes through the trigger's own code as if it had just been inserted;
+ * the events are shown and not stored.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "common.h"
+#include "enqueue/track.h"
+#include "enqueue/track_row.h"
+#include "enqueue/value.h"
+#include "operate/rows.h"
+
+#define FETCH	100
+
+enum CheckColumn
+{
+	CHECK_KEY,
+	CHECK_EVENT,
+	CHECK_EVENT_ID,
+	CHECK_EVENT_TIME,
+	CHECK_PAYLOAD,
+	CHECK_PROBLEM,
+	CHECK_NOTES,
+	CHECK_COLUMNS
+};
+
+typedef struct CheckRow
+{
+	Datum		values[CHECK_COLUMNS];
+	bool		nulls[CHECK_COLUMNS];
+} CheckRow;
+
+PG_FUNCTION_INFO_V1(tte_sql_check_rows);
+
+static void
+set(CheckRow *row, int column, Datum value)
+{
+	row->values[column] = value;
+	row->nulls[column] = false;
+}
+
+static void
+set_text(CheckRow *row, int column, const char *utf8)
+{
+	if (utf8 != NULL)
+		set(row, column, CStringGetTextDatum(tte_from_utf8(utf8, strlen(utf8))));
+}
+
+/* Why the event would not be sent: the reason of tiktok.event_status, and words. */
+static const char *
+problem_of(const TteRendered *event)
+{
+	StringInfoData text;
+
+	if (event->verdict == TTE_EVENT_READY)
+		return NULL;
+	initStringInfo(&text);
+	appendStringInfoString(&text, event->reason);
+	if (event->detail != NULL)
+		appendStringInfo(&text, ": %s", event->detail);
+	if (event->detail != NULL && event->hint != NULL)
+		appendStringInfo(&text, " %s", event->hint);
+	return text.data;
+}
+
+static void
+describe(CheckRow *row, const TteRendered *event, const char *unmapped)
+{
+	if (event == NULL)
+	{
+		set_text(row, CHECK_PROBLEM, unmapped ? "stage: tiktok.lead_stage does not list the stage of the row." :
+				 "stage: The row is in no stage.");
+		return;
+	}
+	set_text(row, CHECK_EVENT, event->event);
+	set_text(row, CHECK_EVENT_ID, event->event_id);
+	if (event->has_time)
+		set(row, CHECK_EVENT_TIME, TimestampTzGetDatum(tte_timestamptz(event->event_time)));
+	if (event->verdict == TTE_EVENT_READY)
+		set(row, CHECK_PAYLOAD, tte_event_jsonb(event));
+	set_text(row, CHECK_PROBLEM, problem_of(event));
+	set_text(row, CHECK_NOTES, event->notes);
+}
+
+static void
+check_row(TteRows *rows, ReturnSetInfo *result)
+{
+	CheckRow	row;
+	TteSource	source;
+	TteRendered *event;
+	char	   *unmapped;
+
+	memset(row.nulls, true, sizeof(row.nulls));
+	if (rows->nkeys > 0)
+		set(&row, CHECK_KEY, PointerGetDatum(tte_rows_key(rows)));
+	event = tte_row_event(&rows->trigdata, false, &source, &unmapped);
+	describe(&row, event, unmapped);
+	tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.nulls);
+}
+
+/* The newest rows, by their key, that the filter takes. */
+static char *
+check_sql(TteRows *rows, const char *condition, int64 max)
+{
+	char	   *filter = tte_rows_filter(rows, condition);
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "%s WHERE %s", tte_rows_query(rows, "true", false), filter);
+	tte_rows_order(rows, true, &sql);
+	appendStringInfo(&sql, " LIMIT " INT64_FORMAT, max);
+	return sql.data;
+}
+
+static void
+check_rows(TteRows *rows, const char *sql, ReturnSetInfo *result)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "tiktok_events row", ALLOCSET_DEFAULT_SIZES);
+	Portal		portal = SPI_cursor_open_with_args(NULL, sql, 0, NULL, NULL, NULL, false, 0);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+
+	for (;;)
+	{
+		SPITupleTable *table;
+
+		SPI_cursor_fetch(portal, true, FETCH);
+		table = SPI_tuptable;
+		if (table->numvals == 0)
+			break;
+		for (uint64 i = 0; i < table->numvals; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			tte_rows_fetch(rows, table->vals[i], table->tupdesc);
+			check_row(rows, result);
+			MemoryContextReset(context);
+		}
+		SPI_freetuptable(table);
+	}
+	MemoryContextSwitchTo(caller);
+	SPI_cursor_close(portal);
+}
+
+static void
+require(FunctionCallInfo fcinfo, int argument, const char *name)
+{
+	if (PG_ARGISNULL(argument))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", name)));
+}
+
+Datum
+tte_sql_check_rows(PG_FUNCTION_ARGS)
+{
+	char	   *condition = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
+	TteRows    *rows;
+
+	require(fcinfo, 0, "relation");
+	require(fcinfo, 1, "trigger_name");
+	require(fcinfo, 3, "max");
+	if (PG_GETARG_INT32(3) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max must not be negative")));
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+	rows = tte_rows_open(PG_GETARG_OID(0), NameStr(*PG_GETARG_NAME(1)));
+	check_rows(rows, check_sql(rows, condition, PG_GETARG_INT32(3)), (ReturnSetInfo *) fcinfo->resultinfo);
+	tte_rows_close(rows);
+	SPI_finish();
+	return (Datum) 0;
+}

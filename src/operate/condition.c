@@ -1,0 +1,128 @@
+/*-------------------------------------------------------------------------
+ *
+ * condition.c
+ *	  Conditions on a row of a table.
+ *
+ * A condition comes as text from the caller, or as the WHEN of a trigger, and
+ * goes as text into a query or a CREATE TRIGGER.  In between it is a parsed
+ * expression: so it is known to be exactly one, its columns are bound to the
+ * row, and what is printed names every function and operator by its schema.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/nodes.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_clause.h"
+#include "parser/parse_collate.h"
+#include "parser/parse_relation.h"
+#include "parser/parser.h"
+#include "rewrite/prs2lock.h"
+#include "rewrite/rewriteManip.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/ruleutils.h"
+
+#include "operate/condition.h"
+
+/* Positions of errors are in the condition, not in the user's statement. */
+static void
+locate_error(void *arg)
+{
+	int			position = geterrposition();
+
+	if (position > 0)
+	{
+		errposition(0);
+		internalerrposition(position);
+		internalerrquery((const char *) arg);
+	}
+}
+
+static void
+not_an_expression(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_SYNTAX_ERROR),
+			 errmsg("condition is not a single expression"),
+			 errhint("Write a boolean expression over the columns of the row, as in status = 'paid'.")));
+}
+
+/* A list of output columns with nothing around it, and only one in it. */
+static Node *
+single_expression(const char *text)
+{
+	List	   *parsed = raw_parser(text, RAW_PARSE_PLPGSQL_EXPR);
+	SelectStmt *select = (SelectStmt *) linitial_node(RawStmt, parsed)->stmt;
+	ResTarget  *target;
+
+	if (!IsA(select, SelectStmt) || list_length(select->targetList) != 1 ||
+		select->distinctClause || select->intoClause || select->fromClause || select->whereClause ||
+		select->groupClause || select->havingClause || select->windowClause || select->sortClause ||
+		select->limitOffset || select->limitCount || select->lockingClause || select->op != SETOP_NONE)
+		not_an_expression();
+	target = linitial_node(ResTarget, select->targetList);
+	if (target->name != NULL || target->val == NULL)
+		not_an_expression();
+	return target->val;
+}
+
+Node *
+tte_condition_parse(Relation rel, const char *text, ParseExprKind kind)
+{
+	ErrorContextCallback callback = {error_context_stack, locate_error, unconstify(char *, text)};
+	ParseState *pstate = make_parsestate(NULL);
+	ParseNamespaceItem *row;
+	Node	   *condition;
+
+	pstate->p_sourcetext = text;
+	error_context_stack = &callback;
+	row = addRangeTableEntryForRelation(pstate, rel, AccessShareLock, makeAlias(TTE_ROW_NAME, NIL), false, true);
+	addNSItemToQuery(pstate, row, false, true, true);
+	condition = transformWhereClause(pstate, single_expression(text), kind, "WHEN");
+	assign_expr_collations(pstate, condition);
+	error_context_stack = callback.previous;
+	free_parsestate(pstate);
+	return condition;
+}
+
+char *
+tte_condition_text(Relation rel, Node *condition, const char *row)
+{
+	int			level = NewGUCNestLevel();
+	char	   *text;
+
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	text = deparse_expression(condition, deparse_context_for(row, RelationGetRelid(rel)), true, false);
+	AtEOXact_GUC(true, level);
+	return text;
+}
+
+static bool
+speaks_of_old(Node *expr)
+{
+	return bms_is_member(PRS2_OLD_VARNO, pull_varnos(NULL, expr));
+}
+
+Node *
+tte_condition_of_trigger(const Trigger *trigger, bool *transition)
+{
+	Node	   *when = trigger->tgqual ? stringToNode(trigger->tgqual) : NULL;
+	List	   *rest = NIL;
+	ListCell   *cell;
+
+	*transition = when != NULL && speaks_of_old(when);
+	foreach(cell, make_ands_implicit((Expr *) when))
+	{
+		if (!speaks_of_old(lfirst(cell)))
+			rest = lappend(rest, lfirst(cell));
+	}
+	if (rest == NIL)
+		return NULL;
+	ChangeVarNodes((Node *) rest, PRS2_NEW_VARNO, 1, 0);
+	return (Node *) make_ands_explicit(rest);
+}

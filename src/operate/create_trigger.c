@@ -1,0 +1,364 @@
+/*-------------------------------------------------------------------------
+ *
+ * create_trigger.c
+ *	  tiktok.create_trigger(): CREATE TRIGGER, after checking everything.
+ *
+ * A trigger of tiktok.track_row() never fails an order for what does not fit;
+ * it records invalid events.  Here somebody is at the other end who can mend a
+ * mistake, so each one is an error with a hint.  The statement is executed as the
+ * caller, who needs what CREATE TRIGGER needs, and its text is returned.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "catalog/namespace.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "parser/scansup.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "common.h"
+#include "enqueue/mapping.h"
+#include "enqueue/source.h"
+#include "enqueue/track.h"
+#include "enqueue/value.h"
+#include "operate/condition.h"
+#include "operate/rows.h"
+
+enum CreateTriggerArgument
+{
+	ARG_RELATION,
+	ARG_SOURCE,
+	ARG_EVENT,
+	ARG_MAPPING,
+	ARG_CONDITION,
+	ARG_NAME
+};
+
+/* Ending of the second trigger's name, where two are needed. */
+#define UPDATE_SUFFIX	"_update"
+
+typedef struct NewTrigger
+{
+	Relation	rel;
+	TteSource	source;
+	char	   *name;
+	char	  **args;			/* of tiktok.track_row() */
+	int			nargs;
+	TteMapping *mapping;
+	StringInfoData executed;
+} NewTrigger;
+
+PG_FUNCTION_INFO_V1(tte_sql_create_trigger);
+
+static char *
+required_text(FunctionCallInfo fcinfo, int argument, const char *name)
+{
+	if (PG_ARGISNULL(argument))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", name)));
+	return text_to_cstring(PG_GETARG_TEXT_PP(argument));
+}
+
+/* As CREATE TRIGGER locks it; nobody can lock what CREATE TRIGGER would not let them. */
+static Relation
+open_table(Oid relid)
+{
+	AclResult	acl = pg_class_aclcheck(relid, GetUserId(), ACL_TRIGGER);
+
+	if (acl != ACLCHECK_OK)
+		aclcheck_error(acl, get_relkind_objtype(get_rel_relkind(relid)), get_rel_name(relid));
+	return tte_table_open(relid, ShareRowExclusiveLock);
+}
+
+/*
+ * Arguments
+ */
+
+static void
+refuse_mapping(const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid mapping"),
+			 errdetail("%s", detail),
+			 errhint("It is a JSON object of targets and columns, as in '{\"email\": \"email\", \"value\": \"total\", \"currency\": \"''EUR''\"}'.")));
+}
+
+/* "target": "column", "column.key" or "'literal'"; numbers and booleans are literals. */
+static char *
+argument(const TteJson *member)
+{
+	char	   *target = tte_from_utf8(member->key, member->keylen);
+	char	   *value = NULL;
+
+	switch (member->kind)
+	{
+		case TTE_JSON_STRING:
+			value = tte_from_utf8(member->text, member->len);
+			break;
+		case TTE_JSON_NUMBER:
+			value = psprintf("'%s'", pnstrdup(member->text, member->len));
+			break;
+		case TTE_JSON_BOOL:
+			value = member->boolean ? "'true'" : "'false'";
+			break;
+		default:
+			refuse_mapping(psprintf("The value of \"%s\" is not text.", target));
+	}
+	return psprintf("%s=%s", target, value);
+}
+
+static void
+set_arguments(NewTrigger *new, const char *source, const char *event, Datum mapping)
+{
+	TteJson    *object = tte_value_jsonb(mapping);
+
+	if (object == NULL || object->kind != TTE_JSON_OBJECT)
+		refuse_mapping("It is not an object.");
+	new->args = palloc((object->count + 2) * sizeof(char *));
+	new->args[new->nargs++] = pstrdup(source);
+	new->args[new->nargs++] = pstrdup(event);
+	for (const TteJson *member = object->first; member; member = member->next)
+		new->args[new->nargs++] = argument(member);
+}
+
+/*
+ * Checks
+ */
+
+/* An event that has nothing but a name has no other first problem than its name. */
+static void
+check_event(const NewTrigger *new)
+{
+	TteEvent   *event = tte_event_begin(&new->source.rules, false);
+	const char *name = new->mapping->event;
+	const char *final;
+	const char *utf8;
+	TteRendered *rendered;
+	TteNameVerdict verdict;
+	int			len;
+
+	if (new->mapping->by_stage)
+		return;
+	utf8 = tte_to_utf8(name, strlen(name), &len);
+	tte_event_name(event, utf8, len);
+	tte_event_consent(event, TTE_YES);
+	rendered = tte_event_finish(event, tte_random_id(), tte_now());
+	verdict = tte_name_check(new->source.rules.source, utf8, len, new->source.rules.rename_legacy_events, &final);
+	if (verdict != TTE_NAME_OK && verdict != TTE_NAME_RENAMED)
+		tte_refuse_invalid(rendered);
+	tte_notice_rename(rendered);
+}
+
+static void
+check_mapping(const NewTrigger *new)
+{
+	const TteMapping *m = new->mapping;
+
+	if (m->problem != NULL)
+		ereport(ERROR,
+				(errcode(m->problem_code),
+				 errmsg("mapping does not fit table \"%s\"", RelationGetRelationName(new->rel)),
+				 errdetail("%s", m->problem),
+				 m->problem_code == ERRCODE_UNDEFINED_COLUMN && (!m->by_stage || m->stage_attno != InvalidAttrNumber) ?
+				 errhint("A literal stands in single quotes, as in '{\"currency\": \"''EUR''\"}'.") : 0));
+	for (int i = 0; i < m->ntargets; i++)
+	{
+		const TteTarget *target = &m->targets[i];
+		int			sources = TTE_SOURCE_BIT(TTE_WEB) | TTE_SOURCE_BIT(TTE_APP);
+
+		if (target->kind == TTE_TARGET_FIELD)
+			sources = tte_fields[target->field].sources;
+		else if (target->kind != TTE_TARGET_LIMITED_DATA_USE)
+			continue;
+		if ((sources & TTE_SOURCE_BIT(new->source.rules.source)) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("target \"%s\" is not known to event source \"%s\"",
+							target->name, tte_source_names[new->source.rules.source]),
+					 errdetail("TikTok takes other fields from events of source \"%s\".", m->source),
+					 errhint("Leave it out.")));
+	}
+}
+
+static bool
+has_field(const TteMapping *m, TteSection section, int field)
+{
+	for (int i = 0; i < m->ntargets; i++)
+	{
+		if (m->targets[i].kind == TTE_TARGET_FIELD && tte_fields[m->targets[i].field].section == section &&
+			(field < 0 || m->targets[i].field == field))
+			return true;
+	}
+	return false;
+}
+
+static void
+require_target(const NewTrigger *new, TteSection section, int field, const char *what, const char *hint)
+{
+	if (!has_field(new->mapping, section, field))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("mapping has no %s", what),
+				 errdetail("Every event of source \"%s\" would be invalid.", new->mapping->source),
+				 errhint("%s", hint)));
+}
+
+/* Without these no event can be sent; a function may give them. */
+static void
+check_required(const NewTrigger *new)
+{
+	const TteSourceRules *rules = &new->source.rules;
+
+	if (new->mapping->using_name != NULL)
+		return;
+	if (rules->source == TTE_WEB)
+		require_target(new, TTE_SECTION_PAGE, TTE_FIELD_URL, "target \"url\"",
+					   "Give the address of the page on which it happened, a column or a literal.");
+	if (rules->source == TTE_APP)
+		require_target(new, TTE_SECTION_APP, TTE_FIELD_APP_ID, "target \"app_id\"",
+					   "Give the number in the App Store or the package name, a column or a literal.");
+	if (rules->source == TTE_CRM && rules->require_lead_id)
+		require_target(new, TTE_SECTION_LEAD, TTE_FIELD_LEAD_ID, "target \"lead_id\"",
+					   "Give TikTok's number of the lead, or set require_lead_id to false for the source.");
+	else
+		require_target(new, TTE_SECTION_USER, -1, "identifier",
+					   "Give as many as there are, such as email, phone, external_id, ttclid.");
+}
+
+/* The function of using= is found in every session, whatever its search_path. */
+static void
+qualify_using(NewTrigger *new)
+{
+	const TteMapping *m = new->mapping;
+
+	for (int i = 2; i < new->nargs && m->using_name; i++)
+	{
+		const char *value = strchr(new->args[i], '=');
+
+		if (strncmp(new->args[i] + strspn(new->args[i], " "), "using", 5) == 0 && value != NULL)
+			new->args[i] = psprintf("using=%s",
+									quote_qualified_identifier(get_namespace_name(get_func_namespace(m->using_function)),
+															   get_func_name(m->using_function)));
+	}
+}
+
+static void
+check(NewTrigger *new)
+{
+	Trigger		trigger = {.tgname = new->name, .tgnargs = new->nargs, .tgargs = new->args};
+
+	new->mapping = tte_mapping_parse(&trigger, new->rel);
+	check_event(new);
+	check_mapping(new);
+	check_required(new);
+	qualify_using(new);
+}
+
+/*
+ * Execution
+ */
+
+static char *
+default_name(const char *event)
+{
+	char	   *name = psprintf("tiktok_%s", downcase_identifier(event + (*event == '='), strlen(event) - (*event == '='), false, false));
+
+	for (char *p = name; *p; p++)
+	{
+		if (*p == '"' || *p == ' ')
+			*p = '_';
+	}
+	name[pg_mbcliplen(name, strlen(name), NAMEDATALEN - 1)] = '\0';
+	return name;
+}
+
+static char *
+given_name(FunctionCallInfo fcinfo)
+{
+	char	   *name = required_text(fcinfo, ARG_NAME, "name");
+
+	if (name[0] == '\0' || strlen(name) >= NAMEDATALEN)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("invalid trigger name: \"%s\"", name),
+				 errhint("It has 1 to %d bytes.", NAMEDATALEN - 1)));
+	return name;
+}
+
+static void
+execute(NewTrigger *new, const char *name, const char *events, const char *when)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "CREATE TRIGGER %s AFTER %s ON %s FOR EACH ROW ", quote_identifier(name), events,
+					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(new->rel)),
+												RelationGetRelationName(new->rel)));
+	if (when != NULL)
+		appendStringInfo(&sql, "WHEN (%s) ", when);
+	appendStringInfoString(&sql, "EXECUTE FUNCTION tiktok.track_row(");
+	for (int i = 0; i < new->nargs; i++)
+		appendStringInfo(&sql, "%s%s", i ? ", " : "", quote_literal_cstr(new->args[i]));
+	appendStringInfoChar(&sql, ')');
+	SPI_connect();
+	SPI_execute(sql.data, false, 0);
+	SPI_finish();
+	appendStringInfo(&new->executed, "%s%s;", new->executed.len ? "\n" : "", sql.data);
+}
+
+/*
+ * The condition speaks of the row as it is stored.  An inserted row makes an
+ * event when it holds, an updated one when it holds and did not before; WHEN
+ * of an INSERT may not speak of OLD, so these are two triggers.  With stages it
+ * is the stage that has to change, which the function looks at itself.
+ */
+static void
+create_triggers(NewTrigger *new, const char *condition)
+{
+	Node	   *expr = condition ? tte_condition_parse(new->rel, condition, EXPR_KIND_TRIGGER_WHEN) : NULL;
+	char	   *holds = expr ? tte_condition_text(new->rel, expr, "new") : NULL;
+	char	   *name;
+	int			room = NAMEDATALEN - sizeof(UPDATE_SUFFIX);
+
+	if (new->mapping->by_stage)
+		execute(new, new->name, "INSERT OR UPDATE", holds);
+	else
+		execute(new, new->name, "INSERT", holds);
+	if (new->mapping->by_stage || expr == NULL)
+		return;
+	name = pnstrdup(new->name, pg_mbcliplen(new->name, strlen(new->name), room));
+	execute(new, psprintf("%s" UPDATE_SUFFIX, name), "UPDATE",
+			psprintf("(%s) AND (%s) IS NOT TRUE", holds, tte_condition_text(new->rel, expr, "old")));
+}
+
+Datum
+tte_sql_create_trigger(PG_FUNCTION_ARGS)
+{
+	NewTrigger	new = {0};
+	char	   *source = required_text(fcinfo, ARG_SOURCE, "source");
+	char	   *event = required_text(fcinfo, ARG_EVENT, "event");
+
+	if (PG_ARGISNULL(ARG_RELATION) || PG_ARGISNULL(ARG_MAPPING))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", PG_ARGISNULL(ARG_RELATION) ? "relation" : "mapping")));
+	tte_source_require(source, &new.source);
+	new.rel = open_table(PG_GETARG_OID(ARG_RELATION));
+	new.name = PG_ARGISNULL(ARG_NAME) ? default_name(event) : given_name(fcinfo);
+	initStringInfo(&new.executed);
+	set_arguments(&new, source, event, PG_GETARG_DATUM(ARG_MAPPING));
+	check(&new);
+	create_triggers(&new, PG_ARGISNULL(ARG_CONDITION) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(ARG_CONDITION)));
+	relation_close(new.rel, NoLock);
+	PG_RETURN_TEXT_P(cstring_to_text(new.executed.data));
+}

@@ -1,0 +1,372 @@
+/*-------------------------------------------------------------------------
+ *
+ * rows.c
+ *	  The rows of a table, as one of its triggers would see them.
+ *
+ * They are read by a query, as the caller, so that privileges and row security
+ * hold, and in the order of a unique key, so that reading can stop anywhere and
+ * go on later.  Nothing in the query depends on the search_path; the operators
+ * of the key are those of its index.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/nbtree.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "nodes/makefuncs.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/regproc.h"
+#include "utils/relcache.h"
+
+#include "compat.h"
+#include "operate/condition.h"
+#include "operate/rows.h"
+
+Relation
+tte_table_open(Oid relid, LOCKMODE lockmode)
+{
+	Relation	rel = try_relation_open(relid, lockmode);
+
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	if (rel->rd_rel->relkind != RELKIND_RELATION && rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a table", RelationGetRelationName(rel)),
+				 errdetail_relkind_not_supported(rel->rd_rel->relkind),
+				 errhint("Name the table in which the rows are stored.")));
+	if (strcmp(get_namespace_name(RelationGetNamespace(rel)), "tiktok") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("no events are made of the tables of schema tiktok"),
+				 errhint("Name the table of orders or leads.")));
+	return rel;
+}
+
+static bool
+is_track_row(Oid function)
+{
+	return strcmp(get_func_name(function), "track_row") == 0 &&
+		strcmp(get_namespace_name(get_func_namespace(function)), "tiktok") == 0;
+}
+
+static Trigger *
+find_trigger(Relation rel, const char *name)
+{
+	TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc);
+	Trigger    *trigger = NULL;
+
+	for (int i = 0; triggers && i < triggers->numtriggers; i++)
+	{
+		if (strcmp(triggers->triggers[i].tgname, name) == 0)
+			trigger = &triggers->triggers[i];
+	}
+	if (trigger == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("trigger \"%s\" for table \"%s\" does not exist", name, RelationGetRelationName(rel)),
+				 errhint("Make one with tiktok.create_trigger().")));
+	if (!is_track_row(trigger->tgfoid))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("trigger \"%s\" does not record events", name),
+				 errhint("Name a trigger that calls tiktok.track_row().")));
+	return trigger;
+}
+
+static char *
+qualified_operator(Oid opfamily, Oid type, StrategyNumber strategy)
+{
+	List	   *names;
+	List	   *types;
+
+	format_operator_parts(get_opfamily_member(opfamily, type, type, strategy), &names, &types, false);
+	return psprintf("OPERATOR(%s.%s)", quote_identifier(linitial(names)), (char *) lsecond(names));
+}
+
+/* Does every row have its own place in this index, by plain columns? */
+static bool
+is_key(Relation rel, Relation index)
+{
+	Form_pg_index form = index->rd_index;
+
+	if (!form->indisunique || !form->indisvalid || !form->indimmediate || index->rd_rel->relam != BTREE_AM_OID ||
+		RelationGetIndexPredicate(index) != NIL)
+		return false;
+	for (int i = 0; i < form->indnkeyatts; i++)
+	{
+		Form_pg_attribute att;
+
+		if (form->indkey.values[i] <= 0)
+			return false;
+		att = TupleDescAttr(RelationGetDescr(rel), form->indkey.values[i] - 1);
+		if (!att->attnotnull || att->attcollation != index->rd_indcollation[i])
+			return false;
+	}
+	return true;
+}
+
+static void
+take_key(TteRows *rows, Relation index)
+{
+	rows->nkeys = index->rd_index->indnkeyatts;
+	rows->keys = palloc(rows->nkeys * sizeof(TteKeyColumn));
+	for (int i = 0; i < rows->nkeys; i++)
+	{
+		TteKeyColumn *key = &rows->keys[i];
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rows->rel), index->rd_index->indkey.values[i] - 1);
+
+		key->attno = att->attnum;
+		key->type = att->atttypid;
+		key->name = psprintf(TTE_ROW_NAME ".%s", quote_identifier(NameStr(att->attname)));
+		key->less = qualified_operator(index->rd_opfamily[i], index->rd_opcintype[i], BTLessStrategyNumber);
+		key->greater = qualified_operator(index->rd_opfamily[i], index->rd_opcintype[i], BTGreaterStrategyNumber);
+		key->not_less = qualified_operator(index->rd_opfamily[i], index->rd_opcintype[i], BTGreaterEqualStrategyNumber);
+	}
+}
+
+/* The primary key or, without one, the first unique index without nulls. */
+static void
+find_key(TteRows *rows)
+{
+	ListCell   *cell;
+
+	foreach(cell, RelationGetIndexList(rows->rel))
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		if (is_key(rows->rel, index) && (rows->nkeys == 0 || index->rd_index->indisprimary))
+			take_key(rows, index);
+		index_close(index, AccessShareLock);
+	}
+}
+
+TteRows *
+tte_rows_open(Oid relid, const char *trigger)
+{
+	TteRows    *rows = palloc0(sizeof(TteRows));
+
+	rows->rel = tte_table_open(relid, AccessShareLock);
+	rows->trigdata.type = T_TriggerData;
+	rows->trigdata.tg_event = TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW | TRIGGER_EVENT_AFTER;
+	rows->trigdata.tg_relation = rows->rel;
+	rows->trigdata.tg_trigger = find_trigger(rows->rel, trigger);
+	rows->trigdata.tg_trigslot = MakeSingleTupleTableSlot(RelationGetDescr(rows->rel), &TTSOpsVirtual);
+	rows->mapping = tte_mapping_get(&rows->trigdata);
+	find_key(rows);
+	return rows;
+}
+
+void
+tte_rows_close(TteRows *rows)
+{
+	ExecDropSingleTupleTableSlot(rows->trigdata.tg_trigslot);
+	relation_close(rows->rel, NoLock);
+}
+
+static void
+refuse_transition(const TteRows *rows, Node *when)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("the WHEN of trigger \"%s\" does not say which of the rows that are there are meant",
+					rows->trigdata.tg_trigger->tgname),
+			 errdetail("It compares rows with what they were before."),
+			 when ? errhint("Give a condition on the rows as they are now, for example %s.",
+							quote_literal_cstr(tte_condition_text(rows->rel, when, TTE_ROW_NAME))) :
+			 errhint("Give a condition on the rows as they are now.")));
+}
+
+char *
+tte_rows_filter(TteRows *rows, const char *condition)
+{
+	bool		transition = false;
+	Node	   *expr;
+
+	if (condition != NULL)
+		expr = tte_condition_parse(rows->rel, condition, EXPR_KIND_WHERE);
+	else
+		expr = tte_condition_of_trigger(rows->trigdata.tg_trigger, &transition);
+	if (transition)
+		refuse_transition(rows, expr);
+	return expr ? tte_condition_text(rows->rel, expr, TTE_ROW_NAME) : pstrdup("true");
+}
+
+/* One comparison of rows: what an index serves best. */
+static void
+append_row_comparison(const TteRows *rows, StringInfo sql)
+{
+	appendStringInfoString(sql, " WHERE ROW(");
+	for (int i = 0; i < rows->nkeys; i++)
+		appendStringInfo(sql, "%s%s", i ? ", " : "", rows->keys[i].name);
+	appendStringInfo(sql, ") %s ROW(", rows->keys[0].greater);
+	for (int i = 0; i < rows->nkeys; i++)
+		appendStringInfo(sql, "%s$%d", i ? ", " : "", i + 1);
+	appendStringInfoChar(sql, ')');
+}
+
+/* The same where the columns need operators of different names. */
+static void
+append_nested_comparison(const TteRows *rows, StringInfo sql)
+{
+	int			last = rows->nkeys - 1;
+
+	appendStringInfoString(sql, " WHERE ");
+	for (int i = 0; i < last; i++)
+	{
+		const TteKeyColumn *key = &rows->keys[i];
+
+		appendStringInfo(sql, "%s %s $%d AND (%s %s $%d OR ",
+						 key->name, key->not_less, i + 1, key->name, key->greater, i + 1);
+	}
+	appendStringInfo(sql, "%s %s $%d", rows->keys[last].name, rows->keys[last].greater, last + 1);
+	for (int i = 0; i < last; i++)
+		appendStringInfoChar(sql, ')');
+}
+
+/* The key is greater than the parameters. */
+static void
+append_after(const TteRows *rows, StringInfo sql)
+{
+	bool		same = true;
+
+	for (int i = 1; i < rows->nkeys; i++)
+		same &= strcmp(rows->keys[i].greater, rows->keys[0].greater) == 0;
+	if (same)
+		append_row_comparison(rows, sql);
+	else
+		append_nested_comparison(rows, sql);
+}
+
+/* Of a dropped column, and of one that is computed when it is read, a trigger sees nothing. */
+static bool
+is_seen(Form_pg_attribute att)
+{
+	return !att->attisdropped && att->attgenerated != TTE_ATTRIBUTE_GENERATED_VIRTUAL;
+}
+
+char *
+tte_rows_query(const TteRows *rows, const char *filter, bool after)
+{
+	TupleDesc	desc = RelationGetDescr(rows->rel);
+	char	   *schema = get_namespace_name(RelationGetNamespace(rows->rel));
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT ");
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (is_seen(att))
+			appendStringInfo(&sql, TTE_ROW_NAME ".%s, ", quote_identifier(NameStr(att->attname)));
+	}
+	/* triggers do not fire for rows of tables that inherit, except partitions */
+	appendStringInfo(&sql, "%s FROM %s%s AS " TTE_ROW_NAME, filter,
+					 rows->rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ",
+					 quote_qualified_identifier(schema, RelationGetRelationName(rows->rel)));
+	if (after)
+		append_after(rows, &sql);
+	return sql.data;
+}
+
+void
+tte_rows_order(const TteRows *rows, bool descending, StringInfo sql)
+{
+	for (int i = 0; i < rows->nkeys; i++)
+		appendStringInfo(sql, "%s%s USING %s", i ? ", " : " ORDER BY ", rows->keys[i].name,
+						 descending ? rows->keys[i].greater : rows->keys[i].less);
+}
+
+bool
+tte_rows_fetch(TteRows *rows, HeapTuple tuple, TupleDesc desc)
+{
+	TupleTableSlot *slot = rows->trigdata.tg_trigslot;
+	TupleDesc	table = RelationGetDescr(rows->rel);
+	int			column = 0;
+	bool		isnull;
+	Datum		taken;
+
+	ExecClearTuple(slot);
+	for (int i = 0; i < table->natts; i++)
+	{
+		slot->tts_isnull[i] = true;
+		slot->tts_values[i] = (Datum) 0;
+		if (is_seen(TupleDescAttr(table, i)))
+			slot->tts_values[i] = SPI_getbinval(tuple, desc, ++column, &slot->tts_isnull[i]);
+	}
+	ExecStoreVirtualTuple(slot);
+	taken = SPI_getbinval(tuple, desc, ++column, &isnull);
+	return !isnull && DatumGetBool(taken);
+}
+
+/* Text in which values survive whatever a session has set. */
+static int
+pin_text_format(void)
+{
+	static const char *const settings[][2] = {
+		{"DateStyle", "ISO, YMD"}, {"IntervalStyle", "postgres"}, {"extra_float_digits", "3"},
+		{"search_path", "pg_catalog, pg_temp"}
+	};
+	int			level = NewGUCNestLevel();
+
+	for (int i = 0; i < lengthof(settings); i++)
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
+
+ArrayType *
+tte_rows_key(const TteRows *rows)
+{
+	Datum	   *parts = palloc(rows->nkeys * sizeof(Datum));
+	int			level = pin_text_format();
+
+	for (int i = 0; i < rows->nkeys; i++)
+	{
+		bool		isnull;
+		Datum		value = slot_getattr(rows->trigdata.tg_trigslot, rows->keys[i].attno, &isnull);
+		Oid			output;
+		bool		varlena;
+
+		getTypeOutputInfo(rows->keys[i].type, &output, &varlena);
+		parts[i] = CStringGetTextDatum(OidOutputFunctionCall(output, value));
+	}
+	AtEOXact_GUC(true, level);
+	return construct_array(parts, rows->nkeys, TEXTOID, -1, false, TYPALIGN_INT);
+}
+
+void
+tte_rows_key_values(const TteRows *rows, ArrayType *key, Oid *types, Datum *values)
+{
+	int			level = pin_text_format();
+	Datum	   *parts;
+	int			n;
+
+	deconstruct_array(key, TEXTOID, -1, false, TYPALIGN_INT, &parts, NULL, &n);
+	if (n != rows->nkeys)
+		elog(ERROR, "key has %d columns instead of %d", n, rows->nkeys);
+	for (int i = 0; i < n; i++)
+	{
+		Oid			input;
+		Oid			param;
+
+		types[i] = rows->keys[i].type;
+		getTypeInputInfo(types[i], &input, &param);
+		values[i] = OidInputFunctionCall(input, TextDatumGetCString(parts[i]), param, -1);
+	}
+	AtEOXact_GUC(true, level);
+}
