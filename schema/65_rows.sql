@@ -19,3 +19,41 @@ CREATE FUNCTION tiktok.check_rows(
 	OUT payload jsonb, OUT problem text, OUT notes text)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_check_rows';
 COMMENT ON FUNCTION tiktok.check_rows(regclass, name, text, int) IS 'shows the events that a trigger would make of the newest rows of its table, event_time only where the mapping gives one; stores and sends nothing';
+
+CREATE TABLE tiktok.backfill_progress (
+	relation regclass NOT NULL,
+	trigger_name name NOT NULL,
+	condition text NOT NULL,
+	key_columns smallint[] NOT NULL,
+	last_key text[],
+	started_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	updated_at timestamptz,
+	finished_at timestamptz,
+	rows_read bigint NOT NULL DEFAULT 0,
+	recorded bigint NOT NULL DEFAULT 0,
+	recorded_before bigint NOT NULL DEFAULT 0,
+	invalid bigint NOT NULL DEFAULT 0,
+	suppressed bigint NOT NULL DEFAULT 0,
+	too_old bigint NOT NULL DEFAULT 0,
+	without_time bigint NOT NULL DEFAULT 0,
+	not_meant bigint NOT NULL DEFAULT 0,
+	PRIMARY KEY (relation, trigger_name, condition)
+);
+COMMENT ON TABLE tiktok.backfill_progress IS 'how far each tiktok.backfill has come; one that was interrupted goes on from here';
+COMMENT ON COLUMN tiktok.backfill_progress.condition IS 'which rows are meant';
+COMMENT ON COLUMN tiktok.backfill_progress.key_columns IS 'numbers of the columns by which the rows are in order';
+COMMENT ON COLUMN tiktok.backfill_progress.last_key IS 'key of the last row that was read';
+COMMENT ON COLUMN tiktok.backfill_progress.recorded IS 'events recorded, to be sent';
+COMMENT ON COLUMN tiktok.backfill_progress.recorded_before IS 'events that were there already';
+COMMENT ON COLUMN tiktok.backfill_progress.invalid IS 'events recorded that cannot be sent; tiktok.event_status says why';
+COMMENT ON COLUMN tiktok.backfill_progress.suppressed IS 'events recorded without consent, not to be sent';
+COMMENT ON COLUMN tiktok.backfill_progress.too_old IS 'rows left out: TikTok would not take events that old';
+COMMENT ON COLUMN tiktok.backfill_progress.without_time IS 'rows left out: nothing says when it happened';
+COMMENT ON COLUMN tiktok.backfill_progress.not_meant IS 'rows left out: the condition does not hold, or their stage makes no event';
+
+CREATE PROCEDURE tiktok.backfill(
+	relation regclass,
+	trigger_name name,
+	condition text DEFAULT NULL)
+LANGUAGE c AS 'MODULE_PATHNAME', 'tte_sql_backfill';
+COMMENT ON PROCEDURE tiktok.backfill(regclass, name, text) IS 'records the events that a trigger would have recorded for the rows that are there, in committed chunks; the same call goes on where an interrupted one stopped';

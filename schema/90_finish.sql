@@ -1,6 +1,6 @@
 -- A stranger may do nothing. Triggers fire without a privilege.
 
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tiktok FROM PUBLIC;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA tiktok FROM PUBLIC;
 
 -- The launcher looks for a worker to start when this transaction commits.
 CREATE FUNCTION tiktok._installed() RETURNS void
