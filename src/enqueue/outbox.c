@@ -9,6 +9,11 @@
  * speculatively, as INSERT ... ON CONFLICT does, because a duplicate is no
  * error and must not cost a subtransaction.
  *
+ * What an insertion needs besides open relations is kept for the session, until
+ * a relcache message says that it may no longer fit.  The relations themselves
+ * are opened and closed for every row, which is cheap while the transaction
+ * keeps their locks: a trigger is not told when its statement ends.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -18,6 +23,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_am_d.h"
 #include "commands/sequence.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -25,7 +31,9 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -37,6 +45,13 @@
 #include "enqueue/source.h"
 #include "enqueue/value.h"
 #include "shared.h"
+
+enum IdentityColumn
+{
+	IDENTITY_ID,
+	IDENTITY_USER_DATA,
+	IDENTITY_COLUMNS
+};
 
 enum DeliveryColumn
 {
@@ -51,14 +66,27 @@ enum DeliveryColumn
 	DELIVERY_COLUMNS
 };
 
-/* A relation opened for insertion. */
+/* A table that rows are inserted into. */
 typedef struct Target
 {
-	Relation	rel;
+	const char *name;
+	bool		speculative;	/* its unique key may exist */
+	bool		valid;			/* the rest is what the catalogs say */
+	Oid			relid;
+	Relation	rel;			/* while open, as are the indexes of info */
+	MemoryContext context;		/* of the rest */
 	EState	   *estate;
 	ResultRelInfo *info;
+	Oid		   *indexes;
 	TupleTableSlot *slot;
+	List	   *arbiters;		/* the index of the unique key */
 } Target;
+
+static Target event_target = {.name = "event", .speculative = true};
+static Target identity_target = {.name = "identity"};
+static Target delivery_target = {.name = "delivery"};
+static uint64 generation = 0;	/* of the catalogs, as far as they were reported */
+static bool callback_registered = false;
 
 void
 tte_outbox_check(const char *caller)
@@ -69,47 +97,21 @@ tte_outbox_check(const char *caller)
 }
 
 static void
-target_open(Target *target, const char *relation, bool speculative)
+forget_target(Target *target, Oid changed)
 {
-	target->rel = table_open(tte_relation(relation), RowExclusiveLock);
-	target->estate = CreateExecutorState();
-	target->info = makeNode(ResultRelInfo);
-	InitResultRelInfo(target->info, target->rel, 0, NULL, 0);
-	ExecOpenIndices(target->info, speculative);
-	target->slot = table_slot_create(target->rel, NULL);
-}
-
-/* The lock stays until the transaction ends. */
-static void
-target_close(Target *target)
-{
-	ExecDropSingleTupleTableSlot(target->slot);
-	ExecCloseIndices(target->info);
-	FreeExecutorState(target->estate);
-	table_close(target->rel, NoLock);
+	if (!OidIsValid(changed) || changed == target->relid)
+		target->valid = false;
+	for (int i = 0; target->valid && i < target->info->ri_NumIndices; i++)
+		target->valid = changed != target->indexes[i];
 }
 
 static void
-fill_slot(TupleTableSlot *slot, const Datum *values, const bool *nulls)
+relation_changed(Datum arg, Oid relid)
 {
-	int			n = slot->tts_tupleDescriptor->natts;
-
-	ExecClearTuple(slot);
-	memcpy(slot->tts_values, values, n * sizeof(Datum));
-	memcpy(slot->tts_isnull, nulls, n * sizeof(bool));
-	ExecStoreVirtualTuple(slot);
-}
-
-static void
-insert_row(const char *relation, const Datum *values, const bool *nulls)
-{
-	Target		target;
-
-	target_open(&target, relation, false);
-	fill_slot(target.slot, values, nulls);
-	table_tuple_insert(target.rel, target.slot, GetCurrentCommandId(true), 0, NULL);
-	tte_ExecInsertIndexTuples(target.info, target.slot, target.estate, false, NULL, NIL);
-	target_close(&target);
+	generation++;
+	forget_target(&event_target, relid);
+	forget_target(&identity_target, relid);
+	forget_target(&delivery_target, relid);
 }
 
 /* The index of the unique key of events: the only unique one that is not the primary key. */
@@ -129,28 +131,142 @@ key_index(ResultRelInfo *info)
 	return InvalidOid;
 }
 
-/* Inserts, unless the key exists: then returns false and where. */
+/*
+ * Fills in what is kept, and leaves the indexes open.  The slot has a copy of
+ * the row type: the relation's own may not be pinned beyond the call.
+ */
+static void
+target_fill(Target *target)
+{
+	ResultRelInfo *info = makeNode(ResultRelInfo);
+
+	target->estate = CreateExecutorState();
+	target->info = info;
+	InitResultRelInfo(info, target->rel, 0, NULL, 0);
+	ExecOpenIndices(info, target->speculative);
+	target->indexes = palloc((info->ri_NumIndices + 1) * sizeof(Oid));
+	for (int i = 0; i < info->ri_NumIndices; i++)
+		target->indexes[i] = RelationGetRelid(info->ri_IndexRelationDescs[i]);
+	target->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(target->rel)),
+											table_slot_callbacks(target->rel));
+	target->arbiters = target->speculative ? list_make1_oid(key_index(info)) : NIL;
+}
+
+/* Other indexes may keep what does not outlive the opened relation: they are set up for each row. */
+static bool
+only_btrees(const Target *target)
+{
+	for (int i = 0; i < target->info->ri_NumIndices; i++)
+	{
+		const IndexInfo *index = target->info->ri_IndexRelationInfo[i];
+
+		if (index->ii_Am != BTREE_AM_OID || index->ii_Expressions != NIL || index->ii_Predicate != NIL)
+			return false;
+	}
+	return true;
+}
+
+static void
+target_build(Target *target)
+{
+	uint64		before = generation;
+	MemoryContext old;
+
+	if (target->context == NULL)
+		target->context = AllocSetContextCreate(TopMemoryContext, "tiktok_events outbox", ALLOCSET_SMALL_SIZES);
+	target->valid = false;
+	MemoryContextReset(target->context);
+	old = MemoryContextSwitchTo(target->context);
+	target_fill(target);
+	MemoryContextSwitchTo(old);
+	target->relid = RelationGetRelid(target->rel);
+	/* what changed meanwhile may not be in it */
+	target->valid = generation == before && only_btrees(target);
+}
+
+/* The locks stay until the transaction ends. */
+static void
+target_open(Target *target)
+{
+	if (!callback_registered)
+		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	callback_registered = true;
+	target->rel = table_open(target->valid ? target->relid : tte_relation(target->name), RowExclusiveLock);
+	if (!target->valid)
+	{
+		target_build(target);
+		return;
+	}
+	target->info->ri_RelationDesc = target->rel;
+	for (int i = 0; i < target->info->ri_NumIndices; i++)
+		target->info->ri_IndexRelationDescs[i] = index_open(target->indexes[i], RowExclusiveLock);
+}
+
+static void
+target_close(Target *target)
+{
+	ExecClearTuple(target->slot);
+	ResetPerTupleExprContext(target->estate);
+	if (!target->valid)
+		ExecCloseIndices(target->info);
+	for (int i = 0; target->valid && i < target->info->ri_NumIndices; i++)
+		index_close(target->info->ri_IndexRelationDescs[i], NoLock);
+	table_close(target->rel, NoLock);
+}
+
+/* Columns that somebody has added stay null. */
+static void
+fill_slot(TupleTableSlot *slot, const Datum *values, const bool *nulls, int n)
+{
+	int			natts = slot->tts_tupleDescriptor->natts;
+
+	ExecClearTuple(slot);
+	memcpy(slot->tts_values, values, Min(n, natts) * sizeof(Datum));
+	memset(slot->tts_isnull, true, natts);
+	memcpy(slot->tts_isnull, nulls, Min(n, natts) * sizeof(bool));
+	ExecStoreVirtualTuple(slot);
+}
+
+static void
+insert_row(Target *target, const Datum *values, const bool *nulls, int n)
+{
+	target_open(target);
+	fill_slot(target->slot, values, nulls, n);
+	table_tuple_insert(target->rel, target->slot, GetCurrentCommandId(true), 0, NULL);
+	tte_ExecInsertIndexTuples(target->info, target->slot, target->estate, false, NULL, NIL);
+	target_close(target);
+}
+
+/*
+ * Inserts, unless the key exists: then returns false and where.  Most keys are
+ * new, and the insertion into the unique index finds out whether they are; but
+ * it leaves a dead row when they are not, so that after a key that was known
+ * the next one is looked up before.
+ */
 static bool
 insert_unless_exists(Target *target, ItemPointer existing)
 {
-	List	   *arbiters = list_make1_oid(key_index(target->info));
-	bool		conflict;
+	static bool look_first = false;
+	List	   *arbiters = target->arbiters;
 
-	do
+	for (;;)
 	{
+		bool		conflict = false;
 		uint32		token;
 
-		if (!tte_ExecCheckIndexConstraints(target->info, target->slot, target->estate, existing, arbiters))
+		if (look_first &&
+			!tte_ExecCheckIndexConstraints(target->info, target->slot, target->estate, existing, arbiters))
 			return false;
-		conflict = false;
 		token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
 		table_tuple_insert_speculative(target->rel, target->slot, GetCurrentCommandId(true), 0, NULL, token);
 		tte_ExecInsertIndexTuples(target->info, target->slot, target->estate, true, &conflict, arbiters);
 		table_tuple_complete_speculative(target->rel, target->slot, token, !conflict);
 		SpeculativeInsertionLockRelease(GetCurrentTransactionId());
+		look_first = conflict;
+		if (!conflict)
+			return true;
 		CHECK_FOR_INTERRUPTS();
-	} while (conflict);
-	return true;
+	}
 }
 
 static bool
@@ -319,7 +435,7 @@ insert_companion(int64 id, const TteRendered *event)
 		if (event->user_data == NULL)
 			return;
 		values[1] = PointerGetDatum(cstring_to_text_with_len(event->user_data, event->user_data_len));
-		insert_row("identity", values, nulls);
+		insert_row(&identity_target, values, nulls, IDENTITY_COLUMNS);
 		return;
 	}
 	nulls[DELIVERY_REQUEST_ID] = true;
@@ -327,7 +443,7 @@ insert_companion(int64 id, const TteRendered *event)
 	set_text(values, nulls, DELIVERY_REASON, event->reason);
 	nulls[DELIVERY_AT] = false;
 	values[DELIVERY_AT] = TimestampTzGetDatum(GetCurrentTimestamp());
-	insert_row("delivery", values, nulls);
+	insert_row(&delivery_target, values, nulls, DELIVERY_COLUMNS);
 }
 
 int64
@@ -336,22 +452,22 @@ tte_outbox_store(int32 source_id, const char *test_code, const TteRendered *even
 	Datum		values[TTE_EVENT_COLUMNS];
 	bool		nulls[TTE_EVENT_COLUMNS];
 	ItemPointerData existing;
-	Target		target;
+	Target	   *target = &event_target;
 	int64		id = nextval_internal(tte_relation("event_id_seq"), false);
 	int64		found = 0;
 	bool		conflict = false;
 
 	event_values(id, source_id, test_code, event, values, nulls);
-	target_open(&target, "event", true);
-	fill_slot(target.slot, values, nulls);
-	while (!insert_unless_exists(&target, &existing))
+	target_open(target);
+	fill_slot(target->slot, values, nulls, TTE_EVENT_COLUMNS);
+	while (!insert_unless_exists(target, &existing))
 	{
-		found = existing_event(target.rel, &existing, event, &conflict);
+		found = existing_event(target->rel, &existing, event, &conflict);
 		if (found != 0)
 			break;
 		CHECK_FOR_INTERRUPTS();
 	}
-	target_close(&target);
+	target_close(target);
 	if (conflict)
 		tte_count(TTE_CONFLICT, source_id, "");
 	if (existed != NULL)

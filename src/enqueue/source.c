@@ -240,7 +240,9 @@ find_source(const char *name)
 void
 tte_source_lock(int32 id, LOCKMODE mode)
 {
-	LockDatabaseObject(tte_relation("source"), (Oid) id, 0, mode);
+	if (!cache_valid)
+		refresh();
+	LockDatabaseObject(cached_relations[0], (Oid) id, 0, mode);
 }
 
 /* Whoever deleted the source while the lock was waited for has made the cache invalid. */
