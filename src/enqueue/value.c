@@ -176,6 +176,71 @@ parse(const char *text, int len)
 	return tte_json_parse(utf8, utf8_len, NULL);
 }
 
+static TteJson *
+jsonb_scalar(const JsonbValue *value)
+{
+	const char *text;
+
+	switch (value->type)
+	{
+		case jbvString:
+			return tte_json_string(value->val.string.val, value->val.string.len);
+		case jbvNumeric:
+			text = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
+			return tte_json_number(text, strlen(text));
+		case jbvBool:
+			return tte_json_bool(value->val.boolean);
+		default:
+			return palloc0(sizeof(TteJson));	/* null */
+	}
+}
+
+/* The elements of the array or object that the iterator has entered; NULL: too deep. */
+static TteJson *
+jsonb_elements(JsonbIterator **it, TteJsonKind kind, int depth)
+{
+	TteJson    *into = palloc0(sizeof(TteJson));
+	TteJson   **link = &into->first;
+	JsonbValue	value;
+	JsonbIteratorToken token;
+
+	into->kind = kind;
+	while ((token = JsonbIteratorNext(it, &value, false)) != WJB_END_ARRAY && token != WJB_END_OBJECT)
+	{
+		JsonbValue	key = value;
+		bool		keyed = (token == WJB_KEY);
+
+		if (keyed)
+			token = JsonbIteratorNext(it, &value, false);
+		if (token == WJB_ELEM || token == WJB_VALUE)
+			*link = jsonb_scalar(&value);
+		else if (depth < TTE_JSON_MAX_DEPTH)
+			*link = jsonb_elements(it, token == WJB_BEGIN_ARRAY ? TTE_JSON_ARRAY : TTE_JSON_OBJECT, depth + 1);
+		if (*link == NULL)
+			return NULL;
+		if (keyed)
+		{
+			(*link)->key = key.val.string.val;
+			(*link)->keylen = key.val.string.len;
+		}
+		link = &(*link)->next;
+		into->count++;
+	}
+	return into;
+}
+
+/* Strings are taken as they are, so the encoding must be one that needs no conversion. */
+static TteJson *
+read_jsonb(Jsonb *jb)
+{
+	JsonbIterator *it = JsonbIteratorInit(&jb->root);
+	JsonbValue	value;
+	JsonbIteratorToken token = JsonbIteratorNext(&it, &value, false);
+	TteJson    *json = jsonb_elements(&it, token == WJB_BEGIN_ARRAY ? TTE_JSON_ARRAY : TTE_JSON_OBJECT, 1);
+
+	return json != NULL && JB_ROOT_IS_SCALAR(jb) ? json->first : json;
+}
+
 TteJson *
 tte_value_jsonb(Datum value)
 {
@@ -186,6 +251,8 @@ tte_value_jsonb(Datum value)
 	if (toast_raw_datum_size(value) > 4 * TEXT_CAP)
 		return NULL;
 	jb = DatumGetJsonbP(value);
+	if (!tte_ascii_payload())
+		return read_jsonb(jb);
 	text = JsonbToCString(NULL, &jb->root, VARSIZE(jb));
 	return parse(text, strlen(text));
 }

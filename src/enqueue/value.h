@@ -50,7 +50,8 @@ extern TteJson *tte_value_read(const TteValueType *type, Datum value, int cap);
 /* The same as zero-terminated text in the server's encoding, for keys and stages. */
 extern char *tte_value_text(const TteValueType *type, Datum value);
 
-extern TteJson *tte_value_jsonb(Datum jsonb);	/* NULL: too deep or too large */
+/* Points into the value, which must outlive it; NULL: too deep or too large. */
+extern TteJson *tte_value_jsonb(Datum jsonb);
 
 /*
  * A point in time as microseconds since 1970.  Values without a zone are taken in
