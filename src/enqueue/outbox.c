@@ -70,9 +70,11 @@ enum DeliveryColumn
 typedef struct Target
 {
 	const char *name;
+	const char *sequence;		/* of its ids, or NULL */
 	bool		speculative;	/* its unique key may exist */
 	bool		valid;			/* the rest is what the catalogs say */
 	Oid			relid;
+	Oid			sequence_id;
 	Relation	rel;			/* while open, as are the indexes of info */
 	MemoryContext context;		/* of the rest */
 	EState	   *estate;
@@ -82,7 +84,7 @@ typedef struct Target
 	List	   *arbiters;		/* the index of the unique key */
 } Target;
 
-static Target event_target = {.name = "event", .speculative = true};
+static Target event_target = {.name = "event", .sequence = "event_id_seq", .speculative = true};
 static Target identity_target = {.name = "identity"};
 static Target delivery_target = {.name = "delivery"};
 static uint64 generation = 0;	/* of the catalogs, as far as they were reported */
@@ -99,7 +101,7 @@ tte_outbox_check(const char *caller)
 static void
 forget_target(Target *target, Oid changed)
 {
-	if (!OidIsValid(changed) || changed == target->relid)
+	if (!OidIsValid(changed) || changed == target->relid || changed == target->sequence_id)
 		target->valid = false;
 	for (int i = 0; target->valid && i < target->info->ri_NumIndices; i++)
 		target->valid = changed != target->indexes[i];
@@ -149,6 +151,7 @@ target_fill(Target *target)
 		target->indexes[i] = RelationGetRelid(info->ri_IndexRelationDescs[i]);
 	target->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(target->rel)),
 											table_slot_callbacks(target->rel));
+	target->sequence_id = target->sequence ? tte_relation(target->sequence) : InvalidOid;
 	target->arbiters = target->speculative ? list_make1_oid(key_index(info)) : NIL;
 }
 
@@ -453,12 +456,13 @@ tte_outbox_store(int32 source_id, const char *test_code, const TteRendered *even
 	bool		nulls[TTE_EVENT_COLUMNS];
 	ItemPointerData existing;
 	Target	   *target = &event_target;
-	int64		id = nextval_internal(tte_relation("event_id_seq"), false);
+	int64		id;
 	int64		found = 0;
 	bool		conflict = false;
 
-	event_values(id, source_id, test_code, event, values, nulls);
 	target_open(target);
+	id = nextval_internal(target->sequence_id, false);
+	event_values(id, source_id, test_code, event, values, nulls);
 	fill_slot(target->slot, values, nulls, TTE_EVENT_COLUMNS);
 	while (!insert_unless_exists(target, &existing))
 	{
