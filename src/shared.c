@@ -27,6 +27,9 @@
 #include "settings.h"
 #include "shared.h"
 
+/* In TteShared.kick: more than one database. */
+#define KICK_ALL	PG_UINT32_MAX
+
 /* There is room for new sources when there is none for new stages any more. */
 #define MAX_COUNTERS	1024
 #define ROOM_FOR_STAGES (MAX_COUNTERS / 4 * 3)
@@ -48,10 +51,12 @@ typedef struct Counter
 
 typedef struct TteShared
 {
-	LWLock	   *lock;			/* error texts, and taking a slot */
+	LWLock	   *lock;			/* error texts, and the list of who waits */
 	LWLock	   *counters_lock;	/* exclusive to add and remove counters */
 	pg_atomic_uint32 launcher;	/* process number + 1 */
-	pg_atomic_uint32 kick;		/* the launcher shall look at every database */
+	pg_atomic_uint32 kick;		/* database that the launcher shall look at, or 0 */
+	int			nwaiting;
+	TteWaiting	waiting[TTE_MAX_WAITING];
 	TimestampTz made_at;		/* after the start of the server: made anew in a crash */
 	int			slots;
 	TteSlot		slot[FLEXIBLE_ARRAY_MEMBER];
@@ -72,7 +77,7 @@ static bool reconfigure = false;
 static Size
 shared_size(void)
 {
-	return add_size(offsetof(TteShared, slot), mul_size(sizeof(TteSlot), tte_max_workers));
+	return add_size(offsetof(TteShared, slot), mul_size(sizeof(TteSlot), tte_max_workers + 1));
 }
 
 static void
@@ -125,7 +130,8 @@ startup_shmem(void)
 		pg_atomic_init_u32(&shared->launcher, 0);
 		pg_atomic_init_u32(&shared->kick, 0);
 		shared->made_at = GetCurrentTimestamp();
-		shared->slots = tte_max_workers;
+		shared->nwaiting = 0;
+		shared->slots = tte_max_workers + 1;
 		for (int i = 0; i < shared->slots; i++)
 			init_slot(&shared->slot[i]);
 	}
@@ -177,15 +183,22 @@ tte_slot_of(Oid database)
 	return NULL;
 }
 
+bool
+tte_slot_is_to_look(const TteSlot *slot)
+{
+	return slot == &shared->slot[shared->slots - 1];
+}
+
 TteSlot *
-tte_slot_take(Oid database)
+tte_slot_take(Oid database, bool to_look)
 {
 	TteSlot    *slot = tte_slot_of(InvalidOid);
 
-	if (slot == NULL)
+	if (slot == NULL || (tte_slot_is_to_look(slot) && !to_look))
 		return NULL;
 	pg_atomic_write_u32(&slot->leave, 0);
 	pg_atomic_write_u32(&slot->exit_reason, TTE_EXIT_UNKNOWN);
+	pg_atomic_write_u64(&slot->heartbeat, 0);
 	pg_atomic_write_u64(&slot->requests, 0);
 	pg_atomic_write_u64(&slot->delivered, 0);
 	pg_atomic_write_u64(&slot->failed, 0);
@@ -239,9 +252,33 @@ tte_launcher_announce(void)
 }
 
 bool
-tte_launcher_kicked(void)
+tte_launcher_kicked(Oid *database)
 {
-	return pg_atomic_exchange_u32(&shared->kick, 0) != 0;
+	uint32		kick = pg_atomic_exchange_u32(&shared->kick, 0);
+
+	*database = kick == KICK_ALL ? InvalidOid : kick;
+	return kick != 0;
+}
+
+void
+tte_waiting_publish(const TteWaiting *waiting, int n)
+{
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	memcpy(shared->waiting, waiting, n * sizeof(TteWaiting));
+	shared->nwaiting = n;
+	LWLockRelease(shared->lock);
+}
+
+int
+tte_waiting_read(TteWaiting *waiting)
+{
+	int			n;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	n = shared->nwaiting;
+	memcpy(waiting, shared->waiting, n * sizeof(TteWaiting));
+	LWLockRelease(shared->lock);
+	return n;
 }
 
 static void
@@ -410,6 +447,17 @@ tte_counters_forget(Oid database)
 	LWLockRelease(shared->counters_lock);
 }
 
+static void
+kick_launcher(void)
+{
+	uint32		none = 0;
+
+	if (!pg_atomic_compare_exchange_u32(&shared->kick, &none, MyDatabaseId) && none != MyDatabaseId)
+		pg_atomic_write_u32(&shared->kick, KICK_ALL);
+	pg_memory_barrier();
+	set_latch_of(&shared->launcher);
+}
+
 /* One latch for a burst of commits: the worker clears the flag before it looks. */
 static void
 wake_now(void)
@@ -427,11 +475,7 @@ wake_now(void)
 			set_latch_of(&slot->proc);
 	}
 	if (wake_launcher)
-	{
-		pg_atomic_write_u32(&shared->kick, 1);
-		pg_memory_barrier();
-		set_latch_of(&shared->launcher);
-	}
+		kick_launcher();
 }
 
 static void
@@ -439,6 +483,13 @@ at_transaction_end(XactEvent event, void *arg)
 {
 	switch (event)
 	{
+		case XACT_EVENT_PRE_PREPARE:
+			/* nobody would tell the launcher when it is committed at last */
+			if (wake_launcher)
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("cannot PREPARE a transaction that has created the extension \"tiktok_events\"")));
+			return;
 		case XACT_EVENT_COMMIT:
 			if (shared != NULL && (wake_worker || wake_launcher))
 				wake_now();

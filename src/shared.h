@@ -30,6 +30,7 @@ typedef enum TteExitReason
 {
 	TTE_EXIT_UNKNOWN,			/* an error, or killed */
 	TTE_EXIT_NO_EXTENSION,		/* the database does not have it */
+	TTE_EXIT_NO_ROOM,			/* it has, but the slot is for looking only */
 	TTE_EXIT_ASKED				/* the launcher or DROP DATABASE asked */
 } TteExitReason;
 
@@ -60,6 +61,15 @@ typedef struct TteSlot
 	char		error[TTE_ERROR_LEN];
 } TteSlot;
 
+/* A database that needs a worker and cannot have one. */
+typedef struct TteWaiting
+{
+	Oid			database;
+	TimestampTz since;
+} TteWaiting;
+
+#define TTE_MAX_WAITING	64		/* more are not shown */
+
 /*
  * Has this server, since it was started, lost a process so badly that it started
  * all of them anew?
@@ -75,15 +85,24 @@ extern TteSlot *tte_slot(int i);
 extern TteSlot *tte_slot_of(Oid database);	/* NULL: none */
 
 /* The launcher's side. */
-extern TteSlot *tte_slot_take(Oid database);	/* NULL: all taken */
+/*
+ * NULL: all taken.  The last slot, beyond max_workers, is for looking whether
+ * a database has the extension at all.
+ */
+extern TteSlot *tte_slot_take(Oid database, bool to_look);
 extern void tte_slot_release(TteSlot *slot);
 extern void tte_slot_stop(TteSlot *slot);
 extern bool tte_slot_busy(TteSlot *slot);	/* a worker is in it */
 extern void tte_launcher_announce(void);
-extern bool tte_launcher_kicked(void);	/* and clears */
+
+/* Shall a database be looked at again (InvalidOid: several)?  And clears. */
+extern bool tte_launcher_kicked(Oid *database);
+extern void tte_waiting_publish(const TteWaiting *waiting, int n);
+extern int	tte_waiting_read(TteWaiting *waiting);	/* into TTE_MAX_WAITING entries */
 
 /* The worker's side. */
 extern void tte_slot_attach(TteSlot *slot);	/* detaches at exit */
+extern bool tte_slot_is_to_look(const TteSlot *slot);	/* the last one */
 extern void tte_slot_set_state(TteSlot *slot, TteWorkerState state);
 extern void tte_slot_set_error(TteSlot *slot, const char *message);
 extern void tte_slot_get_error(TteSlot *slot, TimestampTz *at, char message[TTE_ERROR_LEN]);

@@ -6,8 +6,10 @@
  * Only a process inside a database can tell whether it has the extension.  So
  * the launcher starts a worker in each database once, one at a time; a worker
  * that finds no extension ends at once and says so, and the database is left
- * alone until CREATE EXTENSION wakes the launcher.  The launcher alone decides
- * about restarts: workers are registered to be never restarted.
+ * alone until CREATE EXTENSION wakes the launcher.  One slot more than there
+ * may be workers is kept for such looks; a worker in it ends even if it finds
+ * the extension.  The launcher alone decides about restarts: workers are
+ * registered to be never restarted.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,6 +27,7 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
+#include "storage/lock.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -43,16 +46,18 @@
 #define ASKED_PAUSE		2000	/* milliseconds */
 #define NO_ROOM_PAUSE	10
 #define ADOPT_PATIENCE	10
+#define LOOK_PATIENCE	10		/* then the next database is looked into */
 
 typedef struct Database
 {
 	Oid			oid;
-	char		name[NAMEDATALEN];
 	bool		exists;			/* seen in the last scan */
 	bool		probed;			/* we know whether it has the extension */
 	bool		unwanted;		/* it has not */
+	bool		kicked;			/* look again, whatever a worker started before finds */
 	int			failures;		/* in a row */
 	TimestampTz not_before;		/* back-off */
+	TimestampTz waiting_since;	/* there is no slot for it; 0: it does not wait */
 	TimestampTz started_at;
 	TteSlot    *slot;			/* NULL: no worker */
 	BackgroundWorkerHandle *handle; /* NULL: started by a launcher before us */
@@ -141,6 +146,19 @@ forget_missing(void)
 	}
 }
 
+/* Is it being dropped, renamed, moved or copied?  A worker would have to wait. */
+static bool
+is_locked(Oid database)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, database, 0);
+	if (LockAcquire(&tag, RowExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	LockRelease(&tag, RowExclusiveLock, false);
+	return false;
+}
+
 static void
 scan_databases(void)
 {
@@ -165,7 +183,8 @@ scan_databases(void)
 		if (db == NULL)
 			db = add_database(form->oid);
 		db->exists = true;
-		strlcpy(db->name, NameStr(form->datname), NAMEDATALEN);
+		if (db->slot == NULL && !db->unwanted && is_locked(db->oid))
+			db->not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ASKED_PAUSE);
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -181,28 +200,61 @@ backoff(int failures)
 }
 
 static void
+wait_for_room(Database *db)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (db->waiting_since == 0)
+		db->waiting_since = now;
+	db->not_before = TimestampTzPlusMilliseconds(now, NO_ROOM_PAUSE * 1000);
+}
+
+/* A slot is free: who waits for one need not wait for the next try. */
+static void
+offer_room(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, databases)
+	{
+		Database   *db = lfirst(cell);
+
+		if (db->waiting_since != 0)
+			db->not_before = 0;
+	}
+}
+
+static void
 worker_ended(Database *db)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	uint32		reason = pg_atomic_read_u32(&db->slot->exit_reason);
 
+	if (!tte_slot_is_to_look(db->slot))
+		offer_room();
+	if (reason != TTE_EXIT_NO_ROOM)
+		db->waiting_since = 0;
 	tte_slot_release(db->slot);
 	db->slot = NULL;
 	if (db->handle != NULL)
 		pfree(db->handle);
 	db->handle = NULL;
-	db->probed = true;
-	db->unwanted = reason == TTE_EXIT_NO_EXTENSION;
-	if (reason != TTE_EXIT_UNKNOWN)
+	db->unwanted = reason == TTE_EXIT_NO_EXTENSION && !db->kicked;
+	db->probed = reason != TTE_EXIT_NO_EXTENSION || db->unwanted;
+	if (reason == TTE_EXIT_NO_ROOM)
+		wait_for_room(db);
+	else if (reason != TTE_EXIT_UNKNOWN)
 	{
 		db->failures = 0;
 		db->not_before = reason == TTE_EXIT_ASKED ? TimestampTzPlusMilliseconds(now, ASKED_PAUSE) : 0;
-		return;
 	}
-	if (TimestampDifferenceExceeds(db->started_at, now, HEALTHY_AFTER * 1000))
-		db->failures = 0;
-	db->failures++;
-	db->not_before = TimestampTzPlusMilliseconds(now, backoff(db->failures) * 1000);
+	else
+	{
+		if (TimestampDifferenceExceeds(db->started_at, now, HEALTHY_AFTER * 1000))
+			db->failures = 0;
+		db->failures++;
+		db->not_before = TimestampTzPlusMilliseconds(now, backoff(db->failures) * 1000);
+	}
 }
 
 static bool
@@ -228,7 +280,7 @@ static bool
 start_worker(Database *db)
 {
 	BackgroundWorker worker = {0};
-	TteSlot    *slot = tte_slot_take(db->oid);
+	TteSlot    *slot = tte_slot_take(db->oid, !db->probed);
 	MemoryContext old;
 	bool		started;
 
@@ -253,21 +305,45 @@ start_worker(Database *db)
 	}
 	db->slot = slot;
 	db->started_at = GetCurrentTimestamp();
+	db->kicked = false;
 	return true;
 }
 
+/* One line in the log when the first database has to wait, one when none does. */
 static void
-note_room(bool room)
+show_waiting(void)
 {
-	if (room == !out_of_room)
+	TteWaiting	waiting[TTE_MAX_WAITING];
+	int			n = 0;
+	ListCell   *cell;
+
+	foreach(cell, databases)
+	{
+		Database   *db = lfirst(cell);
+
+		if (db->waiting_since != 0 && n < TTE_MAX_WAITING)
+			waiting[n++] = (TteWaiting) {db->oid, db->waiting_since};
+	}
+	if (n == 0 && !out_of_room)
 		return;
-	out_of_room = !room;
-	if (room)
-		ereport(LOG, (errmsg("tiktok_events: a background worker could be started again")));
-	else
+	tte_waiting_publish(waiting, n);
+	if (out_of_room == (n > 0))
+		return;
+	out_of_room = n > 0;
+	if (out_of_room)
 		ereport(LOG,
 				(errmsg("tiktok_events: no free slot for a background worker"),
 				 errhint("You might need to increase tiktok_events.max_workers or max_worker_processes.")));
+	else
+		ereport(LOG, (errmsg("tiktok_events: no database waits for a background worker any more")));
+}
+
+static bool
+is_being_looked_into(const Database *db, TimestampTz now)
+{
+	return db->slot != NULL && !db->probed &&
+		pg_atomic_read_u32(&db->slot->state) == TTE_WORKER_STARTING &&
+		!TimestampDifferenceExceeds(db->started_at, now, LOOK_PATIENCE * 1000);
 }
 
 /* Only one database at a time is looked into, so that many need few slots. */
@@ -275,31 +351,29 @@ static void
 start_workers(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	bool		probing = false;
+	bool		looking = false;
 	ListCell   *cell;
 
 	foreach(cell, databases)
-	{
-		Database   *db = lfirst(cell);
-
-		probing |= db->slot != NULL && !db->probed && pg_atomic_read_u32(&db->slot->state) == TTE_WORKER_STARTING;
-	}
+		looking |= is_being_looked_into(lfirst(cell), now);
 	foreach(cell, databases)
 	{
 		Database   *db = lfirst(cell);
 
 		if (db->slot != NULL || db->unwanted || !db->exists || db->not_before > now ||
-			(probing && !db->probed))
+			(looking && !db->probed))
 			continue;
 		if (!start_worker(db))
 		{
-			note_room(false);
-			db->not_before = TimestampTzPlusMilliseconds(now, NO_ROOM_PAUSE * 1000);
-			return;
+			wait_for_room(db);
+			continue;
 		}
-		note_room(true);
-		probing |= !db->probed;
+		/* one in the last slot finds out first whether it has to wait */
+		if (!tte_slot_is_to_look(db->slot))
+			db->waiting_since = 0;
+		looking |= !db->probed;
 	}
+	show_waiting();
 }
 
 /* After a pause the database may be another one, or none. */
@@ -323,9 +397,9 @@ look_after_workers(void)
 	start_workers();
 }
 
-/* CREATE EXTENSION somewhere: every database without a worker is worth a look. */
+/* CREATE EXTENSION in a database; InvalidOid: in several. */
 static void
-look_again(void)
+look_again(Oid oid)
 {
 	ListCell   *cell;
 
@@ -333,6 +407,9 @@ look_again(void)
 	{
 		Database   *db = lfirst(cell);
 
+		if (OidIsValid(oid) && db->oid != oid)
+			continue;
+		db->kicked = true;
 		if (db->unwanted)
 			db->unwanted = db->probed = false;
 	}
@@ -387,14 +464,16 @@ tte_launcher_main(Datum arg)
 	pgstat_report_activity(STATE_IDLE, NULL);
 	for (;;)
 	{
+		Oid			kicked;
+
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 			scanned_at = 0;
 		}
-		if (tte_launcher_kicked())
-			look_again();
+		if (tte_launcher_kicked(&kicked))
+			look_again(kicked);
 		else if (TimestampDifferenceExceeds(scanned_at, GetCurrentTimestamp(), SCAN_INTERVAL * 1000))
 			scan_databases();
 		note_probes();

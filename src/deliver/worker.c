@@ -557,6 +557,8 @@ connect_database(int slot_number)
 	BackgroundWorkerInitializeConnectionByOid(pg_atomic_read_u32(&slot->database), InvalidOid, 0);
 	if (!tte_queue_attach())
 		leave(TTE_EXIT_NO_EXTENSION);
+	if (tte_slot_is_to_look(slot))
+		leave(TTE_EXIT_NO_ROOM);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	turn_context = AllocSetContextCreate(TopMemoryContext, "tiktok_events turn", ALLOCSET_DEFAULT_SIZES);
 }

@@ -72,15 +72,35 @@ worker_row(TteSlot *slot, ReturnSetInfo *rsinfo)
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
+/* A database that needs a worker and has none. */
+static void
+waiting_row(const TteWaiting *waiting, ReturnSetInfo *rsinfo)
+{
+	Datum		values[WORKER_STATUS_COLUMNS];
+	bool		nulls[WORKER_STATUS_COLUMNS];
+
+	memset(nulls, true, sizeof(nulls));
+	nulls[0] = nulls[2] = nulls[3] = false;
+	values[0] = ObjectIdGetDatum(waiting->database);
+	values[2] = CStringGetTextDatum("no_worker_slot");
+	values[3] = TimestampTzGetDatum(waiting->since);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
 Datum
 tte_sql_worker_status(PG_FUNCTION_ARGS)
 {
+	TteWaiting	waiting[TTE_MAX_WAITING];
+	int			nwaiting = tte_shared_available() ? tte_waiting_read(waiting) : 0;
+
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < tte_slot_count(); i++)
 	{
 		if (pg_atomic_read_u32(&tte_slot(i)->database) != InvalidOid)
 			worker_row(tte_slot(i), (ReturnSetInfo *) fcinfo->resultinfo);
 	}
+	for (int i = 0; i < nwaiting; i++)
+		waiting_row(&waiting[i], (ReturnSetInfo *) fcinfo->resultinfo);
 	return (Datum) 0;
 }
 
