@@ -24,6 +24,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -290,6 +291,8 @@ tte_queue_begin(void)
 {
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
+	/* DROP EXTENSION waits for us, or we for it */
+	LockDatabaseObject(ExtensionRelationId, extension_oid, 0, AccessShareLock);
 	if (get_extension_oid("tiktok_events", true) != extension_oid)
 		return false;
 	GetUserIdAndSecContext(&saved_role, &saved_sec_context);

@@ -1,24 +1,36 @@
 /*-------------------------------------------------------------------------
  *
  * database.c
- *	  Leaves a database that is to be dropped, renamed, moved or copied.
+ *	  Leaves a database that is to be dropped, renamed, moved or copied, and says
+ *	  what DROP EXTENSION takes with it.
  *
- * These commands fail while anybody is connected to the database.  A worker is
+ * The former commands fail while anybody is connected to the database.  A worker is
  * not somebody the user could ask to go, so a utility hook does, if the user
  * may give the command at all.  The launcher stays away for a moment and then
- * finds out whether the database is still there.
+ * finds out whether the database is still there.  The lock that the command
+ * itself takes next is taken before: a worker that is about to start waits.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
+#include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
 #include "compat.h"
@@ -28,9 +40,12 @@
 #define PATIENCE_MS	5000
 #define NAP_MS		10
 
+/* A backlog need not be counted to the end. */
+#define COUNT_LIMIT	100000
+
 static ProcessUtility_hook_type prev_hook = NULL;
 
-/* The template that CREATE DATABASE names, or NULL. */
+/* The template that CREATE DATABASE names. */
 static const char *
 template_of(CreatedbStmt *stmt)
 {
@@ -43,7 +58,7 @@ template_of(CreatedbStmt *stmt)
 		if (strcmp(option->defname, "template") == 0 && option->arg != NULL)
 			return defGetString(option);
 	}
-	return NULL;
+	return "template1";
 }
 
 static bool
@@ -91,35 +106,145 @@ nap(void)
 }
 
 static void
-leave_database(const char *name)
+leave_database(const char *name, bool copy)
 {
 	Oid			oid = get_database_oid(name, true);
-	TteSlot    *slot = OidIsValid(oid) ? tte_slot_of(oid) : NULL;
+	TteSlot    *slot;
 
-	if (slot == NULL || !tte_database_ownercheck(oid, GetUserId()))
+	/* of the session's own database nothing but a copy can be made */
+	if (!OidIsValid(oid) || (oid == MyDatabaseId && !copy) || RecoveryInProgress() ||
+		!tte_database_ownercheck(oid, GetUserId()))
+		return;
+	LockSharedObject(DatabaseRelationId, oid, 0, copy ? ShareLock : AccessExclusiveLock);
+	slot = tte_slot_of(oid);
+	if (slot == NULL)
 		return;
 	tte_slot_stop(slot);
-	for (int waited = 0; tte_slot_busy(slot) && waited < PATIENCE_MS; waited += NAP_MS)
+	/* once it has gone, the launcher may give its slot to another database */
+	for (int waited = 0; tte_slot_of(oid) == slot && tte_slot_busy(slot) && waited < PATIENCE_MS; waited += NAP_MS)
 		nap();
+}
+
+static bool
+drops_extension(Node *stmt)
+{
+	ListCell   *cell;
+
+	if (!IsA(stmt, DropStmt) || ((DropStmt *) stmt)->removeType != OBJECT_EXTENSION)
+		return false;
+	foreach(cell, ((DropStmt *) stmt)->objects)
+	{
+		if (strcmp(strVal(lfirst(cell)), "tiktok_events") == 0)
+			return true;
+	}
+	return false;
+}
+
+static int64
+count_open_events(void)
+{
+	static const char sql[] =
+		"SELECT (SELECT count(*) FROM tiktok.source s LEFT JOIN tiktok.cursor c ON c.source_id = s.id "
+		"CROSS JOIN LATERAL (SELECT FROM tiktok.event e WHERE e.source_id = s.id "
+		"AND e.xid >= coalesce(pg_snapshot_xmin(c.prev_snapshot), '0'::xid8) AND e.payload IS NOT NULL "
+		"AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id = e.id) "
+		"AND NOT EXISTS (SELECT FROM tiktok.retry r WHERE r.id = e.id) LIMIT $1) o) "
+		"+ (SELECT count(*) FROM (SELECT FROM tiktok.retry LIMIT $1) r)";
+	Oid			types[] = {INT8OID};
+	Datum		values[] = {Int64GetDatum(COUNT_LIMIT + 1)};
+	int			level = NewGUCNestLevel();
+	bool		isnull;
+	int64		n;
+
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	SPI_connect();
+	SPI_execute_with_args(sql, 1, types, values, NULL, false, 1);
+	n = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	AtEOXact_GUC(true, level);
+	return n;
+}
+
+/*
+ * Counts what is recorded and not final.  A broken extension can be dropped
+ * all the same, so errors are swallowed with the subtransaction, except one
+ * that ends the statement anyway.  Its end also releases the locks.
+ */
+static int64
+open_events(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile int64 n = 0;
+
+	BeginInternalSubTransaction(NULL);
+	PG_TRY();
+	{
+		n = count_open_events();
+	}
+	PG_CATCH();
+	{
+		int			code = geterrcode();
+
+		if (code == ERRCODE_QUERY_CANCELED || ERRCODE_TO_CATEGORY(code) == ERRCODE_OPERATOR_INTERVENTION)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return n;
+}
+
+/* The extension's open events are counted before it is dropped, by who may drop it. */
+static int64
+before_command(Node *stmt)
+{
+	const char *database = database_of(stmt);
+	Oid			extension;
+
+	if (database != NULL)
+		leave_database(database, IsA(stmt, CreatedbStmt));
+	if (!drops_extension(stmt))
+		return 0;
+	extension = get_extension_oid("tiktok_events", true);
+	if (!OidIsValid(extension) || !tte_extension_ownercheck(extension, GetUserId()))
+		return 0;
+	tte_wake_at_commit();
+	return open_events();
+}
+
+static void
+report_open_events(int64 n)
+{
+	if (n > COUNT_LIMIT)
+		ereport(NOTICE,
+				(errmsg("more than %d events that are not final are dropped with the extension", COUNT_LIMIT)));
+	else if (n > 0)
+		ereport(NOTICE,
+				(errmsg_plural(INT64_FORMAT " event that is not final is dropped with the extension",
+							   INT64_FORMAT " events that are not final are dropped with the extension",
+							   n, n)));
 }
 
 static void
 process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree, ProcessUtilityContext context,
 				ParamListInfo params, QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
 {
-	const char *database = database_of(pstmt->utilityStmt);
-	Oid			dropped = InvalidOid;
+	Node	   *stmt = pstmt->utilityStmt;
+	int64		n = before_command(stmt);
+	Oid			dropped = IsA(stmt, DropdbStmt) ? get_database_oid(((DropdbStmt *) stmt)->dbname, true) : InvalidOid;
 
-	if (database != NULL)
-		leave_database(database);
-	if (IsA(pstmt->utilityStmt, DropdbStmt))
-		dropped = get_database_oid(database, true);
 	if (prev_hook)
 		prev_hook(pstmt, query, read_only_tree, context, params, env, dest, qc);
 	else
 		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, env, dest, qc);
 	if (OidIsValid(dropped))
 		tte_counters_forget(dropped);
+	report_open_events(n);
 }
 
 void

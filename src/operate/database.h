@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * database.h
- *	  Leaves a database that is to be dropped, renamed, moved or copied.
+ *	  Leaves a database that is to be dropped, renamed, moved or copied, and says
+ *	  what DROP EXTENSION takes with it.
  *
  *-------------------------------------------------------------------------
  */
