@@ -71,6 +71,7 @@ static shmem_startup_hook_type prev_startup_hook = NULL;
 static bool callback_registered = false;
 static bool wake_worker = false;
 static bool wake_launcher = false;
+static bool stop_worker = false;
 static bool requeue = false;
 static bool reconfigure = false;
 
@@ -474,6 +475,8 @@ wake_now(void)
 		if (slot != NULL && pg_atomic_exchange_u32(&slot->wake, 1) == 0)
 			set_latch_of(&slot->proc);
 	}
+	if (stop_worker && (slot = tte_slot_of(MyDatabaseId)) != NULL)
+		tte_slot_stop(slot);
 	if (wake_launcher)
 		kick_launcher();
 }
@@ -491,7 +494,7 @@ at_transaction_end(XactEvent event, void *arg)
 						 errmsg("cannot PREPARE a transaction that has created the extension \"tiktok_events\"")));
 			return;
 		case XACT_EVENT_COMMIT:
-			if (shared != NULL && (wake_worker || wake_launcher))
+			if (shared != NULL && (wake_worker || wake_launcher || stop_worker))
 				wake_now();
 			break;
 		case XACT_EVENT_ABORT:
@@ -500,7 +503,7 @@ at_transaction_end(XactEvent event, void *arg)
 		default:
 			return;
 	}
-	wake_worker = wake_launcher = requeue = reconfigure = false;
+	wake_worker = wake_launcher = stop_worker = requeue = reconfigure = false;
 }
 
 static void
@@ -524,6 +527,13 @@ tte_wake_launcher_at_commit(void)
 {
 	register_callback();
 	wake_launcher = true;
+}
+
+void
+tte_stop_at_commit(void)
+{
+	register_callback();
+	stop_worker = true;
 }
 
 void

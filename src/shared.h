@@ -141,6 +141,9 @@ extern void tte_counters_forget(Oid database);
 extern void tte_wake_at_commit(void);
 extern void tte_wake_launcher_at_commit(void);
 
+/* The same, after the extension was dropped: the worker has nothing to wait for. */
+extern void tte_stop_at_commit(void);
+
 /* The same, after fates were changed: the worker cannot trust what it has read before. */
 extern void tte_requeue_at_commit(void);
 

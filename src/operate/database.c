@@ -213,7 +213,7 @@ before_command(Node *stmt)
 	extension = get_extension_oid("tiktok_events", true);
 	if (!OidIsValid(extension) || !tte_extension_ownercheck(extension, GetUserId()))
 		return 0;
-	tte_wake_at_commit();
+	tte_stop_at_commit();
 	return open_events();
 }
 

@@ -76,11 +76,12 @@ sub bodies { return $_[0]->control('GET', 'bodies?last=' . ($_[1] // 1)) }
 sub script { my $self = shift; return $self->control('POST', 'script', [@_]) }
 sub reset_all { return $_[0]->control('POST', 'reset', {}) }
 
-# A cluster that delivers to this server, with the extension in database postgres.
+# A cluster that delivers to this server, with the extension in database postgres; install_path: of another PostgreSQL.
 sub cluster
 {
 	my ($self, $name, %settings) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $install_path = delete $settings{install_path};
+	my $node = PostgreSQL::Test::Cluster->new($name, defined $install_path ? (install_path => $install_path) : ());
 
 	$node->init;
 	$node->append_conf('postgresql.conf', <<CONF);
