@@ -8,6 +8,7 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(EXTENSION).c
 MODULE_big = tiktok_events
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/enqueue/*.c src/event/*.c src/deliver/*.c src/operate/*.c)))
 
+DATA = $(wildcard schema/upgrade/*.sql)
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 SCHEMA_PARTS = $(sort $(wildcard schema/*.sql))
 
