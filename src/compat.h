@@ -30,6 +30,12 @@
 #define tte_ExecInsertIndexTuples(info, slot, estate, no_dup_err, conflict, arbiters) \
 	ExecInsertIndexTuples(info, slot, estate, false, no_dup_err, conflict, arbiters)
 #endif
+/* Before 17 no access method keeps anything that has to be given back. */
+#if PG_VERSION_NUM >= 170000
+#define tte_index_insert_cleanup(index, info)	index_insert_cleanup(index, info)
+#else
+#define tte_index_insert_cleanup(index, info)	((void) 0)
+#endif
 #if PG_VERSION_NUM >= 180000
 #define tte_ExecCheckIndexConstraints(info, slot, estate, tid, arbiters) \
 	ExecCheckIndexConstraints(info, slot, estate, tid, NULL, arbiters)

@@ -157,16 +157,28 @@ target_fill(Target *target)
 
 /* Other indexes may keep what does not outlive the opened relation: they are set up for each row. */
 static bool
-only_btrees(const Target *target)
+can_be_kept(const Target *target)
 {
 	for (int i = 0; i < target->info->ri_NumIndices; i++)
 	{
 		const IndexInfo *index = target->info->ri_IndexRelationInfo[i];
+		bool		plain = index->ii_Am == BTREE_AM_OID && index->ii_Expressions == NIL;
 
-		if (index->ii_Am != BTREE_AM_OID || index->ii_Expressions != NIL || index->ii_Predicate != NIL)
+		if (index->ii_Predicate != NIL || (!plain && index->ii_Am != BRIN_AM_OID))
 			return false;
 	}
 	return true;
+}
+
+/* What a BRIN index keeps is good for one row. */
+static void
+open_index(Target *target, int i)
+{
+	IndexInfo  *index = target->info->ri_IndexRelationInfo[i];
+
+	target->info->ri_IndexRelationDescs[i] = index_open(target->indexes[i], RowExclusiveLock);
+	index->ii_AmCache = NULL;
+	index->ii_Context = GetPerTupleMemoryContext(target->estate);
 }
 
 static void
@@ -184,7 +196,7 @@ target_build(Target *target)
 	MemoryContextSwitchTo(old);
 	target->relid = RelationGetRelid(target->rel);
 	/* what changed meanwhile may not be in it */
-	target->valid = generation == before && only_btrees(target);
+	target->valid = generation == before && can_be_kept(target);
 }
 
 /* The locks stay until the transaction ends. */
@@ -202,18 +214,21 @@ target_open(Target *target)
 	}
 	target->info->ri_RelationDesc = target->rel;
 	for (int i = 0; i < target->info->ri_NumIndices; i++)
-		target->info->ri_IndexRelationDescs[i] = index_open(target->indexes[i], RowExclusiveLock);
+		open_index(target, i);
 }
 
 static void
 target_close(Target *target)
 {
 	ExecClearTuple(target->slot);
-	ResetPerTupleExprContext(target->estate);
 	if (!target->valid)
 		ExecCloseIndices(target->info);
 	for (int i = 0; target->valid && i < target->info->ri_NumIndices; i++)
+	{
+		tte_index_insert_cleanup(target->info->ri_IndexRelationDescs[i], target->info->ri_IndexRelationInfo[i]);
 		index_close(target->info->ri_IndexRelationDescs[i], NoLock);
+	}
+	ResetPerTupleExprContext(target->estate);
 	table_close(target->rel, NoLock);
 }
 
