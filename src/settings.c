@@ -305,7 +305,7 @@ tte_settings_define(void)
 		return;
 	DefineCustomIntVariable("tiktok_events.max_workers",
 							"Most databases whose events are sent at once.",
-							"Each takes one of max_worker_processes, and the launcher one more.",
+							"Each takes one of max_worker_processes, the launcher one, and one is for looking into databases.",
 							&tte_max_workers, 8, 1, 1024,
 							PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("tiktok_events");
