@@ -8,7 +8,6 @@ use warnings;
 
 use File::Basename qw(dirname);
 use lib dirname(__FILE__) . '/lib';
-use IPC::Run;
 use POSIX qw(WNOHANG);
 use PostgreSQL::Test::Utils;
 use Rehearsal;
@@ -141,38 +140,11 @@ sub transaction
 	return "$begin;\n$text" . "COMMIT;\n";
 }
 
-sub psql
-{
-	return ('psql', '-XAtq', '-d', $node->connstr('postgres'), @_);
-}
-
+# A writer does not mind errors: its script has some.
 sub start_writer
 {
 	my ($text) = @_;
-	my $file = PostgreSQL::Test::Utils::tempdir() . '/script';
-	append_to_file($file, "SET synchronous_commit = " . one_of('on', 'off') . ";\n$text");
-	my $pid = fork // die "fork: $!";
-	return $pid if $pid;
-	open STDOUT, '>', '/dev/null';
-	open STDERR, '>', '/dev/null';
-	exec(psql('-f', $file)) or POSIX::_exit(1);
-}
-
-# A session with an open transaction, left alone until it is told what to do.
-sub forget_transaction
-{
-	my ($text) = @_;
-	my $session = { in => "BEGIN;\n$text\\echo begun\n", out => '' };
-	$session->{run} = IPC::Run::start([ psql() ], '<', \$session->{in}, '>', \$session->{out}, IPC::Run::timeout(60));
-	$session->{run}->pump until $session->{out} =~ /begun/;
-	return $session;
-}
-
-sub remember_transaction
-{
-	my ($session, $text) = @_;
-	$session->{in} .= "$text\n\\q\n";
-	$session->{run}->finish;
+	return Rehearsal::writer($node, 'SET client_min_messages = panic; SET synchronous_commit = ' . one_of('on', 'off') . ";\n$text");
 }
 
 sub decide_prepared
@@ -243,9 +215,9 @@ $tiktok->script({ action => 'delay', seconds => 0.3, when => 'after', times => u
 # Nobody is killed: one copy of everything
 my ($text, @late_ids) = events(2);
 my ($more, @more_ids) = savepoints(80);
-my $late = forget_transaction($text . $more);
+my $late = Rehearsal::session($node, "BEGIN;\n$text$more");
 push @late_ids, @more_ids;
-my $lost = forget_transaction((events(3))[0]);
+my $lost = Rehearsal::session($node, "BEGIN;\n" . (events(3))[0]);
 my ($large, @large_ids) = bulk($bulk);
 my $large_writer = start_writer("BEGIN;\n$large" . "ROLLBACK;\nBEGIN;\n" . (bulk($bulk))[0] . "SELECT 1 / 0;\nCOMMIT;\nBEGIN;\n" . (savepoints(3))[0] . "ROLLBACK;\n$large");
 $committed{$_} = 1 for @large_ids;
@@ -256,7 +228,7 @@ is(scalar(grep { $_ > 1 } values %$copies), 0, 'and each has arrived once');
 
 # What was prepared or forgotten comes later, in whatever order
 decide_prepared();
-remember_transaction($late, 'COMMIT;');
+Rehearsal::end_session($late, 'COMMIT;');
 $committed{$_} = 1 for @late_ids;
 $node->poll_query_until('postgres', "SELECT status = 'delivered' FROM tiktok.event_status WHERE event_id = '$late_ids[0]'");
 $copies = compare('late commits');
@@ -273,7 +245,7 @@ run_writers(
 	});
 $node->restart;    # prepared transactions are still there after it
 decide_prepared();
-remember_transaction($lost, 'COMMIT;');    # in vain: its session is gone
+Rehearsal::end_session($lost, 'COMMIT;');    # in vain: its session is gone
 $copies = compare('with a worker that ended ' . ($ended + 1) . ' times');
 my %attempts = map { split /\|/ } split /\n/, sql('SELECT event_id, attempts FROM tiktok.event_status');
 is(scalar(grep { $copies->{$_} > $attempts{$_} } keys %$copies), 0, 'nothing arrived more often than it is recorded to have been sent');

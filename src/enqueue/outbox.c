@@ -81,7 +81,7 @@ typedef struct Target
 	ResultRelInfo *info;
 	Oid		   *indexes;
 	TupleTableSlot *slot;
-	List	   *arbiters;		/* the index of the unique key */
+	List	   *arbiters;		/* what the unique key rests on */
 } Target;
 
 static Target event_target = {.name = "event", .sequence = "event_id_seq", .speculative = true};
@@ -116,21 +116,28 @@ relation_changed(Datum arg, Oid relid)
 	forget_target(&delivery_target, relid);
 }
 
-/* The index of the unique key of events: the only unique one that is not the primary key. */
-static Oid
-key_index(ResultRelInfo *info)
+/*
+ * The index of the unique key of events.  While REINDEX CONCURRENTLY is at work
+ * there are two of them, and two of ids, and each must report a duplicate in
+ * the same way; that an index of ids may be among them does no harm.
+ */
+static List *
+key_indexes(ResultRelInfo *info)
 {
+	List	   *indexes = NIL;
+
 	for (int i = 0; i < info->ri_NumIndices; i++)
 	{
 		Form_pg_index index = info->ri_IndexRelationDescs[i]->rd_index;
 
 		if (index->indisunique && !index->indisprimary)
-			return index->indexrelid;
+			indexes = lappend_oid(indexes, index->indexrelid);
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("table \"tiktok.event\" has lost its unique key")));
-	return InvalidOid;
+	if (indexes == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("table \"tiktok.event\" has lost its unique key")));
+	return indexes;
 }
 
 /*
@@ -152,7 +159,7 @@ target_fill(Target *target)
 	target->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(target->rel)),
 											table_slot_callbacks(target->rel));
 	target->sequence_id = target->sequence ? tte_relation(target->sequence) : InvalidOid;
-	target->arbiters = target->speculative ? list_make1_oid(key_index(info)) : NIL;
+	target->arbiters = target->speculative ? key_indexes(info) : NIL;
 }
 
 /* Other indexes may keep what does not outlive the opened relation: they are set up for each row. */

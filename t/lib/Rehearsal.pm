@@ -7,7 +7,9 @@ use warnings;
 
 use File::Basename qw(dirname);
 use HTTP::Tiny;
+use IPC::Run;
 use JSON::PP;
+use POSIX;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -118,6 +120,38 @@ sub drained
 {
 	my ($node, $seconds, $db) = @_;
 	return $node->safe_psql($db // 'postgres', "SELECT tiktok.wait('$seconds s')") eq 't';
+}
+
+# A session that has run $sql, with a transaction of it still open; end_session() runs more in it, and ends it.
+sub session
+{
+	my ($node, $sql, $db) = @_;
+	my $self = { in => "$sql\n\\echo ready\n", out => '' };
+
+	$self->{run} = IPC::Run::start([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr($db // 'postgres') ],
+		'<', \$self->{in}, '>', \$self->{out}, IPC::Run::timeout(180));
+	$self->{run}->pump until $self->{out} =~ /^ready$/m;
+	return $self;
+}
+
+sub end_session
+{
+	my ($self, $sql) = @_;
+	$self->{in} .= "$sql\n\\q\n";
+	return $self->{run}->finish;
+}
+
+# Runs a script in a session of its own, and says which process to wait for; its status tells of the first error.
+sub writer
+{
+	my ($node, $sql, @options) = @_;
+	my $file = PostgreSQL::Test::Utils::tempdir() . '/script';
+	append_to_file($file, $sql);
+	my $pid = fork // die "fork: $!";
+
+	return $pid if $pid;
+	open STDOUT, '>', '/dev/null';
+	exec 'psql', '-XAtq', @options, '-d', $node->connstr('postgres'), '-f', $file or POSIX::_exit(1);
 }
 
 # Counts of tiktok.event_status, as "delivered 3, invalid 1".
