@@ -436,6 +436,28 @@ time_to_wait(void)
 	return Max(TimestampDifferenceMilliseconds(now, due), 10);
 }
 
+/* A clock that was set back must not turn a pause of seconds into one of years. */
+static void
+mind_clock(void)
+{
+	static TimestampTz before = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	ListCell   *cell;
+
+	if (now < before)
+	{
+		scanned_at = 0;
+		foreach(cell, databases)
+		{
+			Database   *db = lfirst(cell);
+
+			db->not_before = Min(db->not_before, now);
+			db->started_at = Min(db->started_at, now);
+		}
+	}
+	before = now;
+}
+
 /* A worker that has begun its turns has the extension. */
 static void
 note_probes(void)
@@ -472,6 +494,7 @@ tte_launcher_main(Datum arg)
 			ProcessConfigFile(PGC_SIGHUP);
 			scanned_at = 0;
 		}
+		mind_clock();
 		if (tte_launcher_kicked(&kicked))
 			look_again(kicked);
 		else if (TimestampDifferenceExceeds(scanned_at, GetCurrentTimestamp(), SCAN_INTERVAL * 1000))

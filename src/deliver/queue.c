@@ -42,6 +42,7 @@
 #include "common.h"
 #include "compat.h"
 #include "deliver/queue.h"
+#include "event/schedule.h"
 #include "shared.h"
 
 typedef enum Statement
@@ -51,6 +52,7 @@ typedef enum Statement
 	SQL_STORE_CURSOR,
 	SQL_READ,
 	SQL_READ_SKIP,
+	SQL_RECALL_DUE,
 	SQL_DROP_DUE,
 	SQL_READ_DUE,
 	SQL_NEXT_DUE,
@@ -114,15 +116,22 @@ static const StatementText statements[] =
 	"SELECT " EVENT_COLUMNS " " EVENT_RANGE "ORDER BY e.xid, e.id LIMIT $5"},
 	{SQL_READ_SKIP, 5, {INT4OID, XID8OID, INT8OID, XID8OID, INT4OID},
 	"SELECT " EVENT_COLUMNS " " EVENT_RANGE NO_FATE "ORDER BY e.xid, e.id LIMIT $5"},
-	/* an operator may have put back what then arrived after all */
-	{SQL_DROP_DUE, 2, {INT4OID, TIMESTAMPTZOID},
-		"DELETE FROM tiktok.retry r USING tiktok.delivery d "
-	"WHERE d.id = r.id AND r.source_id = $1 AND r.next_attempt_at <= $2"},
+	/* times that far away were set by a clock that has been set back since */
+	{SQL_RECALL_DUE, 4, {INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID},
+		"UPDATE tiktok.retry SET next_attempt_at = $2 WHERE id IN (SELECT id FROM tiktok.retry "
+	"WHERE source_id = $1 AND next_attempt_at > $4 ORDER BY next_attempt_at DESC LIMIT $3)"},
+	/* an operator may have put back what then arrived after all, or deleted the event */
+	{SQL_DROP_DUE, 3, {INT4OID, TIMESTAMPTZOID, INT4OID},
+		"DELETE FROM tiktok.retry r USING (SELECT id FROM tiktok.retry "
+		"WHERE source_id = $1 AND next_attempt_at <= $2 ORDER BY next_attempt_at LIMIT $3) due "
+		"LEFT JOIN tiktok.event e ON e.id = due.id LEFT JOIN tiktok.delivery d ON d.id = due.id "
+	"WHERE r.id = due.id AND (e.id IS NULL OR d.id IS NOT NULL)"},
 	{SQL_READ_DUE, 3, {INT4OID, TIMESTAMPTZOID, INT4OID},
 		"SELECT " EVENT_COLUMNS ", r.attempts, r.possibly_received_at, q.outcome = 'interrupted' "
 		"FROM tiktok.retry r JOIN tiktok.event e ON e.id = r.id LEFT JOIN tiktok.identity i ON i.id = e.id "
 		"LEFT JOIN tiktok.request q ON q.id = r.last_request_id "
-	"WHERE r.source_id = $1 AND r.next_attempt_at <= $2 ORDER BY r.next_attempt_at LIMIT $3"},
+		"WHERE r.source_id = $1 AND r.next_attempt_at <= $2 "
+	"AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id = r.id) ORDER BY r.next_attempt_at LIMIT $3"},
 	{SQL_NEXT_DUE, 1, {INT4OID},
 	"SELECT min(next_attempt_at) FROM tiktok.retry WHERE source_id = $1"},
 	{SQL_START_REQUEST, 9, {INT4OID, TIMESTAMPTZOID, INT4OID, XID8OID, INT8OID, XID8OID, INT8OID, INT4OID, BOOLOID},
@@ -588,8 +597,11 @@ tte_queue_read(int32 source_id, TtePosition from, uint64 end, bool skip, int lim
 int
 tte_queue_read_due(int32 source_id, int64 now, int limit, TteQueueRow **rows)
 {
-	Datum		args[] = {Int32GetDatum(source_id), time_datum(now), Int32GetDatum(limit)};
+	Datum		args[] = {
+		Int32GetDatum(source_id), time_datum(now), Int32GetDatum(limit), time_datum(now + TTE_RETRY_LONGEST)
+	};
 
+	run(SQL_RECALL_DUE, args, NULL);
 	run(SQL_DROP_DUE, args, NULL);
 	return collect_rows(run(SQL_READ_DUE, args, NULL), true, rows);
 }

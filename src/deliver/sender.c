@@ -135,6 +135,15 @@ tte_sender_requeue(TteSender *sender)
 }
 
 void
+tte_sender_clock_set_back(TteSender *sender)
+{
+	sender->rate_free = 0;
+	sender->stored_at = 0;
+	if (sender->loaded)
+		sender->next_due = 1;
+}
+
+void
 tte_sender_destroy(TteSender *sender)
 {
 	if (sender->config.token != NULL)
@@ -211,7 +220,7 @@ tte_sender_load(TteSender *sender)
 	tte_queue_load_cursor(sender->config.id, &prev, &cur, &position);
 	open_window(sender, &prev, &cur, position);
 	sender->skip_windows = 2;
-	sender->next_due = tte_queue_next_due(sender->config.id);
+	sender->next_due = 1;		/* also for what a clock set back has left for years */
 	sender->loaded = true;
 }
 

@@ -113,6 +113,9 @@ extern void tte_sender_destroy(TteSender *sender);
  */
 extern void tte_sender_requeue(TteSender *sender);
 
+/* Times that were in the future may come again only in years: forget them. */
+extern void tte_sender_clock_set_back(TteSender *sender);
+
 /*
  * In a transaction, once: recovers what nobody will finish, and loads the cursor.
  */

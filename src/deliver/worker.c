@@ -59,6 +59,7 @@ static TteInstallation installation;
 static int64 polled_at = 0;
 static int64 tokens_seen_at = 0;
 static uint64 tokens_seen = 0;	/* sum of the stamps of all token files */
+static int64 turned_at = 0;
 
 /* Requests that have come back and are not recorded yet. */
 static TteRequest *finished[MAX_REQUESTS];
@@ -480,11 +481,27 @@ time_to_wait(void)
 	return due <= now ? 0 : Min((due - now) / 1000 + 1, SLOW_POLL / 1000);
 }
 
+/* Timers are compared with the clock of the server, which may be set back. */
+static void
+mind_clock(void)
+{
+	int64		now = tte_now();
+	dlist_iter	iter;
+
+	if (now < turned_at)
+	{
+		dlist_foreach(iter, &senders)
+			tte_sender_clock_set_back(dlist_container(TteSender, node, iter.cur));
+	}
+	turned_at = now;
+}
+
 static void
 turn(void)
 {
 	bool		news = woken();
 
+	mind_clock();
 	if (token_files_changed())
 	{
 		tte_queue_reload_config();

@@ -19,6 +19,9 @@
 /* Delay before the next try after the given number of failed ones (1..), jittered. */
 extern int64 tte_retry_delay(int attempts, double dice);
 
+/* No delay is that long. */
+#define TTE_RETRY_LONGEST	(INT64CONST(8) * 3600 * 1000000)
+
 /* No more tries after this many (the horizon ends most events before). */
 #define TTE_RETRY_ATTEMPTS	15
 
