@@ -56,6 +56,13 @@
 #define tte_extension_ownercheck(extension, role) pg_extension_ownercheck(extension, role)
 #endif
 
+/* A setting that came with 17, as pin_settings() in deliver/queue.c lists it. */
+#if PG_VERSION_NUM >= 170000
+#define TTE_TRANSACTION_TIMEOUT	{"transaction_timeout", "0"},
+#else
+#define TTE_TRANSACTION_TIMEOUT
+#endif
+
 #if PG_VERSION_NUM >= 180000
 #define tte_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel, false)
 #else
