@@ -63,6 +63,13 @@
 #define TTE_TRANSACTION_TIMEOUT
 #endif
 
+/* From 17 on an extension names what it waits for, once in each process. */
+#if PG_VERSION_NUM >= 170000
+#define tte_wait_event(name)	WaitEventExtensionNew(name)
+#else
+#define tte_wait_event(name)	PG_WAIT_EXTENSION
+#endif
+
 #if PG_VERSION_NUM >= 180000
 #define tte_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel, false)
 #else

@@ -35,6 +35,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "compat.h"
 #include "deliver/launcher.h"
 #include "deliver/waitset.h"
 #include "settings.h"
@@ -477,12 +478,15 @@ note_probes(void)
 void
 tte_launcher_main(Datum arg)
 {
+	uint32		wait_event;
+
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	database_context = AllocSetContextCreate(TopMemoryContext, "tiktok_events databases", ALLOCSET_SMALL_SIZES);
 	tte_launcher_announce();
+	wait_event = tte_wait_event("TiktokEventsLauncher");
 	pgstat_report_activity(STATE_IDLE, NULL);
 	for (;;)
 	{
@@ -501,6 +505,6 @@ tte_launcher_main(Datum arg)
 			scan_databases();
 		note_probes();
 		look_after_workers();
-		tte_wait(-1, time_to_wait(), PG_WAIT_EXTENSION);
+		tte_wait(-1, time_to_wait(), wait_event);
 	}
 }

@@ -302,7 +302,7 @@ tte_queue_attach(void)
 }
 
 bool
-tte_queue_begin(void)
+tte_queue_begin(const char *activity)
 {
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -314,7 +314,7 @@ tte_queue_begin(void)
 	SetUserIdAndSecContext(worker_role, saved_sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
-	pgstat_report_activity(STATE_RUNNING, "tiktok_events: reading or recording");
+	pgstat_report_activity(STATE_RUNNING, activity);
 	return true;
 }
 
@@ -326,7 +326,6 @@ tte_queue_end(void)
 	SetUserIdAndSecContext(saved_role, saved_sec_context);
 	CommitTransactionCommand();
 	pgstat_report_stat(true);
-	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
 bool

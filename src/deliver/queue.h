@@ -102,7 +102,7 @@ typedef struct TteFinal
 extern bool tte_queue_attach(void);
 
 /* False: the extension has been dropped; leave. */
-extern bool tte_queue_begin(void);
+extern bool tte_queue_begin(const char *activity);
 extern void tte_queue_end(void);
 
 /* Has the configuration changed since this was asked last? */

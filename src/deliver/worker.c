@@ -30,6 +30,7 @@
 #include "utils/wait_event.h"
 
 #include "common.h"
+#include "compat.h"
 #include "deliver/http.h"
 #include "deliver/recovery.h"
 #include "deliver/sender.h"
@@ -60,6 +61,12 @@ static int64 polled_at = 0;
 static int64 tokens_seen_at = 0;
 static uint64 tokens_seen = 0;	/* sum of the stamps of all token files */
 static int64 turned_at = 0;
+static int	shown = -1;			/* requests under way that pg_stat_activity shows, -1: something else */
+
+/* Wait events */
+static uint32 wait_idle;
+static uint32 wait_send;
+static uint32 wait_pause;
 
 /* Requests that have come back and are not recorded yet. */
 static TteRequest *finished[MAX_REQUESTS];
@@ -74,9 +81,10 @@ leave(TteExitReason reason)
 
 /* A new extension of the same name is another one: start afresh. */
 static void
-begin(void)
+begin(const char *activity)
 {
-	if (!tte_queue_begin())
+	shown = -1;
+	if (!tte_queue_begin(activity))
 		leave(TTE_EXIT_ASKED);
 }
 
@@ -286,7 +294,7 @@ record(void)
 
 	if (nfinished == 0)
 		return;
-	begin();
+	begin("tiktok_events: recording outcomes");
 	for (int i = 0; i < nfinished; i++)
 	{
 		count_request(finished[i]);
@@ -382,7 +390,7 @@ send_requests(bool woken)
 		(!woken && !tte_queue_config_stale() && !tte_recovery_check_due(&installation, now) && !anyone_wants(now)) ||
 		!make_http())
 		return;
-	begin();
+	begin("tiktok_events: reading events");
 	n = next_requests(requests, room, now);
 	end();
 	for (int i = 0; i < n; i++)
@@ -497,6 +505,19 @@ mind_clock(void)
 }
 
 static void
+show_activity(void)
+{
+	int			n = in_flight();
+	char		text[64];
+
+	if (n == shown)
+		return;
+	snprintf(text, sizeof(text), "tiktok_events: sending %d request%s", n, n == 1 ? "" : "s");
+	pgstat_report_activity(n > 0 ? STATE_RUNNING : STATE_IDLE, n > 0 ? text : "tiktok_events: idle");
+	shown = n;
+}
+
+static void
 turn(void)
 {
 	bool		news = woken();
@@ -515,6 +536,7 @@ turn(void)
 	pg_atomic_write_u32(&slot->in_flight, in_flight());
 	pg_atomic_write_u64(&slot->heartbeat, GetCurrentTimestamp());
 	tte_slot_set_state(slot, in_flight() > 0 ? TTE_WORKER_SENDING : TTE_WORKER_IDLE);
+	show_activity();
 	MemoryContextReset(turn_context);
 }
 
@@ -558,9 +580,10 @@ recover(int failures)
 	FreeErrorData(error);
 	tte_slot_set_state(slot, TTE_WORKER_FAILED);
 	forget_everything();
-	pgstat_report_activity(STATE_IDLE, NULL);
+	pgstat_report_activity(STATE_IDLE, "tiktok_events: pausing after an error");
+	shown = -1;
 	RESUME_INTERRUPTS();
-	tte_wait(-1, Min(pause, MAX_PAUSE) * 1000L, PG_WAIT_EXTENSION);
+	tte_wait(-1, Min(pause, MAX_PAUSE) * 1000L, wait_pause);
 }
 
 static void
@@ -576,7 +599,9 @@ connect_database(int slot_number)
 		leave(TTE_EXIT_NO_EXTENSION);
 	if (tte_slot_is_to_look(slot))
 		leave(TTE_EXIT_NO_ROOM);
-	pgstat_report_activity(STATE_IDLE, NULL);
+	wait_idle = tte_wait_event("TiktokEventsIdle");
+	wait_send = tte_wait_event("TiktokEventsSend");
+	wait_pause = tte_wait_event("TiktokEventsPause");
 	turn_context = AllocSetContextCreate(TopMemoryContext, "tiktok_events turn", ALLOCSET_DEFAULT_SIZES);
 }
 
@@ -611,6 +636,6 @@ tte_worker_main(Datum slot_number)
 		turn();
 		if (in_flight() == 0)
 			failures = 0;
-		tte_wait(http ? tte_http_fd(http) : -1, time_to_wait(), PG_WAIT_EXTENSION);
+		tte_wait(http ? tte_http_fd(http) : -1, time_to_wait(), in_flight() > 0 ? wait_send : wait_idle);
 	}
 }
