@@ -86,5 +86,6 @@ extern void tte_builder_write_user(TteEvent *event);
 /* properties.c */
 extern void tte_builder_properties(TteEvent *event);
 extern bool tte_builder_field(TteEvent *event, int field);
+extern void tte_builder_worth(TteEvent *event);
 
 #endif							/* TTE_BUILDER_H */

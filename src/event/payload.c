@@ -673,7 +673,10 @@ judge(TteEvent *event, const char *fallback_id, int64 now)
 	if (!event->rejected)
 		write_payload(event);
 	if (event->rejected)
+	{
 		r->verdict = TTE_EVENT_INVALID;
+		tte_builder_worth(event);
+	}
 	else if (r->event_time < now - event->rules.max_event_age)
 	{
 		r->verdict = TTE_EVENT_EXPIRED;

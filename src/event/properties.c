@@ -598,6 +598,21 @@ write_num_items(TteEvent *event, const TteJson *given, const Basket *basket)
 	appendStringInfo(&event->payload, INT64_FORMAT, count);
 }
 
+/* What an event that cannot be sent is worth, as far as that can be read. */
+void
+tte_builder_worth(TteEvent *event)
+{
+	const TteJson *value = event->values[TTE_FIELD_VALUE];
+	TteDecimal	worth = {false};
+
+	/* it is rejected already, so this rejects nothing any more */
+	if (event->rendered->currency == NULL)
+		take_currency(event, event->values[TTE_FIELD_CURRENCY]);
+	if (event->rendered->value == NULL && value != NULL &&
+		tte_builder_decimal(value, &worth) == TTE_DECIMAL_OK && !worth.negative)
+		event->rendered->value = pstrdup(worth.digits);
+}
+
 /*
  * The members of "properties" that depend on one another.  The order of the
  * checks is that of the calls.
