@@ -17,6 +17,8 @@ CREATE TABLE tiktok.event (
 	UNIQUE NULLS NOT DISTINCT (event_id, event, source_id, test_code)
 );
 CREATE INDEX event_queue ON tiktok.event (source_id, xid, id);
+-- For the views that count by hour. Enqueueing hardly notices a BRIN index, and the hour changes a page range's summary once an hour.
+CREATE INDEX event_hour ON tiktok.event USING brin (pg_catalog.date_bin('1 hour', enqueued_at, '2000-01-01 00:00+00'));
 COMMENT ON TABLE tiktok.event IS 'every event recorded; insert-only';
 COMMENT ON COLUMN tiktok.event.xid IS 'transaction that recorded the event; the worker reads in this order';
 COMMENT ON COLUMN tiktok.event.source_id IS 'tiktok.source.id; 0 when the source did not exist';
@@ -104,5 +106,6 @@ COMMENT ON COLUMN tiktok.source_state.state IS 'no_token, copied (this database 
 COMMENT ON COLUMN tiktok.source_state.probe_at IS 'when one request may try again';
 
 ALTER TABLE tiktok.cursor SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+ALTER TABLE tiktok.event SET (autovacuum_vacuum_insert_scale_factor = 0.05);
 ALTER TABLE tiktok.identity SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 10000);
 ALTER TABLE tiktok.retry SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 10000);

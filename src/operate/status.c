@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "enqueue/source.h"
 #include "shared.h"
 
 #define WORKER_STATUS_COLUMNS	11
@@ -20,6 +21,7 @@
 PG_FUNCTION_INFO_V1(tte_sql_worker_status);
 PG_FUNCTION_INFO_V1(tte_sql_enqueue_counters);
 PG_FUNCTION_INFO_V1(tte_sql_unmapped_stages);
+PG_FUNCTION_INFO_V1(tte_sql_source_id);
 
 static const char *
 state_name(uint32 state)
@@ -143,4 +145,17 @@ tte_sql_unmapped_stages(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+Datum
+tte_sql_source_id(PG_FUNCTION_ARGS)
+{
+	TteSource	source;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("source must not be null")));
+	tte_source_require(text_to_cstring(PG_GETARG_TEXT_PP(0)), &source);
+	PG_RETURN_INT32(source.id);
 }

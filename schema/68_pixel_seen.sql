@@ -1,0 +1,32 @@
+-- The browser's side: what the application reports that the Pixel has fired.
+
+SET LOCAL search_path TO pg_catalog, pg_temp;
+
+CREATE TABLE tiktok.pixel_seen (
+	event_id text NOT NULL,
+	event text NOT NULL,
+	source_id int NOT NULL REFERENCES tiktok.source (id) ON DELETE CASCADE,
+	seen_at timestamptz NOT NULL,
+	PRIMARY KEY (event_id, event, source_id),
+	CHECK (length(event_id) BETWEEN 1 AND 128),
+	CHECK (length(event) BETWEEN 1 AND 128)
+);
+CREATE INDEX pixel_seen_hour ON tiktok.pixel_seen USING brin (date_bin('1 hour', seen_at, '2000-01-01 00:00+00'));
+COMMENT ON TABLE tiktok.pixel_seen IS 'events that the Pixel fired in browsers, as far as the application reported them';
+COMMENT ON COLUMN tiktok.pixel_seen.event_id IS 'the event_id the Pixel sent';
+COMMENT ON COLUMN tiktok.pixel_seen.event IS 'the event name the Pixel sent, as it is';
+COMMENT ON COLUMN tiktok.pixel_seen.source_id IS 'tiktok.source.id of the Pixel';
+COMMENT ON COLUMN tiktok.pixel_seen.seen_at IS 'when it was fired first';
+
+CREATE FUNCTION tiktok._source_id(source text) RETURNS int
+LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_source_id';
+COMMENT ON FUNCTION tiktok._source_id(text) IS 'the number of a source; an error when there is none of that name';
+
+CREATE FUNCTION tiktok.pixel_seen(source text, event text, event_id text, seen_at timestamptz DEFAULT now()) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+	INSERT INTO tiktok.pixel_seen (event_id, event, source_id, seen_at)
+	VALUES (pixel_seen.event_id, pixel_seen.event, tiktok._source_id(pixel_seen.source), coalesce(pixel_seen.seen_at, now()))
+	ON CONFLICT DO NOTHING
+$$;
+COMMENT ON FUNCTION tiktok.pixel_seen(text, text, text, timestamptz) IS
+	'notes that the Pixel fired an event, under the name and event_id that it sent; for tiktok.dedup_overlap';
