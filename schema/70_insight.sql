@@ -205,7 +205,8 @@ SELECT coalesce(m.source, f.source) AS source,
 	coalesce(f.not_delivered, 0) AS not_delivered,
 	coalesce(f.lead_id_missing, 0) AS lead_id_missing,
 	f.last_delivered_at,
-	f.lag
+	f.lag,
+	0::bigint AS no_mapping
 FROM (SELECT source, event, min(position) AS position, string_agg(stage, ', ' ORDER BY position, stage) AS stages
 	FROM tiktok.lead_stage
 	GROUP BY source, event) m
@@ -221,12 +222,15 @@ FULL JOIN (SELECT source, event,
 	WHERE hour >= now() - interval '28 days'
 	AND source_id = ANY (ARRAY(
 		SELECT s.id FROM tiktok.source s WHERE s.event_source = 'crm' OR EXISTS (SELECT FROM tiktok.lead_stage l WHERE l.source = s.name)))
-	GROUP BY source, event) f ON f.source = m.source AND f.event = m.event;
-COMMENT ON VIEW tiktok.stage_coverage IS 'which stages of leads reached TikTok in the last 28 days';
+	GROUP BY source, event) f ON f.source = m.source AND f.event = m.event
+UNION ALL
+SELECT u.source, NULL, u.stage, NULL, 0, 0, 0, 0, 0, NULL, NULL, u.no_mapping
+FROM tiktok.unmapped_stage u;
+COMMENT ON VIEW tiktok.stage_coverage IS 'which stages of leads reached TikTok in the last 28 days, and which make no event';
 COMMENT ON COLUMN tiktok.stage_coverage.source IS 'name of the source';
 COMMENT ON COLUMN tiktok.stage_coverage.position IS 'order in the funnel, from tiktok.lead_stage';
 COMMENT ON COLUMN tiktok.stage_coverage.stages IS 'the CRM''s stages that make the event; NULL: none, it was recorded otherwise';
-COMMENT ON COLUMN tiktok.stage_coverage.event IS 'event name';
+COMMENT ON COLUMN tiktok.stage_coverage.event IS 'event name; NULL: tiktok.lead_stage does not map the stage';
 COMMENT ON COLUMN tiktok.stage_coverage.events IS 'events recorded, one for each lead that came to the stage';
 COMMENT ON COLUMN tiktok.stage_coverage.delivered IS 'of these, accepted by TikTok';
 COMMENT ON COLUMN tiktok.stage_coverage.waiting IS 'of these, pending or retrying';
@@ -234,6 +238,7 @@ COMMENT ON COLUMN tiktok.stage_coverage.not_delivered IS 'of these, with any oth
 COMMENT ON COLUMN tiktok.stage_coverage.lead_id_missing IS 'of these, invalid because TikTok''s number of the lead was not there';
 COMMENT ON COLUMN tiktok.stage_coverage.last_delivered_at IS 'when TikTok accepted the last one';
 COMMENT ON COLUMN tiktok.stage_coverage.lag IS 'from event_time to delivered: half of the delivered took no longer';
+COMMENT ON COLUMN tiktok.stage_coverage.no_mapping IS 'rows with a stage that is not mapped, since the server was started';
 
 -- Pixel events with the server's event of the same name and event_id, or else with one of another name.
 CREATE VIEW tiktok._pixel_match AS

@@ -91,6 +91,10 @@ SELECT count(*) FROM tiktok.pixel_seen WHERE event_id = 'now' AND seen_at > now(
 \set VERBOSITY default
 
 -- stages of leads, and volume, look back from now
+CREATE TABLE leads (id int PRIMARY KEY, stage text);
+CREATE TRIGGER tiktok AFTER INSERT ON leads FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('crm', '=stage', 'lead_id=id');
+INSERT INTO leads VALUES (1, 'lost'), (2, 'lost'), (3, 'asleep');
+DROP TABLE leads;
 BEGIN;
 INSERT INTO tiktok.lead_stage VALUES ('crm', 'new', 'Lead', 1), ('crm', 'hot', 'Qualified', 3), ('crm', 'warm', 'Qualified', 2), ('crm', 'won', 'Purchase', 4);
 INSERT INTO tiktok.event (id, source_id, event, event_id, event_time, enqueued_at, payload, test_code)
@@ -101,7 +105,8 @@ INSERT INTO tiktok.event (id, source_id, event, event_id, event_time, enqueued_a
 INSERT INTO tiktok.delivery (id, request_id, status, reason, at)
 	SELECT 8100 + g, 0, CASE WHEN g <= 2 THEN 'invalid' ELSE 'delivered' END, CASE WHEN g <= 2 THEN 'lead_id_missing' END, now() - interval '1 day' + g * interval '1 min' FROM generate_series(1, 28) g
 	UNION ALL SELECT 8200 + g, 0, 'delivered', NULL, now() - interval '40 days' FROM generate_series(1, 3) g;
-SELECT source, position, stages, event, events, delivered, waiting, not_delivered, lead_id_missing, now() - interval '1 day' - last_delivered_at AS last, lag FROM tiktok.stage_coverage ORDER BY 1, 2, 4;
+SELECT source, position, stages, event, events, delivered, waiting, not_delivered, lead_id_missing, now() - interval '1 day' - last_delivered_at AS last, lag, no_mapping > 0 AS no_mapping
+FROM tiktok.stage_coverage ORDER BY 1, 2, 4, 3;
 INSERT INTO tiktok.weekly_floor VALUES ('crm', 'Qualified', 5), ('crm', 'Purchase', 1);
 SELECT * FROM tiktok.volume_floor ORDER BY 1, 2;
 COMMIT;

@@ -26,7 +26,7 @@ CREATE INDEX own_hour ON tiktok.event USING brin (date_bin('1 hour', enqueued_at
 INSERT INTO carts SELECT g, 'c' FROM generate_series(7, 8) g;
 INSERT INTO carts VALUES (9, 'c');
 SELECT count(*) FROM tiktok.event WHERE enqueued_at > '2000-01-01';
-SELECT count(*) FROM tiktok.event WHERE id > 8;
+SELECT count(*) FROM tiktok.event WHERE id > (SELECT max(id) - 1 FROM tiktok.event);
 SELECT count(*) FROM tiktok.event WHERE date_bin('1 hour', enqueued_at, '2000-01-01') > now() - interval '1 day';
 DROP INDEX tiktok.own_btree, tiktok.own_brin, tiktok.own_hour;
 

@@ -28,6 +28,8 @@ is(sql("SELECT status FROM tiktok.event_status"), 'pending', 'without preloading
 my (undef, undef, $err) = $node->psql('postgres', "SELECT tiktok.wait('1 s')");
 like($err, qr/tiktok_events is not preloaded.*HINT:.*shared_preload_libraries/s, 'tiktok.wait says what is missing');
 is(sql('SELECT count(*) FROM tiktok.worker_status'), 0, 'there is no worker');
+is(sql("SELECT string_agg(check_name || ' ' || state, ' ' ORDER BY check_name) FROM tiktok.health() WHERE check_name IN ('preload', 'worker')"), 'preload fail',
+	'tiktok.health says it');
 is(sql('SELECT count(conflict) + count(no_mapping) + count(since) FROM tiktok.enqueue_counters'), 0, 'nothing is counted');
 is(sql('SELECT count(*) FROM tiktok.unmapped_stage'), 0, 'nor are stages');
 $node->psql('postgres', 'CREATE DATABASE fresh');
@@ -52,6 +54,7 @@ ok(Rehearsal::drained($node, 20), 'and go when it is back');
 
 # Dump and restore
 sql("INSERT INTO tiktok.lead_stage VALUES ('crm', 'won', 'Purchase', 1)");
+sql("INSERT INTO tiktok.source_of_truth VALUES ('shop', 'Contact', 'public.orders'); INSERT INTO tiktok.weekly_floor VALUES ('shop', 'Contact', 7)");
 sql('CREATE TABLE orders (id int PRIMARY KEY, email text)');
 sql("CREATE TRIGGER tiktok AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'Contact', 'email=email', 'url=''https://shop.example.com/''')");
 sql("INSERT INTO orders VALUES (1, 'a\@example.com')");
@@ -63,6 +66,7 @@ $node->command_ok([ 'pg_dump', '-f', $dump, '-d', $node->connstr('postgres') ], 
 unlike(slurp_file($dump), qr/$Rehearsal::TOKEN/, 'the dump has no token');
 $node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, '-d', $node->connstr('restored') ], 'restore');
 is(sql('SELECT string_agg(name, \' \' ORDER BY name), (SELECT count(*) FROM tiktok.lead_stage) FROM tiktok.source', 'restored'), 'app crm shop store|1', 'sources and stages are back');
+is(sql('SELECT relation, events FROM tiktok.source_of_truth JOIN tiktok.weekly_floor USING (source, event)', 'restored'), 'public.orders|7', 'so are the source of truth and the weekly floor');
 is(sql('SELECT count(*) FROM tiktok.event', 'restored'), 0, 'the queue is empty: restoring the rows fired no trigger');
 sql("INSERT INTO tiktok.source (name, event_source, event_source_id) VALUES ('new', 'web', 'CNEW')", 'restored');
 sql("INSERT INTO orders VALUES (2, 'a\@example.com')", 'restored');
