@@ -18,10 +18,7 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $
 DECLARE
 	found_source tiktok.source;
 BEGIN
-	SELECT s.* INTO found_source FROM tiktok.source s WHERE s.name = source;
-	IF NOT FOUND THEN
-		RAISE undefined_object USING MESSAGE = format('event source "%s" does not exist', source);
-	END IF;
+	SELECT s.* INTO found_source FROM tiktok.source s WHERE s.id = tiktok._source_id(source);
 	IF found_source.event_source <> 'web' THEN
 		RAISE wrong_object_type USING MESSAGE = format('event source "%s" has no Pixel', source),
 			DETAIL = format('Its kind is %s.', found_source.event_source),
