@@ -1,6 +1,7 @@
 --
 -- What a page has to contain: the Pixel's base code and the calls for one event.
 --
+\set SHOW_CONTEXT never
 INSERT INTO tiktok.source (name, event_source, event_source_id, consent) VALUES
 	('shop', 'web', 'CPIXEL0000000001', 'optional'),
 	('strict', 'web', 'CPIXEL0000000002', 'required'),
