@@ -5,9 +5,9 @@
  *
  * tiktok_events.fault holds one line, "NAME ABOUT ACTION": the place, which
  * event or request it is about ('*': any), and what to do there: "kill" the
- * process, raise an "error", or "wait" until the file is gone.  "kill" and
- * "error" take the file away first, so that they happen once; with "always-"
- * before them they stay.
+ * process, raise an "error", or say so in the log and "wait" until the file is
+ * gone.  "kill" and "error" take the file away first, so that they happen once;
+ * with "always-" before them they stay.
  *
  *-------------------------------------------------------------------------
  */
@@ -51,6 +51,7 @@ tte_fault_point(const char *name, const char *about)
 		return;
 	if (strcmp(action, "wait") == 0)
 	{
+		ereport(LOG, (errmsg("fault point \"%s\": process %d waits", name, (int) getpid())));
 		while (ordered(name, about, action))
 		{
 			CHECK_FOR_INTERRUPTS();
@@ -66,6 +67,17 @@ tte_fault_point(const char *name, const char *about)
 		kill(getpid(), SIGKILL);
 	else
 		elog(ERROR, "fault point \"%s\"", name);
+}
+
+void
+tte_fault_kill(const char *name)
+{
+	char		action[WORD];
+
+	if (!ordered(name, NULL, action) || strcmp(action, "kill") != 0)
+		return;
+	unlink(FAULT_FILE);
+	kill(getpid(), SIGKILL);
 }
 
 #endif							/* TTE_FAULT_POINTS */

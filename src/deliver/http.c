@@ -38,6 +38,7 @@
 
 #include "compat.h"
 #include "deliver/http.h"
+#include "faultpoint.h"
 
 #ifndef TTE_VERSION
 #define TTE_VERSION "1.0"
@@ -258,6 +259,8 @@ hand_out_body(char *buffer, size_t size, size_t nitems, void *arg)
 	size_t		room = size * nitems;
 	size_t		len = exchange->body_len - exchange->body_pos;
 
+	if (exchange->body_pos > 0)
+		TTE_FAULT_KILL("body-half-sent");
 	if (len > room)
 		len = room;
 	memcpy(buffer, exchange->body + exchange->body_pos, len);
@@ -290,6 +293,7 @@ take_reply(char *data, size_t size, size_t nitems, void *arg)
 	size_t		len = size * nitems;
 	size_t		room = TTE_HTTP_REPLY_MAX - exchange->reply_len;
 
+	TTE_FAULT_KILL("answer-begun");
 	if (len > room)
 	{
 		exchange->truncated = true;

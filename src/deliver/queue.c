@@ -43,6 +43,7 @@
 #include "compat.h"
 #include "deliver/queue.h"
 #include "event/schedule.h"
+#include "faultpoint.h"
 #include "shared.h"
 
 typedef enum Statement
@@ -564,6 +565,7 @@ tte_queue_store_cursor(int32 source_id, const TteSnapshot *prev, const TteSnapsh
 	};
 
 	run(SQL_STORE_CURSOR, args, NULL);
+	TTE_FAULT_POINT("cursor-moved", NULL);
 }
 
 static int
@@ -631,6 +633,7 @@ tte_queue_start_request(const TteRequestStart *start)
 	};
 
 	run(SQL_START_REQUEST, args, NULL);
+	TTE_FAULT_POINT("request-inserted", NULL);
 	return result_int8(0, 1);
 }
 
@@ -667,6 +670,7 @@ tte_queue_finish_request(const TteRequestEnd *end)
 	if (end->request_id[0] == '\0')
 		nulls[4] = 'n';
 	run(SQL_FINISH_REQUEST, args, nulls);
+	TTE_FAULT_POINT("request-finished", NULL);
 }
 
 void
@@ -690,6 +694,7 @@ tte_queue_record_final(const TteFinal *final, const int64 *ids, int n)
 	if (final->possibly_received_at == 0 || (!final->from_retry && final->request_id != 0))
 		nulls[6] = 'n';
 	run(final->from_retry ? SQL_FINAL_RETRY : SQL_FINAL, args, nulls);
+	TTE_FAULT_POINT("fate-written", final->status);
 }
 
 void
@@ -714,6 +719,7 @@ tte_queue_record_retry(int32 source_id, int64 request_id, int64 started_at, int6
 	if (!has_code)
 		nulls[4] = 'n';
 	run(SQL_RETRY, args, nulls);
+	TTE_FAULT_POINT("retry-written", NULL);
 }
 
 static void
@@ -728,6 +734,7 @@ recover_request(int32 source_id, Datum *request)
 
 	if (run(SQL_RECOVER_RETRIES, request, NULL) == 0)
 		run(SQL_RECOVER_EVENTS, args, NULL);
+	TTE_FAULT_POINT("recovering", NULL);
 	tte_queue_finish_request(&end);
 	if (crash)
 		run(SQL_SET_APART, apart, NULL);

@@ -21,6 +21,7 @@
 #include "common.h"
 #include "deliver/sender.h"
 #include "event/wire.h"
+#include "faultpoint.h"
 
 #define USEC	INT64CONST(1000000)
 
@@ -222,6 +223,7 @@ tte_sender_load(TteSender *sender)
 	sender->skip_windows = 2;
 	sender->next_due = 1;		/* also for what a clock set back has left for years */
 	sender->loaded = true;
+	TTE_FAULT_POINT("loaded", NULL);
 }
 
 /* Is there something to send, if it may be sent? */

@@ -37,6 +37,7 @@
 #include "deliver/token.h"
 #include "deliver/waitset.h"
 #include "deliver/worker.h"
+#include "faultpoint.h"
 #include "settings.h"
 #include "shared.h"
 
@@ -198,6 +199,7 @@ read_sources(void)
 			explicit_bzero(configs[i].token, strlen(configs[i].token));
 	}
 	share_rates();
+	TTE_FAULT_POINT("tokens-read", NULL);
 }
 
 static bool
@@ -235,6 +237,7 @@ judge(const TteHttpResult *result)
 {
 	TteRequest *request = result->owner;
 
+	TTE_FAULT_POINT("answer-read", NULL);
 	tte_reply_judge(result->transport, result->status, result->body, result->body_len, result->truncated,
 					result->error, result->retry_after, tte_now(), &request->reply);
 	request->reply.possibly_received |= result->resent;
@@ -294,6 +297,7 @@ record(void)
 
 	if (nfinished == 0)
 		return;
+	TTE_FAULT_POINT("before-record", NULL);
 	begin("tiktok_events: recording outcomes");
 	for (int i = 0; i < nfinished; i++)
 	{
@@ -303,7 +307,9 @@ record(void)
 	nfinished = 0;
 	dlist_foreach(iter, &senders)
 		tte_sender_store(dlist_container(TteSender, node, iter.cur), now);
+	TTE_FAULT_POINT("before-record-commits", NULL);
 	end();
+	TTE_FAULT_POINT("recorded", NULL);
 	ConditionVariableBroadcast(&slot->recorded);
 }
 
@@ -346,6 +352,7 @@ next_requests(TteRequest **requests, int room, int64 now)
 	int			n = 0;
 
 	tte_queue_snapshot(&snapshot);
+	TTE_FAULT_POINT("snapshot-taken", NULL);
 	changed = tte_queue_config_changed();
 	if (changed || tte_recovery_check_due(&installation, now))
 		check_recovery(snapshot.xmax, now);
@@ -393,6 +400,8 @@ send_requests(bool woken)
 	begin("tiktok_events: reading events");
 	n = next_requests(requests, room, now);
 	end();
+	if (n > 0)
+		TTE_FAULT_POINT("requests-committed", NULL);
 	for (int i = 0; i < n; i++)
 	{
 		if (tte_http_post(http, requests[i]->batch->sender->config.token,
@@ -533,6 +542,8 @@ turn(void)
 	collect();
 	record();
 	send_requests(news);
+	if (in_flight() > 0)
+		TTE_FAULT_POINT("in-flight", NULL);
 	pg_atomic_write_u32(&slot->in_flight, in_flight());
 	pg_atomic_write_u64(&slot->heartbeat, GetCurrentTimestamp());
 	tte_slot_set_state(slot, in_flight() > 0 ? TTE_WORKER_SENDING : TTE_WORKER_IDLE);
@@ -583,6 +594,7 @@ recover(int failures)
 	pgstat_report_activity(STATE_IDLE, "tiktok_events: pausing after an error");
 	shown = -1;
 	RESUME_INTERRUPTS();
+	TTE_FAULT_POINT("all-forgotten", NULL);
 	tte_wait(-1, Min(pause, MAX_PAUSE) * 1000L, wait_pause);
 }
 
@@ -599,6 +611,7 @@ connect_database(int slot_number)
 		leave(TTE_EXIT_NO_EXTENSION);
 	if (tte_slot_is_to_look(slot))
 		leave(TTE_EXIT_NO_ROOM);
+	TTE_FAULT_POINT("connected", NULL);
 	wait_idle = tte_wait_event("TiktokEventsIdle");
 	wait_send = tte_wait_event("TiktokEventsSend");
 	wait_pause = tte_wait_event("TiktokEventsPause");

@@ -13,6 +13,7 @@ use POSIX;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(time);
 
 our $TOKEN = 'rehearsal-token';
 my $server = dirname(__FILE__) . '/../events_api.py';
@@ -163,6 +164,142 @@ sub statuses
 SELECT string_agg(status || ' ' || n, ', ' ORDER BY status)
 FROM (SELECT status, count(*) AS n FROM tiktok.event_status WHERE $where GROUP BY 1) s
 SQL
+}
+
+# Asks every tenth of a second until the answer is true; dies after so many seconds.
+sub await
+{
+	my ($what, $question, $seconds) = @_;
+	my $deadline = time + ($seconds // 60);
+
+	while (time < $deadline)
+	{
+		my $answer = $question->();
+		return $answer if $answer;
+		select undef, undef, undef, 0.1;
+	}
+	die "waited in vain: $what";
+}
+
+# Waits until a rule of the script with this action has struck.
+sub await_fault
+{
+	my ($self, $action) = @_;
+	return await("a request that meets \"$action\"", sub { $self->stats->{faults}{$action} });
+}
+
+# Starts a client that commits (every fourth time rolls back) transactions with events named NAME-TRANSACTION-NUMBER,
+# and writes down which it tried and which the server acknowledged.  When it loses its connection it goes on with the
+# next one.  Options: transactions, events (in each), padding (bytes of each event), asynchronous.
+sub client
+{
+	my ($node, $name, %how) = @_;
+	my %client = (name => $name, log => PostgreSQL::Test::Utils::tempdir() . "/$name", transactions => 10, events => 3, %how);
+
+	$client{pid} = fork // die "fork: $!";
+	return \%client if $client{pid};
+	run_client($node->connstr('postgres'), \%client);
+	POSIX::_exit(0);
+}
+
+sub run_client
+{
+	my ($connstr, $client) = @_;
+	my $deadline = time + 120;
+	my $next = 1;
+
+	while ($next <= $client->{transactions} && time < $deadline)
+	{
+		open my $script, '>', "$client->{log}.sql";
+		print $script transaction($client, $_) for $next .. $client->{transactions};
+		close $script;
+		system("psql -XAtq -v ON_ERROR_STOP=1 -d '$connstr' -f '$client->{log}.sql' >>'$client->{log}' 2>/dev/null");
+		$next = 1 + (slurp_file($client->{log}) =~ /.*^try (\d+)/ms ? $1 : 0);
+		select undef, undef, undef, 0.1;
+	}
+}
+
+sub transaction
+{
+	my ($client, $n) = @_;
+	my $padding = $client->{padding} // 10;
+	my $setting = $client->{asynchronous} ? 'SET synchronous_commit = off;' : '';
+	my ($end, $said) = $n % 4 ? ('COMMIT', 'done') : ('ROLLBACK', 'undone');
+
+	return <<SQL;
+\\o /dev/null
+\\echo try $n
+$setting
+BEGIN;
+SELECT tiktok.track('shop', 'ViewContent', '$client->{name}-$n-' || n, user_data => '{"external_id": 1}',
+	properties => jsonb_build_object('description', repeat('x', $padding)), page => '{"url": "https://shop.example.com/"}')
+FROM generate_series(1, $client->{events}) n;
+$end;
+\\echo $said $n
+SELECT pg_sleep(0.02);
+SQL
+}
+
+# Waits for clients to end; says of each event that they tried: done, undone (rolled back), or try (nobody knows).
+sub client_events
+{
+	my %events;
+
+	for my $client (@_)
+	{
+		my %said;
+		waitpid $client->{pid}, 0;
+		/^(\w+) (\d+)$/ and $said{$2} = $1 for split /\n/, slurp_file($client->{log});
+		# what was acknowledged may yet be undone by a crash, if the client has agreed to that
+		$client->{asynchronous} and s/^done$/try/ for values %said;
+		for my $n (keys %said)
+		{
+			$events{"$client->{name}-$n-$_"} = $said{$n} for 1 .. $client->{events};
+		}
+	}
+	return \%events;
+}
+
+# Compares what clients tried with the table and with what the server received since it was reset.  Returns
+# lost: events that were committed and not counted, double: events counted more than once, copies: transmissions beyond the first,
+# most: those of one event, and problems: whatever else does not fit together.
+sub compare
+{
+	my ($self, $node, $events) = @_;
+	my %result = (events => scalar keys %$events, lost => 0, double => 0, copies => 0, most => 0, problems => []);
+	my $problems = $result{problems};
+	my (%received, %counted, %bytes, %status);
+
+	for my $note (@{ $self->events })
+	{
+		my $id = $note->{event_id};
+		my $bytes = JSON::PP->new->canonical->encode($note->{data} // {});
+
+		exists $events->{$id} or push @$problems, "$id: received again, or never tried";
+		($bytes{$id} //= $bytes) eq $bytes or push @$problems, "$id: sent with other bytes";
+		$result{copies}++ if $received{$id}++;
+		$counted{$id}++ if $note->{counted};
+	}
+	for my $row (split /\n/, $node->safe_psql('postgres', 'SELECT event_id, status FROM tiktok.event_status'))
+	{
+		my ($id, $status) = split /\|/, $row;
+		next unless exists $events->{$id};
+		exists $status{$id} and push @$problems, "$id: twice in the table";
+		$status{$id} = $status;
+	}
+	for my $id (sort keys %$events)
+	{
+		my $in_table = exists $status{$id};
+
+		$result{lost}++ if ($in_table || $events->{$id} eq 'done') && !$counted{$id};
+		$result{double}++ if ($counted{$id} // 0) > 1;
+		$result{most} = $received{$id} if ($received{$id} // 0) > $result{most};
+		push @$problems, "$id: acknowledged, but not in the table" if $events->{$id} eq 'done' && !$in_table;
+		push @$problems, "$id: rolled back, but in the table" if $events->{$id} eq 'undone' && $in_table;
+		push @$problems, "$id: sent, but not in the table" if $received{$id} && !$in_table;
+		push @$problems, "$id: $status{$id}" if $in_table && $status{$id} ne 'delivered';
+	}
+	return \%result;
 }
 
 1;
