@@ -574,10 +574,9 @@ forget_everything(void)
 }
 
 static void
-recover(int failures)
+recover(void)
 {
 	ErrorData  *error;
-	int			pause = 1 << Min(failures, 6);
 
 	error_context_stack = NULL;
 	HOLD_INTERRUPTS();
@@ -595,6 +594,13 @@ recover(int failures)
 	shown = -1;
 	RESUME_INTERRUPTS();
 	TTE_FAULT_POINT("all-forgotten", NULL);
+}
+
+static void
+pause_after(int failures)
+{
+	int			pause = 1 << Min(failures, 6);
+
 	tte_wait(-1, Min(pause, MAX_PAUSE) * 1000L, wait_pause);
 }
 
@@ -630,7 +636,10 @@ tte_worker_main(Datum slot_number)
 	{
 		/* An error while recovering ends the process; the launcher starts it again. */
 		PG_exception_stack = NULL;
-		recover(failures++);
+		recover();
+		/* Being cancelled during the pause does not. */
+		PG_exception_stack = &local_sigjmp_buf;
+		pause_after(failures++);
 	}
 	PG_exception_stack = &local_sigjmp_buf;
 	for (;;)
