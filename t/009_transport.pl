@@ -42,7 +42,7 @@ sub delivered
 	is(sql("SELECT status, attempts FROM tiktok.event_status WHERE event_id = '$id'"), 'delivered|1', "$name: delivered in the end, at no cost");
 }
 
-# An event that cannot be sent: with what message, and after at most how many seconds
+# An event that cannot be sent: with what message (libcurl's later versions say more), and after at most how many seconds
 sub never_sent
 {
 	my ($name, $message, $seconds) = @_;
@@ -52,7 +52,7 @@ sub never_sent
 	sql('TRUNCATE tiktok.request');
 	$id = track();
 	ok($node->poll_query_until('postgres', "SELECT count(*) > 0 FROM tiktok.request WHERE outcome = 'stop_endpoint'"), "$name: not sent");
-	is(sql('SELECT DISTINCT message FROM tiktok.request WHERE finished_at IS NOT NULL'), $message, "$name: $message");
+	like(sql('SELECT DISTINCT message FROM tiktok.request WHERE finished_at IS NOT NULL'), qr/^\Q$message\E.*$/, "$name: $message");
 	is(sql("SELECT bool_and(finished_at - started_at < '$seconds s') FROM tiktok.request WHERE finished_at IS NOT NULL"), 't', "$name: found out within $seconds s");
 	is($tiktok->stats->{requests}, $before->{requests}, "$name: the server saw no request, so no token");
 	is(sql("SELECT status, attempts FROM tiktok.event_status WHERE event_id = '$id'"), 'pending|0', "$name: the event is charged nothing");
