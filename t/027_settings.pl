@@ -14,7 +14,9 @@ my $node = $tiktok->cluster('settings');
 
 # what the sessions of this test need for themselves
 my $writable = '-c statement_timeout=0 -c idle_session_timeout=0 -c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=off -c role=none '
-  . '-c synchronous_commit=local -c temp_file_limit=-1' . ($node->pg_version >= 17 ? ' -c transaction_timeout=0' : '');
+  . '-c synchronous_commit=local -c temp_file_limit=-1'
+  # which parallel workers do not hear in time
+  . ($node->pg_version >= 17 ? ' -c transaction_timeout=0 -c max_parallel_workers_per_gather=0' : '');
 my $sane = "$writable -c lock_timeout=0 -c search_path=public -c default_transaction_isolation=read\\ committed "
   . '-c session_replication_role=origin -c max_stack_depth=2MB -c enable_indexscan=on -c enable_nestloop=on '
   . '-c client_encoding=UTF8 -c exit_on_error=off -c client_min_messages=error';

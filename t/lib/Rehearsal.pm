@@ -86,7 +86,8 @@ sub cluster
 	my $install_path = delete $settings{install_path};
 	my $node = PostgreSQL::Test::Cluster->new($name, defined $install_path ? (install_path => $install_path) : ());
 
-	$node->init;
+	# whatever the environment says
+	$node->init(extra => [ '--encoding=UTF8', '--locale=C.UTF-8' ]);
 	$node->append_conf('postgresql.conf', <<CONF);
 shared_preload_libraries = 'tiktok_events'
 tiktok_events.endpoint = '$self->{https_url}'
