@@ -78,6 +78,12 @@ doubled(int64 base, int failures, int64 cap)
 /*
  * From opening to the next probe.  Endpoint trouble uses full jitter, because
  * many databases may be waiting for the same endpoint.
+ *
+ * TikTok's code for too many requests (40100) stands for a limit by the minute
+ * as well as for one by the day, which lasts until midnight UTC; nothing in the
+ * reply tells them apart.  So the pause of five minutes doubles while probes are
+ * refused, up to an hour: a day's limit costs about two dozen probes and at most
+ * an hour after midnight.  A pause that only a header asks for is obeyed as it is.
  */
 static int64
 probe_delay(const TteReply *reply, int failures, double dice)
@@ -91,7 +97,7 @@ probe_delay(const TteReply *reply, int failures, double dice)
 			return OPERATOR_PROBE;
 		case TTE_OUTCOME_THROTTLE:
 			if (reply->retry_after > 0)
-				return reply->retry_after;
+				return reply->has_code ? doubled(reply->retry_after, failures, THROTTLE_CAP) : reply->retry_after;
 			return jittered(doubled(THROTTLE_BASE, failures, THROTTLE_CAP), RETRY_JITTER, dice);
 		default:
 			delay = (int64) (doubled(ENDPOINT_BASE, failures, ENDPOINT_CAP) * dice);

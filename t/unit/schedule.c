@@ -244,6 +244,20 @@ test_throttle(void)
 		expected = Min(expected * 2, HOUR);
 	}
 	ok(doubling, "throttle: doubling up to an hour on its own");
+
+	memset(&breaker, 0, sizeof(breaker));
+	expected = 5 * MINUTE;
+	doubling = true;
+	for (int i = 0; i < 6; i++)
+	{
+		TteReply	reply = {.outcome = TTE_OUTCOME_THROTTLE, .has_code = true, .code = 40100, .retry_after = 5 * MINUTE};
+
+		tte_breaker_sent(&breaker);
+		tte_breaker_result(&breaker, &reply, START, 0.5);
+		doubling &= breaker.probe_at - START == expected;
+		expected = Min(expected * 2, HOUR);
+	}
+	ok(doubling, "throttle: the pause for a code may be that of a day's limit and doubles up to an hour");
 }
 
 /* Requests under way when it opened decide nothing. */
