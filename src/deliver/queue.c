@@ -20,7 +20,6 @@
 #include "access/xlog.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
-#include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -205,8 +204,15 @@ static const StatementText statements[] =
 	"WHERE NOT source_control.paused"},
 };
 
+#define VERSION_LEN	32
+
+/* Versions of the extension with whose tables this library can work. */
+static const char *const known_versions[] = {TTE_VERSION};
+
 static SPIPlanPtr plans[SQL_STATEMENTS];
 static Oid	extension_oid = InvalidOid;
+static char version[VERSION_LEN];	/* of the extension, as found last */
+static char used_version[VERSION_LEN];	/* the one whose tables are known here */
 static Oid	config_relations[4];
 static bool config_changed = true;
 static Oid	worker_role = InvalidOid;
@@ -260,63 +266,97 @@ pin_settings(void)
 		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 }
 
+/* InvalidOid: this database does not have the extension. */
 static Oid
-extension_owner(Oid extension)
+read_extension(void)
 {
 	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	Oid			owner = InvalidOid;
+	Oid			oid = InvalidOid;
+	bool		isnull;
 
-	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(extension));
-	scan = systable_beginscan(rel, ExtensionOidIndexId, true, NULL, 1, &key);
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum("tiktok_events"));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
-		owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
+	{
+		char	   *found = TextDatumGetCString(heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(rel), &isnull));
+
+		oid = ((Form_pg_extension) GETSTRUCT(tuple))->oid;
+		worker_role = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
+		strlcpy(version, found, sizeof(version));
+		pfree(found);
+	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
-	return owner;
+	return oid;
+}
+
+static bool
+knows_version(void)
+{
+	for (int i = 0; i < lengthof(known_versions); i++)
+	{
+		if (strcmp(version, known_versions[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* An update may have made the tables anew. */
+static void
+use_version(void)
+{
+	config_relations[0] = tte_relation("source");
+	config_relations[1] = tte_relation("access_token");
+	config_relations[2] = tte_relation("source_control");
+	config_relations[3] = tte_relation("installation");
+	config_changed = true;
+	strlcpy(used_version, version, sizeof(used_version));
+}
+
+const char *
+tte_queue_version(void)
+{
+	return version;
 }
 
 bool
 tte_queue_attach(void)
 {
-	Oid			owner = InvalidOid;
-
 	pin_settings();
 	StartTransactionCommand();
-	extension_oid = get_extension_oid("tiktok_events", true);
+	extension_oid = read_extension();
 	if (OidIsValid(extension_oid))
-	{
-		config_relations[0] = tte_relation("source");
-		config_relations[1] = tte_relation("access_token");
-		config_relations[2] = tte_relation("source_control");
-		config_relations[3] = tte_relation("installation");
 		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
-		owner = extension_owner(extension_oid);
-	}
 	CommitTransactionCommand();
-
-	worker_role = owner;
 	return OidIsValid(extension_oid);
 }
 
-bool
+TteQueueState
 tte_queue_begin(const char *activity)
 {
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	/* DROP EXTENSION waits for us, or we for it */
 	LockDatabaseObject(ExtensionRelationId, extension_oid, 0, AccessShareLock);
-	if (get_extension_oid("tiktok_events", true) != extension_oid)
-		return false;
+	if (read_extension() != extension_oid)
+		return TTE_QUEUE_GONE;
+	if (!knows_version())
+	{
+		CommitTransactionCommand();
+		return TTE_QUEUE_MISMATCH;
+	}
+	if (strcmp(used_version, version) != 0)
+		use_version();
 	GetUserIdAndSecContext(&saved_role, &saved_sec_context);
 	SetUserIdAndSecContext(worker_role, saved_sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 	pgstat_report_activity(STATE_RUNNING, activity);
-	return true;
+	return TTE_QUEUE_READY;
 }
 
 void

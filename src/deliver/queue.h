@@ -98,12 +98,22 @@ typedef struct TteFinal
 										 * one before a recovery */
 } TteFinal;
 
+typedef enum TteQueueState
+{
+	TTE_QUEUE_READY,
+	TTE_QUEUE_GONE,				/* the extension has been dropped; leave */
+	TTE_QUEUE_MISMATCH			/* its version is none that this library knows */
+} TteQueueState;
+
 /* Finds the extension; false: this database does not have it. */
 extern bool tte_queue_attach(void);
 
-/* False: the extension has been dropped; leave. */
-extern bool tte_queue_begin(const char *activity);
+/* A transaction is open afterwards if the queue is ready. */
+extern TteQueueState tte_queue_begin(const char *activity);
 extern void tte_queue_end(void);
+
+/* The version of the extension, as tte_queue_begin() found it. */
+extern const char *tte_queue_version(void);
 
 /* Has the configuration changed since this was asked last? */
 extern bool tte_queue_config_changed(void);

@@ -7,7 +7,8 @@
  * what goes out next (another one), and hands it to libcurl; then the worker
  * waits for a commit, a socket or the next due time.  No transaction is open
  * while bytes are on the wire.  After an error everything in memory is thrown
- * away and rebuilt from the tables, as after a restart.
+ * away and rebuilt from the tables, as after a restart.  While the extension is
+ * of a version that this library does not know, the worker touches nothing.
  *
  *-------------------------------------------------------------------------
  */
@@ -61,6 +62,7 @@ static TteInstallation installation;
 static int64 polled_at = 0;
 static int64 tokens_seen_at = 0;
 static uint64 tokens_seen = 0;	/* sum of the stamps of all token files */
+static bool standing_by = false;	/* the extension's version does not fit */
 static int64 turned_at = 0;
 static int	shown = -1;			/* requests under way that pg_stat_activity shows, -1: something else */
 
@@ -80,13 +82,77 @@ leave(TteExitReason reason)
 	proc_exit(0);
 }
 
-/* A new extension of the same name is another one: start afresh. */
+static int
+in_flight(void)
+{
+	return http ? tte_http_in_flight(http) : 0;
+}
+
+/* Throws away what is in memory; the tables know everything that matters. */
 static void
+forget_everything(void)
+{
+	dlist_mutable_iter iter;
+
+	tte_http_destroy(http);
+	http = NULL;
+	nfinished = 0;
+	dlist_foreach_modify(iter, &senders)
+	{
+		TteSender  *sender = dlist_container(TteSender, node, iter.cur);
+
+		dlist_delete(iter.cur);
+		tte_sender_destroy(sender);
+	}
+	memset(&installation, 0, sizeof(installation));
+	tte_queue_reload_config();
+	/* look at the queue at once */
+	pg_atomic_write_u32(&slot->wake, 1);
+}
+
+/* Said once; every look at the queue begins with a look at the version. */
+static void
+stand_by(void)
+{
+	char	   *message;
+
+	if (standing_by)
+		return;
+	standing_by = true;
+	forget_everything();
+	message = psprintf("version \"%s\" of extension tiktok_events does not fit its library, of version \"%s\"",
+					   tte_queue_version(), TTE_VERSION);
+	tte_slot_set_error(slot, message);
+	tte_slot_set_state(slot, TTE_WORKER_MISMATCH);
+	ereport(WARNING,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("tiktok_events: %s", message),
+			 errdetail("Events are recorded, but not sent."),
+			 errhint("Run ALTER EXTENSION tiktok_events UPDATE, or restart the server with the library of that version.")));
+}
+
+/* False: there is nothing to be done with these tables. */
+static bool
 begin(const char *activity)
 {
 	shown = -1;
-	if (!tte_queue_begin(activity))
-		leave(TTE_EXIT_ASKED);
+	switch (tte_queue_begin(activity))
+	{
+		case TTE_QUEUE_GONE:
+			/* a new extension of the same name is another one: start afresh */
+			leave(TTE_EXIT_ASKED);
+			break;
+		case TTE_QUEUE_MISMATCH:
+			MemoryContextSwitchTo(turn_context);
+			stand_by();
+			return false;
+		case TTE_QUEUE_READY:
+			break;
+	}
+	if (standing_by)
+		ereport(LOG, (errmsg("tiktok_events: version \"%s\" of the extension fits; its events are sent again", tte_queue_version())));
+	standing_by = false;
+	return true;
 }
 
 static void
@@ -94,12 +160,6 @@ end(void)
 {
 	tte_queue_end();
 	MemoryContextSwitchTo(turn_context);
-}
-
-static int
-in_flight(void)
-{
-	return http ? tte_http_in_flight(http) : 0;
 }
 
 static void
@@ -298,7 +358,8 @@ record(void)
 	if (nfinished == 0)
 		return;
 	TTE_FAULT_POINT("before-record", NULL);
-	begin("tiktok_events: recording outcomes");
+	if (!begin("tiktok_events: recording outcomes"))
+		return;
 	for (int i = 0; i < nfinished; i++)
 	{
 		count_request(finished[i]);
@@ -395,9 +456,8 @@ send_requests(bool woken)
 
 	if (!tte_enabled || room <= 0 ||
 		(!woken && !tte_queue_config_stale() && !tte_recovery_check_due(&installation, now) && !anyone_wants(now)) ||
-		!make_http())
+		!make_http() || !begin("tiktok_events: reading events"))
 		return;
-	begin("tiktok_events: reading events");
 	n = next_requests(requests, room, now);
 	end();
 	if (n > 0)
@@ -546,31 +606,10 @@ turn(void)
 		TTE_FAULT_POINT("in-flight", NULL);
 	pg_atomic_write_u32(&slot->in_flight, in_flight());
 	pg_atomic_write_u64(&slot->heartbeat, GetCurrentTimestamp());
-	tte_slot_set_state(slot, in_flight() > 0 ? TTE_WORKER_SENDING : TTE_WORKER_IDLE);
+	if (!standing_by)
+		tte_slot_set_state(slot, in_flight() > 0 ? TTE_WORKER_SENDING : TTE_WORKER_IDLE);
 	show_activity();
 	MemoryContextReset(turn_context);
-}
-
-/* Throws away what is in memory; the tables know everything that matters. */
-static void
-forget_everything(void)
-{
-	dlist_mutable_iter iter;
-
-	tte_http_destroy(http);
-	http = NULL;
-	nfinished = 0;
-	dlist_foreach_modify(iter, &senders)
-	{
-		TteSender  *sender = dlist_container(TteSender, node, iter.cur);
-
-		dlist_delete(iter.cur);
-		tte_sender_destroy(sender);
-	}
-	memset(&installation, 0, sizeof(installation));
-	tte_queue_reload_config();
-	/* look at the queue at once */
-	pg_atomic_write_u32(&slot->wake, 1);
 }
 
 static void

@@ -1,14 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * database.c
- *	  Leaves a database that is to be dropped, renamed, moved or copied, and says
- *	  what DROP EXTENSION takes with it.
+ *	  Leaves a database that is to be dropped, renamed, moved or copied; says
+ *	  what DROP EXTENSION takes with it; tells the worker of ALTER EXTENSION.
  *
  * The former commands fail while anybody is connected to the database.  A worker is
  * not somebody the user could ask to go, so a utility hook does, if the user
  * may give the command at all.  The launcher stays away for a moment and then
  * finds out whether the database is still there.  The lock that the command
  * itself takes next is taken before: a worker that is about to start waits.
+ *
+ * The worker idles while the version of the extension is not one of its own;
+ * ALTER EXTENSION wakes it.
  *
  *-------------------------------------------------------------------------
  */
@@ -230,6 +233,12 @@ report_open_events(int64 n)
 							   n, n)));
 }
 
+static bool
+updates_extension(Node *stmt)
+{
+	return IsA(stmt, AlterExtensionStmt) && strcmp(((AlterExtensionStmt *) stmt)->extname, "tiktok_events") == 0;
+}
+
 static void
 process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree, ProcessUtilityContext context,
 				ParamListInfo params, QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
@@ -237,6 +246,7 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree, Proc
 	Node	   *stmt = pstmt->utilityStmt;
 	int64		n = before_command(stmt);
 	Oid			dropped = IsA(stmt, DropdbStmt) ? get_database_oid(((DropdbStmt *) stmt)->dbname, true) : InvalidOid;
+	bool		updates = updates_extension(stmt);
 
 	if (prev_hook)
 		prev_hook(pstmt, query, read_only_tree, context, params, env, dest, qc);
@@ -245,6 +255,8 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree, Proc
 	if (OidIsValid(dropped))
 		tte_counters_forget(dropped);
 	report_open_events(n);
+	if (updates)
+		tte_reconfigure_at_commit();
 }
 
 void

@@ -36,6 +36,8 @@ state_name(uint32 state)
 			return "sending";
 		case TTE_WORKER_FAILED:
 			return "failed";
+		case TTE_WORKER_MISMATCH:
+			return "version_mismatch";
 		default:
 			return "none";
 	}
