@@ -53,7 +53,7 @@ CREATE TABLE tiktok.request (
 CREATE INDEX request_open ON tiktok.request (source_id, id) WHERE finished_at IS NULL;
 COMMENT ON TABLE tiktok.request IS 'every request to TikTok, inserted before it is sent';
 COMMENT ON COLUMN tiktok.request.finished_at IS 'NULL: under way, or interrupted and possibly received';
-COMMENT ON COLUMN tiktok.request.outcome IS 'delivered, retry, singly, isolate, split, throttle, stop_credential, stop_configuration, stop_endpoint; abandoned (the server was stopped), interrupted (a process of it died)';
+COMMENT ON COLUMN tiktok.request.outcome IS 'delivered, retry, singly, isolate, split, throttle, stop_credential, stop_configuration, stop_endpoint; failed (an event could not be put into the body: nothing was sent), abandoned (the server was stopped), interrupted (a process of it died)';
 COMMENT ON COLUMN tiktok.request.request_id IS 'TikTok''s id of the request, for its support';
 
 CREATE TABLE tiktok.delivery (

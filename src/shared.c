@@ -9,9 +9,15 @@
  * session; it runs after the transaction has left the list of running ones, so
  * that what it enqueued is visible to the worker it wakes.
  *
+ * After a crash shared memory is made anew.  What must be known even then, how
+ * far requests had been sent, is in a mapping that the postmaster made while it
+ * loaded the library, and that all its children inherit.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
+
+#include <sys/mman.h>
 
 #include "access/xact.h"
 #include "miscadmin.h"
@@ -62,6 +68,18 @@ typedef struct TteShared
 	TteSlot		slot[FLEXIBLE_ARRAY_MEMBER];
 } TteShared;
 
+/* How far a database has sent. */
+typedef struct TteSent
+{
+	pg_atomic_uint32 database;	/* Oid, 0: free */
+	pg_atomic_uint32 extension; /* Oid, set last */
+	pg_atomic_uint64 request;	/* newest that may have been sent */
+} TteSent;
+
+#define SENT_ENTRIES	256
+
+static TteSent *sent = NULL;	/* survives a crash; NULL: nothing is known */
+static TteSent *my_sent = NULL;
 static TteShared *shared = NULL;
 static HTAB *counters = NULL;
 static shmem_request_hook_type prev_request_hook = NULL;
@@ -140,9 +158,20 @@ startup_shmem(void)
 	LWLockRelease(AddinShmemInitLock);
 }
 
+/* Zeroed memory is an array of free entries. */
+static void
+map_sent(void)
+{
+	void	   *map = mmap(NULL, SENT_ENTRIES * sizeof(TteSent), PROT_READ | PROT_WRITE,
+						   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	sent = map == MAP_FAILED ? NULL : map;
+}
+
 void
 tte_shared_request(void)
 {
+	map_sent();
 	prev_request_hook = shmem_request_hook;
 	shmem_request_hook = request_shmem;
 	prev_startup_hook = shmem_startup_hook;
@@ -150,9 +179,42 @@ tte_shared_request(void)
 }
 
 bool
-tte_crash_restarted(void)
+tte_crashed_since(TimestampTz at)
 {
-	return shared->made_at > PgStartTime;
+	return shared->made_at > PgStartTime && shared->made_at > at;
+}
+
+/*
+ * A new entry counts everything on record as sent.  So does a database without
+ * an entry: more than that were here since the server was started.
+ */
+void
+tte_sent_attach(Oid extension, int64 newest_request)
+{
+	for (int i = 0; sent != NULL && my_sent == NULL && i < SENT_ENTRIES; i++)
+	{
+		uint32		database = 0;
+
+		if (pg_atomic_compare_exchange_u32(&sent[i].database, &database, MyDatabaseId) || database == MyDatabaseId)
+			my_sent = &sent[i];
+	}
+	if (my_sent == NULL || pg_atomic_read_u32(&my_sent->extension) == extension)
+		return;
+	pg_atomic_write_u64(&my_sent->request, newest_request);
+	pg_atomic_write_u32(&my_sent->extension, extension);
+}
+
+void
+tte_sent_note(int64 request)
+{
+	if (my_sent != NULL && (int64) pg_atomic_read_u64(&my_sent->request) < request)
+		pg_atomic_write_u64(&my_sent->request, request);
+}
+
+bool
+tte_sent_possibly(int64 request)
+{
+	return my_sent == NULL || request <= (int64) pg_atomic_read_u64(&my_sent->request);
 }
 
 bool

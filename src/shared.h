@@ -72,10 +72,19 @@ typedef struct TteWaiting
 #define TTE_MAX_WAITING	64		/* more are not shown */
 
 /*
- * Has this server, since it was started, lost a process so badly that it started
- * all of them anew?
+ * Has this server, since it was started and since that time, lost a process so
+ * badly that it started all of them anew?
  */
-extern bool tte_crash_restarted(void);
+extern bool tte_crashed_since(TimestampTz at);
+
+/*
+ * Which requests of this database may have left the process; outlives a crash.
+ * A worker calls the first one before the others, with its extension and the
+ * newest request on record, and the second one before it sends.
+ */
+extern void tte_sent_attach(Oid extension, int64 newest_request);
+extern void tte_sent_note(int64 request);
+extern bool tte_sent_possibly(int64 request);
 
 /* True when the library was preloaded and shared memory is there. */
 extern bool tte_shared_available(void);

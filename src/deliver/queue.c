@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -63,6 +64,7 @@ typedef enum Statement
 	SQL_FINAL_RETRY,
 	SQL_RETRY,
 	SQL_OPEN_REQUESTS,
+	SQL_NEWEST_REQUEST,
 	SQL_RECOVER_RETRIES,
 	SQL_RECOVER_EVENTS,
 	SQL_SET_APART,
@@ -127,7 +129,8 @@ static const StatementText statements[] =
 		"LEFT JOIN tiktok.event e ON e.id = due.id LEFT JOIN tiktok.delivery d ON d.id = due.id "
 	"WHERE r.id = due.id AND (e.id IS NULL OR d.id IS NOT NULL)"},
 	{SQL_READ_DUE, 3, {INT4OID, TIMESTAMPTZOID, INT4OID},
-		"SELECT " EVENT_COLUMNS ", r.attempts, r.possibly_received_at, q.outcome = 'interrupted' "
+		"SELECT " EVENT_COLUMNS ", r.attempts, r.possibly_received_at, q.outcome IN ('interrupted', 'failed'), "
+		"q.outcome = 'interrupted' AND q.events = 1 "
 		"FROM tiktok.retry r JOIN tiktok.event e ON e.id = r.id LEFT JOIN tiktok.identity i ON i.id = e.id "
 		"LEFT JOIN tiktok.request q ON q.id = r.last_request_id "
 		"WHERE r.source_id = $1 AND r.next_attempt_at <= $2 "
@@ -139,9 +142,11 @@ static const StatementText statements[] =
 	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id"},
 	{SQL_CLAIM_RETRIES, 2, {INT8OID, INT8ARRAYOID},
 	"UPDATE tiktok.retry SET last_request_id = $1 WHERE id = ANY ($2)"},
-	{SQL_FINISH_REQUEST, 6, {INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID, TEXTOID},
+	{SQL_FINISH_REQUEST, 12, {INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID, TEXTOID, INT4OID, XID8OID, INT8OID, XID8OID, INT8OID, INT4OID},
 		"UPDATE tiktok.request SET finished_at = clock_timestamp(), http_status = $2, code = $3, message = $4, "
-	"request_id = $5, outcome = $6 WHERE id = $1"},
+		"request_id = $5, outcome = $6, events = coalesce($7, events), first_xid = coalesce($8, first_xid), "
+		"first_id = coalesce($9, first_id), last_xid = coalesce($10, last_xid), last_id = coalesce($11, last_id), "
+	"bytes = coalesce($12, bytes) WHERE id = $1"},
 	{SQL_FINAL, 7, {INT8OID, TEXTOID, TEXTOID, BOOLOID, INT8ARRAYOID, INT4OID, TIMESTAMPTZOID},
 		"WITH final AS (INSERT INTO tiktok.delivery (id, request_id, status, reason, at, possibly_received_at) "
 		"SELECT u, $1, $2, $3, clock_timestamp(), $7 FROM unnest($5) u ON CONFLICT DO NOTHING RETURNING id) "
@@ -162,20 +167,25 @@ static const StatementText statements[] =
 	{SQL_OPEN_REQUESTS, 1, {INT4OID},
 		"SELECT id, started_at, first_xid, first_id, last_xid, last_id "
 	"FROM tiktok.request WHERE source_id = $1 AND finished_at IS NULL ORDER BY id"},
+	{SQL_NEWEST_REQUEST, 0, {0},
+	"SELECT max(id) FROM tiktok.request"},
+	/* the last argument is null when no byte of the request was sent */
 	{SQL_RECOVER_RETRIES, 2, {INT8OID, TIMESTAMPTZOID},
 		"UPDATE tiktok.retry SET attempts = attempts + 1, "
 	"possibly_received_at = coalesce(possibly_received_at, $2) WHERE last_request_id = $1"},
-	{SQL_RECOVER_EVENTS, 7, {INT4OID, INT8OID, TIMESTAMPTZOID, XID8OID, INT8OID, XID8OID, INT8OID},
+	{SQL_RECOVER_EVENTS, 8, {INT4OID, INT8OID, TIMESTAMPTZOID, XID8OID, INT8OID, XID8OID, INT8OID, TIMESTAMPTZOID},
 		"INSERT INTO tiktok.retry (id, source_id, attempts, first_attempt_at, possibly_received_at, next_attempt_at, last_request_id) "
-		"SELECT e.id, $1, 1, $3, least($3, (SELECT recovered_to FROM tiktok.installation WHERE e.xid < recovered_xid)), "
+		"SELECT e.id, $1, 1, $3, least($8, (SELECT recovered_to FROM tiktok.installation WHERE e.xid < recovered_xid)), "
 		"clock_timestamp(), $2 FROM tiktok.event e "
 		"WHERE e.source_id = $1 AND (e.xid, e.id) >= ($4, $5) AND (e.xid, e.id) <= ($6, $7) AND e.payload IS NOT NULL "
 	NO_FATE},
 	{SQL_SET_APART, 2, {INT4OID, INT8OID},
 		"WITH poison AS (DELETE FROM tiktok.retry r USING tiktok.request q WHERE q.id = $2 AND q.events = 1 AND r.id = q.first_id "
-		"AND (SELECT count(*) FROM tiktok.request p WHERE p.source_id = $1 AND p.events = 1 AND p.first_id = q.first_id "
-		"AND p.outcome = 'interrupted') >= 3 RETURNING r.*) "
-		"INSERT INTO tiktok.delivery SELECT id, last_request_id, 'uncertain', 'poison', clock_timestamp(), "
+		"AND (SELECT count(*) + CASE WHEN r.attempts > count(*) THEN 1 ELSE 0 END FROM tiktok.request p WHERE p.source_id = $1 "
+		"AND p.events = 1 AND p.first_id = q.first_id AND p.outcome IN ('interrupted', 'failed')) >= 3 RETURNING r.*), "
+		"forgotten AS (DELETE FROM tiktok.identity i USING poison p WHERE i.id = p.id AND p.possibly_received_at IS NULL) "
+		"INSERT INTO tiktok.delivery SELECT id, CASE WHEN possibly_received_at IS NOT NULL THEN last_request_id END, "
+		"CASE WHEN possibly_received_at IS NOT NULL THEN 'uncertain' ELSE 'invalid' END, 'poison', clock_timestamp(), "
 	"attempts, first_attempt_at, possibly_received_at FROM poison"},
 	{SQL_STORE_STATE, 5, {INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
 		"INSERT INTO tiktok.source_state (source_id, state, reason, since, probe_at) VALUES ($1, $2, $3, $4, $5) "
@@ -430,28 +440,24 @@ result(int row, int column, bool *isnull)
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
 }
 
-/* Text of a result; NULL for a null.  Detoasted, in the memory of SPI. */
-static const char *
-result_bytes(int row, int column, int *len)
-{
-	bool		isnull;
-	Datum		value = result(row, column, &isnull);
-	struct varlena *v;
-
-	if (isnull)
-		return NULL;
-	v = PG_DETOAST_DATUM_PACKED(value);
-	*len = VARSIZE_ANY_EXHDR(v);
-	return VARDATA_ANY(v);
-}
-
+/* NULL for a null. */
 static char *
 result_text(int row, int column)
 {
-	int			len;
-	const char *bytes = result_bytes(row, column, &len);
+	bool		isnull;
+	Datum		value = result(row, column, &isnull);
 
-	return bytes ? pnstrdup(bytes, len) : NULL;
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+/* The same, as it is stored. */
+static struct varlena *
+result_stored(int row, int column)
+{
+	bool		isnull;
+	Datum		value = result(row, column, &isnull);
+
+	return isnull ? NULL : (struct varlena *) DatumGetPointer(value);
 }
 
 static int64
@@ -609,6 +615,12 @@ tte_queue_store_cursor(int32 source_id, const TteSnapshot *prev, const TteSnapsh
 }
 
 static int
+stored_size(struct varlena *stored)
+{
+	return stored ? (int) Min(toast_raw_datum_size(PointerGetDatum(stored)), MaxAllocSize / 2) : 0;
+}
+
+static int
 collect_rows(int n, bool due, TteQueueRow **rows)
 {
 	*rows = palloc0(Max(n, 1) * sizeof(TteQueueRow));
@@ -620,13 +632,15 @@ collect_rows(int n, bool due, TteQueueRow **rows)
 		row->id = result_int8(i, 2);
 		row->event_time = result_time(i, 3);
 		row->test_code = result_text(i, 4);
-		row->payload = result_bytes(i, 5, &row->payload_len);
-		row->user_data = result_bytes(i, 6, &row->user_data_len);
+		row->payload = result_stored(i, 5);
+		row->user_data = result_stored(i, 6);
+		row->size = stored_size(row->payload) + stored_size(row->user_data);
 		if (!due)
 			continue;
 		row->attempts = result_int4(i, 7);
 		row->possibly_received_at = result_time(i, 8);
 		row->suspect = result_int8(i, 9) != 0;
+		row->alone = result_int8(i, 10) != 0;
 	}
 	return n;
 }
@@ -651,6 +665,28 @@ tte_queue_read_due(int32 source_id, int64 now, int limit, TteQueueRow **rows)
 	run(SQL_RECALL_DUE, args, NULL);
 	run(SQL_DROP_DUE, args, NULL);
 	return collect_rows(run(SQL_READ_DUE, args, NULL), true, rows);
+}
+
+const char *
+tte_queue_bytes(struct varlena *stored, int *len)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	struct varlena *v = stored;
+
+	if (VARATT_IS_EXTERNAL(stored))
+	{
+		StartTransactionCommand();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		MemoryContextSwitchTo(caller);
+		v = detoast_attr(stored);
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+		MemoryContextSwitchTo(caller);
+	}
+	else if (VARATT_IS_COMPRESSED(stored))
+		v = detoast_attr(stored);
+	*len = VARSIZE_ANY_EXHDR(v);
+	return VARDATA_ANY(v);
 }
 
 int64
@@ -697,9 +733,12 @@ tte_queue_finish_request(const TteRequestEnd *end)
 {
 	Datum		args[] = {
 		Int64GetDatum(end->id), Int32GetDatum(end->http_status), Int32GetDatum(end->code),
-		foreign_text(end->message), foreign_text(end->request_id), CStringGetTextDatum(end->outcome)
+		foreign_text(end->message), foreign_text(end->request_id), CStringGetTextDatum(end->outcome),
+		Int32GetDatum(end->events),
+		xid_datum(end->first.xid), Int64GetDatum(end->first.id), xid_datum(end->last.xid), Int64GetDatum(end->last.id),
+		Int32GetDatum(end->bytes)
 	};
-	char		nulls[] = "      ";
+	char		nulls[] = "            ";
 
 	if (end->http_status == 0)
 		nulls[1] = 'n';
@@ -709,6 +748,8 @@ tte_queue_finish_request(const TteRequestEnd *end)
 		nulls[3] = 'n';
 	if (end->request_id[0] == '\0')
 		nulls[4] = 'n';
+	if (end->events == 0)
+		memset(nulls + 6, 'n', 6);
 	run(SQL_FINISH_REQUEST, args, nulls);
 	TTE_FAULT_POINT("request-finished", NULL);
 }
@@ -762,32 +803,58 @@ tte_queue_record_retry(int32 source_id, int64 request_id, int64 started_at, int6
 	TTE_FAULT_POINT("retry-written", NULL);
 }
 
+void
+tte_queue_set_apart(int32 source_id, int64 request_id)
+{
+	Datum		args[] = {Int32GetDatum(source_id), Int64GetDatum(request_id)};
+
+	run(SQL_SET_APART, args, NULL);
+}
+
+/* What was not sent need not go to tiktok.retry, unless a process died with it. */
 static void
 recover_request(int32 source_id, Datum *request)
 {
-	bool		crash = tte_crash_restarted();
-	TteRequestEnd end = {DatumGetInt64(request[0]), 0, false, 0, "", "", crash ? "interrupted" : "abandoned"};
-	Datum		apart[] = {Int32GetDatum(source_id), request[0]};
+	int64		id = DatumGetInt64(request[0]);
+	bool		crash = tte_crashed_since(DatumGetTimestampTz(request[1]));
+	bool		received = tte_sent_possibly(id);
+	TteRequestEnd end = {.id = id, .message = "", .request_id = "", .outcome = crash ? "interrupted" : "abandoned"};
 	Datum		args[] = {
-		Int32GetDatum(source_id), request[0], request[1], request[2], request[3], request[4], request[5]
+		Int32GetDatum(source_id), request[0], request[1], request[2], request[3], request[4], request[5], request[1]
 	};
 
-	if (run(SQL_RECOVER_RETRIES, request, NULL) == 0)
-		run(SQL_RECOVER_EVENTS, args, NULL);
+	if ((crash || received) && run(SQL_RECOVER_RETRIES, request, received ? NULL : " n") == 0)
+		run(SQL_RECOVER_EVENTS, args, received ? NULL : "       n");
 	TTE_FAULT_POINT("recovering", NULL);
 	tte_queue_finish_request(&end);
 	if (crash)
-		run(SQL_SET_APART, apart, NULL);
+		tte_queue_set_apart(source_id, id);
+}
+
+/* Once in the life of the process, before it starts a request. */
+static void
+attach_sent(void)
+{
+	static bool attached = false;
+
+	if (attached)
+		return;
+	run(SQL_NEWEST_REQUEST, NULL, NULL);
+	tte_sent_attach(extension_oid, result_int8(0, 1));
+	attached = true;
 }
 
 int
 tte_queue_recover(int32 source_id)
 {
 	Datum		args[] = {Int32GetDatum(source_id)};
-	int			n = run(SQL_OPEN_REQUESTS, args, NULL);
-	SPITupleTable *open = SPI_tuptable;
+	SPITupleTable *open;
 	bool		isnull;
+	int			n;
 
+	attach_sent();
+	n = run(SQL_OPEN_REQUESTS, args, NULL);
+	open = SPI_tuptable;
 	for (int i = 0; i < n; i++)
 	{
 		Datum		request[6];

@@ -46,20 +46,24 @@ typedef struct TteInstallation
 								 * received since */
 } TteInstallation;
 
-/* An event as it is read; text lives until tte_queue_end(). */
+/*
+ * An event as it is read.  What it points to lives until tte_queue_end(); the
+ * two values are as they are stored, see tte_queue_bytes().
+ */
 typedef struct TteQueueRow
 {
 	uint64		xid;
 	int64		id;
 	int64		event_time;
 	const char *test_code;		/* or NULL */
-	const char *payload;
-	int			payload_len;
-	const char *user_data;		/* or NULL */
-	int			user_data_len;
+	struct varlena *payload;
+	struct varlena *user_data;	/* or NULL */
+	int			size;			/* bytes of these two */
 	int			attempts;		/* so far */
 	int64		possibly_received_at;	/* 0: never */
-	bool		suspect;		/* was in flight when a process died */
+	bool		suspect;		/* was in flight when a process died, or failed */
+	bool		alone;			/* a process died with it and no other event in
+								 * the request */
 } TteQueueRow;
 
 /* A request as it is recorded before it is sent. */
@@ -83,6 +87,10 @@ typedef struct TteRequestEnd
 	const char *message;		/* UTF-8 */
 	const char *request_id;
 	const char *outcome;
+	int			events;			/* that were in it, 0: as it was started */
+	TtePosition first;
+	TtePosition last;
+	int			bytes;
 } TteRequestEnd;
 
 /* How a group of events ended. */
@@ -141,6 +149,12 @@ extern int	tte_queue_read(int32 source_id, TtePosition from, uint64 end, bool sk
 /* Reads events of tiktok.retry that are due. */
 extern int	tte_queue_read_due(int32 source_id, int64 now, int limit, TteQueueRow **rows);
 
+/*
+ * The bytes of a stored value, in the current context or where it is.  Needs no
+ * transaction.  Errors of the storage come from here.
+ */
+extern const char *tte_queue_bytes(struct varlena *stored, int *len);
+
 /* When the next event of tiktok.retry is due; 0: there is none. */
 extern int64 tte_queue_next_due(int32 source_id);
 
@@ -150,6 +164,12 @@ extern void tte_queue_finish_request(const TteRequestEnd *end);
 extern void tte_queue_record_final(const TteFinal *final, const int64 *ids, int n);
 extern void tte_queue_record_retry(int32 source_id, int64 request_id, int64 started_at, int64 possibly_received_at,
 								   bool has_code, int code, const int64 *ids, const int64 *next_attempts, int n);
+
+/*
+ * Closes an event with which a process died, or that failed, three times: the
+ * last times it was the only one in its request, which is this one.
+ */
+extern void tte_queue_set_apart(int32 source_id, int64 request_id);
 
 /*
  * Requests that nobody will finish any more may have been received: their

@@ -5,11 +5,11 @@
  *
  * A sender reads its source's queue window by window and carves it into
  * batches.  A batch becomes one request, or several when TikTok refuses it and
- * the bad event has to be found.  Batches are recorded in any order; the
- * stored cursor stays at the oldest one that is not.  When the breaker opens,
- * nothing is kept in memory: once nothing is in flight the sender goes back to
- * the oldest unrecorded event and reads from there, skipping what has a fate,
- * as it does after a restart.
+ * the bad event has to be found; body.c puts them together.  Batches are
+ * recorded in any order; the stored cursor stays at the oldest one that is not.
+ * When the breaker opens, nothing is kept in memory: once nothing is in flight
+ * the sender goes back to the oldest unrecorded event and reads from there,
+ * skipping what has a fate, as it does after a restart.
  *
  *-------------------------------------------------------------------------
  */
@@ -57,10 +57,10 @@ typedef struct Reading
 	int64		now;
 	int			limit;			/* most events */
 	TteBatch   *batch;			/* NULL until there is an event to send */
+	int			size;			/* of what is in the batch, as stored */
 	bool		full;
 	IdList		expired;
 	IdList		uncertain;
-	IdList		unreadable;
 } Reading;
 
 TteSender *
@@ -281,6 +281,7 @@ make_batch(Reading *r, const char *test_code)
 	TteBatch   *batch = palloc0(sizeof(TteBatch));
 
 	batch->context = context;
+	batch->stored = AllocSetContextCreate(context, "tiktok_events stored events", ALLOCSET_DEFAULT_SIZES);
 	batch->sender = sender;
 	batch->events = palloc(r->limit * sizeof(TteBatchEvent));
 	batch->test_code = copy_string(test_code);
@@ -299,39 +300,34 @@ same_code(const TteBatch *batch, const TteQueueRow *row)
 	return strcmp(row->test_code, batch->test_code) == 0;
 }
 
-/* Appends an event; false when it does not fit any more. */
-static bool
+static struct varlena *
+copy_stored(struct varlena *value)
+{
+	return value ? memcpy(palloc(VARSIZE_ANY(value)), value, VARSIZE_ANY(value)) : NULL;
+}
+
+static void
 append_event(Reading *r, const TteQueueRow *row)
 {
 	TteBatch   *batch = r->batch;
-	TteBatchEvent *event = &batch->events[batch->nevents];
-	MemoryContext old = MemoryContextSwitchTo(batch->context);
-	int			before = batch->body.len;
-	bool		readable;
+	MemoryContext old = MemoryContextSwitchTo(batch->stored);
 
-	if (batch->nevents > 0)
-		appendStringInfoChar(&batch->body, ',');
-	event->start = batch->body.len;
-	readable = tte_wire_event(&batch->body, row->payload, row->payload_len,
-							  row->user_data, row->user_data_len, r->limits->ascii);
+	batch->events[batch->nevents++] = (TteBatchEvent)
+	{
+		.xid = row->xid, .id = row->id, .attempts = row->attempts,
+		.payload = copy_stored(row->payload), .user_data = copy_stored(row->user_data)
+	};
+	batch->unrendered++;
+	r->size += row->size;
 	MemoryContextSwitchTo(old);
-	if (!readable)
-	{
-		batch->body.len = before;
-		remember(&r->unreadable, row->id, r->limit);
-		return true;
-	}
-	if (batch->nevents > 0 && batch->body.len + TTE_WIRE_CLOSE_LEN > r->limits->max_body)
-	{
-		batch->body.len = before;
-		return false;
-	}
-	event->end = batch->body.len;
-	event->xid = row->xid;
-	event->id = row->id;
-	event->attempts = row->attempts;
-	batch->nevents++;
-	return true;
+}
+
+/* May the event go into a batch that has some? */
+static bool
+fits(const Reading *r, const TteQueueRow *row)
+{
+	/* what was in flight when a process died goes alone */
+	return !row->suspect && same_code(r->batch, row) && r->size + row->size <= r->limits->max_body;
 }
 
 /* Age and horizon are judged again before every send. */
@@ -362,13 +358,13 @@ take_rows(Reading *r, const TteQueueRow *rows, int n)
 			continue;
 		if (r->batch == NULL)
 			r->batch = make_batch(r, rows[i].test_code);
-		/* what was in flight when a process died goes alone */
-		if ((rows[i].suspect && r->batch->nevents > 0) ||
-			!same_code(r->batch, &rows[i]) || !append_event(r, &rows[i]))
+		if (r->batch->nevents > 0 && !fits(r, &rows[i]))
 		{
 			r->full = true;
 			break;
 		}
+		append_event(r, &rows[i]);
+		r->batch->alone = rows[i].alone;
 		r->full = rows[i].suspect;
 	}
 	return i;
@@ -377,7 +373,31 @@ take_rows(Reading *r, const TteQueueRow *rows, int n)
 static int
 events_read(const Reading *r)
 {
-	return (r->batch ? r->batch->nevents : 0) + r->expired.n + r->uncertain.n + r->unreadable.n;
+	return (r->batch ? r->batch->nevents : 0) + r->expired.n + r->uncertain.n;
+}
+
+static TteRequest *
+make_request(TteBatch *batch, int lo, int hi)
+{
+	TteRequest *request = MemoryContextAllocZero(batch->context, sizeof(TteRequest));
+
+	request->batch = batch;
+	request->lo = lo;
+	request->hi = hi;
+	batch->open++;
+	return request;
+}
+
+static void
+drop_batch(TteBatch *batch)
+{
+	if (batch->from_retry)
+		batch->sender->retry_out = false;
+	if (batch->alone)
+		batch->sender->alone = TTE_ALONE_NO;
+	release_window(batch->window);
+	dlist_delete(&batch->node);
+	MemoryContextDelete(batch->context);
 }
 
 /* Reads on in the queue until the batch is full or everything has been read. */
@@ -444,33 +464,19 @@ record_unsent(const IdList *list, const char *status, const char *reason, bool k
 	tte_queue_record_final(&final, list->ids, list->n);
 }
 
-static TteRequest *
-make_request(TteBatch *batch, int lo, int hi)
-{
-	TteRequest *request = MemoryContextAllocZero(batch->context, sizeof(TteRequest));
-
-	request->batch = batch;
-	request->lo = lo;
-	request->hi = hi;
-	batch->open++;
-	return request;
-}
-
 static void
-drop_batch(TteBatch *batch)
+record_late(const Reading *r, bool from_retry)
 {
-	if (batch->from_retry)
-		batch->sender->retry_out = false;
-	release_window(batch->window);
-	dlist_delete(&batch->node);
-	MemoryContextDelete(batch->context);
+	record_unsent(&r->expired, "expired", "max_event_age", false, from_retry, 0);
+	record_unsent(&r->uncertain, "uncertain", from_retry ? "retry_horizon" : "restore_gap", true, from_retry,
+				  from_retry ? 0 : r->limits->recovered_to);
 }
 
 /* Reads the next batch, from the retries that are due or from the queue. */
 static TteRequest *
 read_batch(TteSender *sender, const TteSnapshot *snapshot, const TteSendLimits *limits, int limit, int64 now)
 {
-	Reading		r = {sender, limits, now, limit};
+	Reading		r = {.sender = sender, .limits = limits, .now = now, .limit = limit};
 	TteQueueRow *rows;
 	bool		from_retry = sender->next_due != 0 && sender->next_due <= now && !sender->retry_out;
 
@@ -482,16 +488,7 @@ read_batch(TteSender *sender, const TteSnapshot *snapshot, const TteSendLimits *
 	}
 	else
 		read_queue(&r, snapshot);
-	record_unsent(&r.expired, "expired", "max_event_age", false, from_retry, 0);
-	record_unsent(&r.uncertain, "uncertain", from_retry ? "retry_horizon" : "restore_gap", true, from_retry,
-				  from_retry ? 0 : limits->recovered_to);
-	record_unsent(&r.unreadable, "invalid", "unreadable", false, from_retry, 0);
-	if (r.batch != NULL && r.batch->nevents == 0)
-	{
-		release_window(r.batch->window);
-		MemoryContextDelete(r.batch->context);
-		r.batch = NULL;
-	}
+	record_late(&r, from_retry);
 	if (from_retry)
 	{
 		sender->retry_out = r.batch != NULL;
@@ -500,38 +497,8 @@ read_batch(TteSender *sender, const TteSnapshot *snapshot, const TteSendLimits *
 	if (r.batch == NULL)
 		return NULL;
 	r.batch->from_retry = from_retry;
-	sender->event_bytes = r.batch->body.len / r.batch->nevents;
 	dlist_push_tail(&sender->batches, &r.batch->node);
 	return make_request(r.batch, 0, r.batch->nevents);
-}
-
-/* The request's body: that of the batch, or its envelope around some of its events. */
-static void
-render_body(TteRequest *request)
-{
-	TteBatch   *batch = request->batch;
-	MemoryContext old = MemoryContextSwitchTo(batch->context);
-	int			start = batch->events[request->lo].start;
-	int			end = batch->events[request->hi - 1].end;
-	StringInfoData body;
-
-	if (request->lo == 0 && request->hi == batch->nevents && batch->open == 1)
-	{
-		tte_wire_close(&batch->body);
-		request->body = batch->body.data;
-		request->body_len = batch->body.len;
-	}
-	else
-	{
-		initStringInfo(&body);
-		enlargeStringInfo(&body, batch->head_len + end - start + TTE_WIRE_CLOSE_LEN);
-		appendBinaryStringInfo(&body, batch->body.data, batch->head_len);
-		appendBinaryStringInfo(&body, batch->body.data + start, end - start);
-		tte_wire_close(&body);
-		request->body = body.data;
-		request->body_len = body.len;
-	}
-	MemoryContextSwitchTo(old);
 }
 
 static int64 *
@@ -549,21 +516,20 @@ static void
 start_request(TteRequest *request, int64 now)
 {
 	TteBatch   *batch = request->batch;
-	const TteBatchEvent *first = &batch->events[request->lo];
-	const TteBatchEvent *last = &batch->events[request->hi - 1];
 	TteRequestStart start = {
 		batch->sender->config.id, now, request->hi - request->lo,
-		{first->xid, first->id}, {last->xid, last->id}, 0, batch->test_code != NULL
+		tte_place(&batch->events[request->lo]), tte_place(&batch->events[request->hi - 1]),
+		(request->hi - request->lo) * batch->sender->event_bytes, batch->test_code != NULL
 	};
 
-	render_body(request);
-	start.bytes = request->body_len;
 	request->started_at = now;
 	request->id = tte_queue_start_request(&start);
 	if (batch->from_retry)
 		tte_queue_claim_retries(request->id, request_ids(request), start.events);
 	if (request->lo > 0 || request->hi < batch->nevents)
 		batch->extra++;
+	if (batch->alone)
+		batch->sender->alone = TTE_ALONE_OUT;
 	batch->sender->in_flight++;
 	tte_breaker_sent(&batch->sender->breaker);
 }
@@ -581,13 +547,15 @@ limit_request(TteRequest *request, int allowed)
 	slist_push_head(&request->batch->sender->waiting, &rest->node);
 }
 
-/* As many rows as a body holds, judging by those before. */
+/* As many rows as a body will most likely hold, judging by those before. */
 static int
 read_limit(const TteSender *sender, int allowed, const TteSendLimits *limits)
 {
+	int			likely = limits->max_body - limits->max_body / 32;
+
 	if (sender->event_bytes == 0)
 		return allowed;
-	return Min(allowed, limits->max_body / sender->event_bytes + 1);
+	return Max(Min(allowed, likely / sender->event_bytes), 1);
 }
 
 TteRequest *
@@ -605,6 +573,12 @@ tte_sender_next(TteSender *sender, const TteSnapshot *snapshot, const TteSendLim
 		request = read_batch(sender, snapshot, limits, read_limit(sender, allowed, limits), now);
 	if (request == NULL)
 		return NULL;
+	if (request->batch->alone && limits->others)
+	{
+		sender->alone = TTE_ALONE_WAITS;
+		slist_push_head(&sender->waiting, &request->node);
+		return NULL;
+	}
 	sender->rate_free = tte_rate_take(sender->rate, sender->config.requests_per_second, now);
 	if (sender->rate_free != 0)
 	{
@@ -615,8 +589,8 @@ tte_sender_next(TteSender *sender, const TteSnapshot *snapshot, const TteSendLim
 	return request;
 }
 
-static void
-wait_request(TteBatch *batch, int lo, int hi)
+void
+tte_sender_wait(TteBatch *batch, int lo, int hi)
 {
 	if (lo < hi)
 		slist_push_head(&batch->sender->waiting, &make_request(batch, lo, hi)->node);
@@ -632,13 +606,13 @@ split_request(const TteRequest *request)
 	if (bad >= 0 && bad < request->hi - request->lo)
 	{
 		bad += request->lo;
-		wait_request(request->batch, bad + 1, request->hi);
-		wait_request(request->batch, request->lo, bad);
-		wait_request(request->batch, bad, bad + 1);
+		tte_sender_wait(request->batch, bad + 1, request->hi);
+		tte_sender_wait(request->batch, request->lo, bad);
+		tte_sender_wait(request->batch, bad, bad + 1);
 		return;
 	}
-	wait_request(request->batch, middle, request->hi);
-	wait_request(request->batch, request->lo, middle);
+	tte_sender_wait(request->batch, middle, request->hi);
+	tte_sender_wait(request->batch, request->lo, middle);
 }
 
 static void
@@ -710,7 +684,7 @@ record_outcome(const TteRequest *request, int64 now)
 			if (n == 1)
 				record_retry(request, now);
 			for (int i = request->hi - 1; n > 1 && i >= request->lo; i--)
-				wait_request(request->batch, i, i + 1);
+				tte_sender_wait(request->batch, i, i + 1);
 			break;
 		case TTE_OUTCOME_ISOLATE:
 		case TTE_OUTCOME_SPLIT:
@@ -729,6 +703,23 @@ record_outcome(const TteRequest *request, int64 now)
 			request->batch->sender->rewind = true;
 			break;
 	}
+}
+
+/*
+ * The event could not be put into a body, so nothing was sent.  What was not
+ * written by us never can be; anything else may have been the server's trouble.
+ */
+static void
+record_failed(const TteRequest *request, int64 now)
+{
+	TteSender  *sender = request->batch->sender;
+	IdList		list = {request_ids(request), 1};
+
+	if (request->unreadable)
+		record_unsent(&list, "invalid", "unreadable", false, request->batch->from_retry, 0);
+	else
+		record_retry(request, now);
+	tte_breaker_dropped(&sender->breaker);
 }
 
 /* Forgets all batches and goes back to the oldest of them. */
@@ -797,17 +788,24 @@ note_trouble(TteSender *sender, const TteRequest *request)
 		snprintf(sender->trouble, size, "%s: %s", outcome, request->reply.message);
 }
 
-void
-tte_sender_record(TteRequest *request, int64 now)
+static void
+finish_request(const TteRequest *request)
 {
-	TteBatch   *batch = request->batch;
-	TteSender  *sender = batch->sender;
 	TteRequestEnd end = {
 		request->id, request->http_status, request->reply.has_code, request->reply.code,
-		request->reply.message, request->reply.request_id, tte_outcome_name(request->reply.outcome)
+		request->reply.message, request->reply.request_id,
+		request->failed ? "failed" : tte_outcome_name(request->reply.outcome),
+		request->events, request->first, request->last, request->body_len
 	};
 
 	tte_queue_finish_request(&end);
+}
+
+static void
+record_answer(TteRequest *request, int64 now)
+{
+	TteSender  *sender = request->batch->sender;
+
 	judge_source(sender, request, now);
 	if (sender->breaker.state != TTE_BREAKER_CLOSED)
 	{
@@ -815,6 +813,23 @@ tte_sender_record(TteRequest *request, int64 now)
 		sender->rewind = true;
 	}
 	record_outcome(request, now);
+}
+
+void
+tte_sender_record(TteRequest *request, int64 now)
+{
+	TteBatch   *batch = request->batch;
+	TteSender  *sender = batch->sender;
+
+	if (request->failed)
+		record_failed(request, now);
+	else
+		record_answer(request, now);
+	finish_request(request);
+	if (request->failed && !request->unreadable)
+		tte_queue_set_apart(sender->config.id, request->id);
+	if (batch->alone)
+		sender->alone = TTE_ALONE_NO;
 	sender->in_flight--;
 	sender->dirty = true;
 	if (--batch->open == 0 && !sender->rewind)

@@ -14,23 +14,33 @@
 
 typedef struct TteSender TteSender;
 
-/* An event of a batch: its place in the batch's body, and what the queue knows. */
+/* An event of a batch: what the queue knows, and its place in the batch's body. */
 typedef struct TteBatchEvent
 {
 	uint64		xid;
 	int64		id;
+	int			attempts;		/* before this one */
+	struct varlena *payload;	/* as stored; NULL once it is in the body */
+	struct varlena *user_data;	/* as stored, or NULL */
 	int			start;			/* bytes of its JSON in the body */
 	int			end;
-	int			attempts;		/* before this one */
 } TteBatchEvent;
+
+static inline TtePosition
+tte_place(const TteBatchEvent *event)
+{
+	return (TtePosition) {event->xid, event->id};
+}
 
 /* What was read at once.  Lives until the fate of every event is recorded. */
 typedef struct TteBatch
 {
 	dlist_node	node;			/* in the sender's list, in the order of reading */
 	MemoryContext context;
+	MemoryContext stored;		/* what was read, until all of it is in the body */
 	TteSender  *sender;
 	bool		from_retry;
+	bool		alone;			/* to be sent while nothing else is in flight */
 	struct TteWindow *window;	/* from the queue: where it was carved */
 	TtePosition start;
 	int64		possibly_received_at;	/* from the queue: before a recovery; 0: no */
@@ -39,6 +49,7 @@ typedef struct TteBatch
 	const char *test_code;		/* of all its events, or NULL */
 	TteBatchEvent *events;
 	int			nevents;
+	int			unrendered;		/* events that are not in the body */
 	int			open;			/* requests to make or under way */
 	int			extra;			/* requests beyond the first */
 	int			culprits;		/* events found to be bad */
@@ -56,8 +67,21 @@ typedef struct TteRequest
 	int64		id;				/* row of tiktok.request */
 	int64		started_at;
 	int			http_status;
+	bool		failed;			/* its only event cannot be put into a body */
+	bool		unreadable;		/* because it is not what we write */
+	int			events;			/* these three as it was sent */
+	TtePosition first;
+	TtePosition last;
 	TteReply	reply;			/* once it has come back */
 } TteRequest;
+
+/* An event with which a process died, and died again, has the worker for itself. */
+typedef enum TteAlone
+{
+	TTE_ALONE_NO,
+	TTE_ALONE_WAITS,			/* for what is in flight */
+	TTE_ALONE_OUT				/* others wait for it */
+} TteAlone;
 
 struct TteSender
 {
@@ -79,6 +103,7 @@ struct TteSender
 	slist_head	waiting;		/* requests to make before anything is read */
 	int			in_flight;
 	bool		rewind;			/* go back to what is unrecorded, once nothing is in flight */
+	TteAlone	alone;
 	bool		retry_out;		/* a batch of retries is not recorded yet */
 	int64		next_due;		/* of tiktok.retry, 0: nothing */
 	TteBreaker	breaker;
@@ -101,6 +126,7 @@ typedef struct TteSendLimits
 	bool		ascii;			/* escape everything that is not ASCII */
 	int64		recovered_to;	/* what transactions before recovered_xid recorded */
 	uint64		recovered_xid;	/* may have been received since recovered_to */
+	bool		others;			/* something is in flight */
 } TteSendLimits;
 
 extern TteSender *tte_sender_create(int32 source_id);
@@ -134,7 +160,10 @@ extern int64 tte_sender_due(TteSender *sender, int64 now);
 extern TteRequest *tte_sender_next(TteSender *sender, const TteSnapshot *snapshot,
 								   const TteSendLimits *limits, int64 now);
 
-/* In a transaction: records the fate of a request that came back. */
+/* Makes a request of events lo .. hi - 1, to be sent before anything else is read. */
+extern void tte_sender_wait(TteBatch *batch, int lo, int hi);
+
+/* In a transaction: records the fate of a request that came back, or failed. */
 extern void tte_sender_record(TteRequest *request, int64 now);
 
 /*

@@ -32,6 +32,7 @@
 
 #include "common.h"
 #include "compat.h"
+#include "deliver/body.h"
 #include "deliver/http.h"
 #include "deliver/recovery.h"
 #include "deliver/sender.h"
@@ -402,11 +403,36 @@ check_recovery(uint64 next_xid, int64 now)
 			 errhint("tiktok.resume() goes on. What was unfinished in that state and may be counted twice becomes uncertain.")));
 }
 
+/* The sender with an event that must go alone, if it is its turn. */
+static TteSender *
+alone_sender(int64 now)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &senders)
+	{
+		TteSender  *sender = dlist_container(TteSender, node, iter.cur);
+
+		if (sender->alone == TTE_ALONE_WAITS && !tte_sender_wants(sender, now))
+			sender->alone = TTE_ALONE_NO;
+		if (sender->alone != TTE_ALONE_NO)
+			return sender;
+	}
+	return NULL;
+}
+
+/* Has everybody to wait, for an event that goes alone or for what is before it? */
+static bool
+held_up(int64 now)
+{
+	return in_flight() > 0 && alone_sender(now) != NULL;
+}
+
 /* Lets every sender in turn have a request, as long as there is room. */
 static int
-next_requests(TteRequest **requests, int room, int64 now)
+next_requests(TteRequest **requests, TteSendLimits *limits, int room, int64 now)
 {
-	TteSendLimits limits = {tte_max_body_size * 1024, tte_ascii_payload()};
+	TteSender  *alone = alone_sender(now);
 	TteSnapshot snapshot;
 	bool		changed;
 	dlist_iter	iter;
@@ -419,8 +445,8 @@ next_requests(TteRequest **requests, int room, int64 now)
 		check_recovery(snapshot.xmax, now);
 	if (changed)
 		read_sources();
-	limits.recovered_to = installation.recovered_to;
-	limits.recovered_xid = installation.recovered_xid;
+	limits->recovered_to = installation.recovered_to;
+	limits->recovered_xid = installation.recovered_xid;
 	for (int round = 0; round < room; round++)
 	{
 		dlist_foreach(iter, &senders)
@@ -430,10 +456,13 @@ next_requests(TteRequest **requests, int room, int64 now)
 			if (!sender->loaded)
 				tte_sender_load(sender);
 			tte_sender_rewind(sender);
-			if (n < room && tte_sender_wants(sender, now))
+			if (n < room && (alone == NULL || alone == sender) && tte_sender_wants(sender, now))
 			{
-				requests[n] = tte_sender_next(sender, &snapshot, &limits, now);
+				limits->others = n > 0 || in_flight() > 0;
+				requests[n] = tte_sender_next(sender, &snapshot, limits, now);
 				n += requests[n] != NULL;
+				if (sender->alone != TTE_ALONE_NO)
+					room = n;
 			}
 		}
 	}
@@ -445,29 +474,40 @@ next_requests(TteRequest **requests, int room, int64 now)
 	return n;
 }
 
+/* Nothing is held while the body is put together and sent. */
+static void
+send_request(TteRequest *request, const TteSendLimits *limits)
+{
+	if (!tte_body_build(request, limits))
+	{
+		finished[nfinished++] = request;
+		return;
+	}
+	tte_sent_note(request->id);
+	if (tte_http_post(http, request->batch->sender->config.token, request->body, request->body_len, request) == NULL)
+		judge_unsent(request);
+}
+
 /* Reads and records what goes out next; sends it when that has been committed. */
 static void
 send_requests(bool woken)
 {
 	TteRequest *requests[MAX_REQUESTS];
 	int64		now = tte_now();
+	TteSendLimits limits = {tte_max_body_size * 1024, tte_ascii_payload()};
 	int			room = tte_max_in_flight - in_flight();
 	int			n;
 
-	if (!tte_enabled || room <= 0 ||
+	if (!tte_enabled || room <= 0 || held_up(now) ||
 		(!woken && !tte_queue_config_stale() && !tte_recovery_check_due(&installation, now) && !anyone_wants(now)) ||
 		!make_http() || !begin("tiktok_events: reading events"))
 		return;
-	n = next_requests(requests, room, now);
+	n = next_requests(requests, &limits, room, now);
 	end();
 	if (n > 0)
 		TTE_FAULT_POINT("requests-committed", NULL);
 	for (int i = 0; i < n; i++)
-	{
-		if (tte_http_post(http, requests[i]->batch->sender->config.token,
-						  requests[i]->body, requests[i]->body_len, requests[i]) == NULL)
-			judge_unsent(requests[i]);
-	}
+		send_request(requests[i], &limits);
 	/* what this moves may also bring back an answer, which must not wait */
 	if (n > 0)
 		collect();
@@ -545,7 +585,7 @@ time_to_wait(void)
 		return 0;
 	if (tte_access_token_dir[0] != '\0')
 		due = Min(due, tokens_seen_at + TOKEN_POLL);
-	if (tte_enabled && in_flight() < tte_max_in_flight && !(http_stale && in_flight() > 0))
+	if (tte_enabled && in_flight() < tte_max_in_flight && !(http_stale && in_flight() > 0) && !held_up(now))
 	{
 		dlist_foreach(iter, &senders)
 		{
