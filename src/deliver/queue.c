@@ -104,9 +104,10 @@ static const StatementText statements[] =
 		"least(extract(epoch FROM coalesce(s.max_event_age, "
 		"CASE WHEN s.event_source IN ('web', 'app') THEN interval '7 days' ELSE interval '28 days' END)), 4e12) * 1e6::numeric, "
 		"t.token, t.system_identifier, t.database_oid, coalesce(c.paused, false), c.changed_at, "
-		"i.system_identifier, i.database_oid "
+		"i.system_identifier, i.database_oid, u.state "
 		"FROM tiktok.source s LEFT JOIN tiktok.installation i ON true LEFT JOIN tiktok.access_token t ON t.source_id = s.id "
-	"LEFT JOIN tiktok.source_control c ON c.source_id = s.id ORDER BY s.id"},
+		"LEFT JOIN tiktok.source_control c ON c.source_id = s.id "
+	"LEFT JOIN tiktok.source_state u ON u.source_id = s.id ORDER BY s.id"},
 	{SQL_LOAD_CURSOR, 1, {INT4OID},
 		"SELECT prev_snapshot::text, snapshot::text, position_xid, position_id "
 	"FROM tiktok.cursor WHERE source_id = $1"},
@@ -190,7 +191,8 @@ static const StatementText statements[] =
 	{SQL_STORE_STATE, 5, {INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
 		"INSERT INTO tiktok.source_state (source_id, state, reason, since, probe_at) VALUES ($1, $2, $3, $4, $5) "
 		"ON CONFLICT (source_id) DO UPDATE SET state = excluded.state, reason = excluded.reason, "
-	"since = excluded.since, probe_at = excluded.probe_at"},
+		"since = CASE WHEN source_state.state = excluded.state THEN source_state.since ELSE excluded.since END, "
+	"probe_at = excluded.probe_at"},
 	{SQL_CLEAR_STATE, 1, {INT4OID},
 	"DELETE FROM tiktok.source_state WHERE source_id = $1"},
 	{SQL_LOAD_INSTALLATION, 1, {INT8OID},
@@ -560,6 +562,7 @@ tte_queue_sources(MemoryContext context, TteSourceConfig **configs)
 		c->database_copied = is_foreign(i, 14, 15);
 		c->paused = DatumGetBool(result(i, 12, &isnull));
 		c->resumed_at = c->paused ? 0 : result_time(i, 13);
+		c->stored_state = copy_text(context, i, 16);
 	}
 	return n;
 }

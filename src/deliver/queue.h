@@ -33,6 +33,7 @@ typedef struct TteSourceConfig
 	bool		database_copied;	/* this database is a copy of another */
 	bool		paused;			/* by tiktok.pause() */
 	int64		resumed_at;		/* by tiktok.resume(), 0: never */
+	char	   *stored_state;	/* as tiktok.source_state has it, NULL: sent to */
 } TteSourceConfig;
 
 /* The server that the worker was in last, and what a recovery made of the queue. */

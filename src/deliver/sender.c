@@ -32,6 +32,10 @@
 /* So many single events refused in a row are not the events' fault. */
 #define REFUSALS_TO_STOP	8
 
+/* How often a source without token is looked at for events that are too old. */
+#define EXPIRE_INTERVAL	(3600 * USEC)
+#define EXPIRE_BATCH	1000
+
 /* The cursor is stored at most this often while there is work. */
 #define STORE_INTERVAL	USEC
 
@@ -56,6 +60,7 @@ typedef struct Reading
 	const TteSendLimits *limits;
 	int64		now;
 	int			limit;			/* most events */
+	bool		late_only;		/* stop at the first one that is not too old */
 	TteBatch   *batch;			/* NULL until there is an event to send */
 	int			size;			/* of what is in the batch, as stored */
 	bool		full;
@@ -93,6 +98,13 @@ may_send(const TteSender *sender)
 	return config->enabled && !config->paused && config->token != NULL && !config->copied;
 }
 
+/* A source that waits for its token, not for the operator's word. */
+static bool
+lacks_token(const TteSourceConfig *config)
+{
+	return config->enabled && !config->paused && (config->token == NULL || config->copied);
+}
+
 /* A new token, or an operator's word, is a reason to try again at once. */
 void
 tte_sender_configure(TteSender *sender, const TteSourceConfig *config)
@@ -118,9 +130,11 @@ tte_sender_configure(TteSender *sender, const TteSourceConfig *config)
 	sender->config.event_source_id = copy_string(config->event_source_id);
 	sender->config.token = copy_string(config->token);
 	sender->config.token_problem = copy_string(config->token_problem);
+	sender->config.stored_state = copy_string(config->stored_state);
 	MemoryContextSwitchTo(old);
 	if (!may_send(sender) && !slist_is_empty(&sender->waiting))
 		sender->rewind = true;
+	sender->expire_at = 0;
 }
 
 void
@@ -248,8 +262,10 @@ tte_sender_due(TteSender *sender, int64 now)
 {
 	int64		due = 0;
 
-	if (!may_send(sender) || sender->rewind)
+	if (sender->rewind)
 		return 0;
+	if (!may_send(sender))
+		return lacks_token(&sender->config) ? Max(sender->expire_at, now) : 0;
 	if (sender->next_due != 0 && !sender->retry_out)
 		due = sender->next_due;
 	if (has_work(sender, now))
@@ -356,6 +372,11 @@ take_rows(Reading *r, const TteQueueRow *rows, int n)
 	{
 		if (too_late(r, &rows[i]))
 			continue;
+		if (r->late_only)
+		{
+			r->full = true;
+			break;
+		}
 		if (r->batch == NULL)
 			r->batch = make_batch(r, rows[i].test_code);
 		if (r->batch->nevents > 0 && !fits(r, &rows[i]))
@@ -470,6 +491,35 @@ record_late(const Reading *r, bool from_retry)
 	record_unsent(&r->expired, "expired", "max_event_age", false, from_retry, 0);
 	record_unsent(&r->uncertain, "uncertain", from_retry ? "retry_horizon" : "restore_gap", true, from_retry,
 				  from_retry ? 0 : r->limits->recovered_to);
+}
+
+bool
+tte_sender_expires(const TteSender *sender, int64 now)
+{
+	return lacks_token(&sender->config) && !sender->rewind && sender->in_flight == 0 &&
+		(sender->expire_at <= now || sender->expire_at > now + EXPIRE_INTERVAL);
+}
+
+/*
+ * The queue is read up to the first event that is young enough: what lies behind
+ * it was recorded later, and has its turn when it is first.
+ */
+void
+tte_sender_expire(TteSender *sender, const TteSnapshot *snapshot, const TteSendLimits *limits, int64 now)
+{
+	Reading		queued = {.sender = sender, .limits = limits, .now = now, .limit = EXPIRE_BATCH, .late_only = true};
+	Reading		retried = queued;
+	TteQueueRow *rows;
+	int			n = tte_queue_read_due(sender->config.id, now, EXPIRE_BATCH, &rows);
+
+	for (int i = 0; i < n; i++)
+		(void) too_late(&retried, &rows[i]);
+	record_late(&retried, true);
+	read_queue(&queued, snapshot);
+	record_late(&queued, false);
+	sender->look = true;
+	sender->next_due = tte_queue_next_due(sender->config.id);
+	sender->expire_at = events_read(&queued) + events_read(&retried) > 0 ? now : now + EXPIRE_INTERVAL;
 }
 
 /* Reads the next batch, from the retries that are due or from the queue. */
@@ -866,19 +916,30 @@ sender_state(const TteSender *sender, const char **reason)
 	return "open";
 }
 
+/*
+ * One line for each change.  What a restart finds as the table has it is none,
+ * nor is what an operator decided before.
+ */
 static void
-log_breaker(TteSender *sender)
+log_ability(TteSender *sender, const char *state, const char *reason)
 {
-	bool		open = sender->breaker.state != TTE_BREAKER_CLOSED;
+	const TteSourceConfig *config = &sender->config;
 
-	if (open == sender->logged_open)
+	if (!config->enabled || config->paused)
+	{
+		state = config->enabled ? "paused" : "disabled";
+		reason = config->enabled ? "it is paused" : "it is disabled";
+	}
+	if (!sender->state_stored)
+		strlcpy(sender->logged, config->enabled && !config->paused ?
+				(config->stored_state ? config->stored_state : "") : state, sizeof(sender->logged));
+	if (strcmp(sender->logged, state ? state : "") == 0)
 		return;
-	sender->logged_open = open;
-	if (open)
-		ereport(LOG, (errmsg("tiktok_events: nothing is sent to source \"%s\" for now: %s",
-							 sender->config.name, sender->trouble)));
+	strlcpy(sender->logged, state ? state : "", sizeof(sender->logged));
+	if (state != NULL)
+		ereport(LOG, (errmsg("tiktok_events: nothing is sent to source \"%s\" for now: %s", config->name, reason)));
 	else
-		ereport(LOG, (errmsg("tiktok_events: source \"%s\" is sent to again", sender->config.name)));
+		ereport(LOG, (errmsg("tiktok_events: source \"%s\" is sent to again", config->name)));
 }
 
 /* Written on change only; a probe that fails moves the time of the next one. */
@@ -890,11 +951,11 @@ store_state(TteSender *sender, int64 now)
 	bool		open = state != NULL && strcmp(state, "open") == 0;
 	int64		probe_at = open ? sender->breaker.probe_at : 0;
 
+	log_ability(sender, state, reason);
 	if (sender->state_stored && probe_at == sender->stored_probe_at &&
 		strcmp(sender->stored_reason, state ? reason : "") == 0)
 		return;
 	tte_queue_store_state(sender->config.id, state, reason, open ? sender->breaker.since : now, probe_at);
-	log_breaker(sender);
 	strlcpy(sender->stored_reason, state ? reason : "", sizeof(sender->stored_reason));
 	sender->stored_probe_at = probe_at;
 	sender->state_stored = true;

@@ -108,10 +108,11 @@ struct TteSender
 	int64		next_due;		/* of tiktok.retry, 0: nothing */
 	TteBreaker	breaker;
 	char		trouble[160];	/* why the breaker is open */
-	bool		logged_open;
+	char		logged[16];		/* why nothing was sent, "": it was; as the log has it */
 	bool		state_stored;	/* the next two are what the table has */
 	char		stored_reason[160];
 	int64		stored_probe_at;
+	int64		expire_at;		/* without a token: look for events that are too old */
 	int			refused;		/* single events refused since one was accepted */
 	int			event_bytes;	/* average size, for the number of rows to read */
 	TteRate	   *rate;			/* that of the token: of the first sender that has it */
@@ -152,6 +153,13 @@ extern bool tte_sender_wants(TteSender *sender, int64 now);
 
 /* When it will, as far as that is known; 0: not by itself. */
 extern int64 tte_sender_due(TteSender *sender, int64 now);
+
+/*
+ * Is it time to look for events that have become too old while the source has no
+ * token, and in a transaction: record some of them.
+ */
+extern bool tte_sender_expires(const TteSender *sender, int64 now);
+extern void tte_sender_expire(TteSender *sender, const TteSnapshot *snapshot, const TteSendLimits *limits, int64 now);
 
 /*
  * In a transaction: the next request to send, recorded in tiktok.request; NULL

@@ -382,7 +382,9 @@ anyone_wants(int64 now)
 
 	dlist_foreach(iter, &senders)
 	{
-		if (tte_sender_wants(dlist_container(TteSender, node, iter.cur), now))
+		TteSender  *sender = dlist_container(TteSender, node, iter.cur);
+
+		if (tte_sender_wants(sender, now) || tte_sender_expires(sender, now))
 			return true;
 	}
 	return false;
@@ -456,6 +458,8 @@ next_requests(TteRequest **requests, TteSendLimits *limits, int room, int64 now)
 			if (!sender->loaded)
 				tte_sender_load(sender);
 			tte_sender_rewind(sender);
+			if (round == 0 && tte_sender_expires(sender, now))
+				tte_sender_expire(sender, &snapshot, limits, now);
 			if (n < room && (alone == NULL || alone == sender) && tte_sender_wants(sender, now))
 			{
 				limits->others = n > 0 || in_flight() > 0;
