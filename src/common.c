@@ -8,8 +8,11 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
@@ -32,6 +35,32 @@ tte_relation(const char *name)
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation \"tiktok.%s\" does not exist", name)));
 	return relid;
+}
+
+/* Nobody else locks a part of a table in this way; a number is shared now and then. */
+static LOCKTAG
+fates_tag(int32 source_id)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId, tte_relation("delivery"), (uint16) source_id);
+	return tag;
+}
+
+void
+tte_share_fates(int32 source_id)
+{
+	LOCKTAG		tag = fates_tag(source_id);
+
+	(void) LockAcquire(&tag, ShareLock, false, false);
+}
+
+bool
+tte_lock_fates(int32 source_id)
+{
+	LOCKTAG		tag = fates_tag(source_id);
+
+	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 bool

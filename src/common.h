@@ -27,4 +27,13 @@ extern char *tte_from_utf8(const char *text, int len);
 /* Databases whose encoding is not UTF8 store events in pure ASCII. */
 extern bool tte_ascii_payload(void);
 
+/*
+ * Fates of a source are moved under a lock: by functions that operators call,
+ * together and until their transaction ends; by the worker alone, for
+ * milliseconds.  The worker does not wait: false tells it that a transaction is
+ * open which has moved fates, or may.
+ */
+extern void tte_share_fates(int32 source_id);
+extern bool tte_lock_fates(int32 source_id);
+
 #endif							/* TTE_COMMON_H */

@@ -559,8 +559,12 @@ at_transaction_end(XactEvent event, void *arg)
 			if (shared != NULL && (wake_worker || wake_launcher || stop_worker))
 				wake_now();
 			break;
-		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
+			/* there will be nobody to say that it commits */
+			if (shared != NULL && requeue)
+				wake_now();
+			break;
+		case XACT_EVENT_ABORT:
 			break;
 		default:
 			return;
@@ -603,6 +607,14 @@ tte_requeue_at_commit(void)
 {
 	tte_wake_at_commit();
 	requeue = true;
+}
+
+bool
+tte_requeue_pending(void)
+{
+	TteSlot    *slot = tte_slot_of(MyDatabaseId);
+
+	return slot != NULL && pg_atomic_read_u32(&slot->requeue) != 0;
 }
 
 void

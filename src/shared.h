@@ -157,6 +157,9 @@ extern void tte_stop_at_commit(void);
 /* The same, after fates were changed: the worker cannot trust what it has read before. */
 extern void tte_requeue_at_commit(void);
 
+/* In the worker: has such a transaction committed since it looked last? */
+extern bool tte_requeue_pending(void);
+
 /*
  * The same, after configuration was changed.  The worker cannot rely on the
  * invalidation message for that: it is sent after the wake-up.

@@ -1,5 +1,5 @@
-# The worker goes on after a mismatch of versions; and it says and records what it does: events that become too old
-# while there is no token, one line in the log for each change.
+# The worker goes on: beside an operator's transaction that stays open, after a mismatch of versions; and it says and
+# records what it does: events that become too old while there is no token, one line in the log for each change.
 use strict;
 use warnings;
 
@@ -12,11 +12,15 @@ use Time::HiRes qw(sleep time);
 
 my $tiktok = Rehearsal->start;
 my $node = $tiktok->cluster('worker', 'tiktok_events.request_timeout' => '4s', 'log_min_messages' => 'warning');
+my $other = 0;
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub drained { return Rehearsal::drained($node, $_[0] // 30) }
 sub status { return sql("SELECT status FROM tiktok.event_status WHERE event_id = '$_[0]'") }
 sub becomes { return $node->poll_query_until('postgres', "SELECT status = '$_[1]' FROM tiktok.event_status WHERE event_id = '$_[0]'") }
+sub id { return sql("SELECT id FROM tiktok.event_status WHERE event_id = '$_[0]'") }
+sub copies { return scalar @{ $tiktok->events("?event_id=$_[0]&accepted=true") } }
+sub in_flight { return $node->poll_query_until('postgres', "SELECT sum(in_flight) = $_[0] FROM tiktok.worker_status") }
 
 sub views
 {
@@ -36,7 +40,157 @@ sub says
 	return 0;
 }
 
+# An operator's transaction that stays open; it holds what it has done as a session would.
+sub open_decision { return sql("BEGIN; $_[0]; PREPARE TRANSACTION 'decision'") }
+
+# Events of the same source that are recorded now are sent and recorded.
+sub goes_on
+{
+	my ($name) = @_;
+	$other++;
+	sql(views("other$other"));
+	ok(becomes("other$other", 'delivered'), "$name: other events go on");
+}
+
+sub settled
+{
+	my ($event_id, $status, $copies, $name) = @_;
+	ok(becomes($event_id, $status), "$name: it ends $status");
+	ok(drained(), "$name: finished");
+	is(copies($event_id), $copies, "$name: sent as often as it should be");
+	is(status($event_id), $status, "$name: it stays so");
+	is(sql('SELECT count(*) FROM tiktok.delivery JOIN tiktok.retry USING (id)'), 0, "$name: with one fate");
+	ok($node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM tiktok.request WHERE finished_at IS NULL'), "$name: and no request stays open");
+}
+
 $tiktok->sources($node);
+
+# On its way in a batch, discarded in a transaction that stays open
+for my $end ([ 'COMMIT', 'discarded' ], [ 'ROLLBACK', 'delivered' ])
+{
+	my ($how, $status) = @$end;
+	my $name = "on its way, $how";
+	$tiktok->script({ action => 'delay', seconds => 2, when => 'before', match => { event_id => "a$how-7" } });
+	sql('BEGIN;' . views(map { "a$how-$_" } 1 .. 20) . 'COMMIT');
+	in_flight(1);
+	open_decision("SELECT tiktok.discard(" . id("a$how-7") . ")");
+	ok($node->poll_query_until('postgres', "SELECT count(*) = 19 FROM tiktok.event_status WHERE event_id ~ '^a$how' AND status = 'delivered'"),
+		"$name: the other events of its request are recorded");
+	goes_on($name);
+	is(status("a$how-7"), 'pending', "$name: it waits");
+	is(sql("SELECT tiktok.wait('0 s')"), 'f', "$name: which is not finished");
+	sql("$how PREPARED 'decision'");
+	settled("a$how-7", $status, 1, $name);
+	is(Rehearsal::statuses($node, "event_id ~ '^a$how'"), $status eq 'delivered' ? 'delivered 20' : 'delivered 19, discarded 1', "$name: and all are accounted for");
+}
+
+# Held back while the source has trouble, and the sender goes back to what is unrecorded
+$tiktok->script({ action => 'delay', seconds => 2, when => 'before', match => { event_id => 'b1' } });
+sql(views('b1'));
+in_flight(1);
+open_decision('SELECT tiktok.discard(' . id('b1') . ')');
+sql(views('b2'));
+ok(becomes('b2', 'delivered'), 'trouble: another one is delivered');
+$tiktok->script({ action => 'code', code => 40105, match => { event_id => 'b3' } });
+in_flight(0);
+sql(views('b3'));
+ok($node->poll_query_until('postgres', "SELECT state = 'open' FROM tiktok.backlog WHERE source = 'shop'"), 'trouble: the source is stopped');
+sql("SELECT tiktok.resume('shop')");
+ok(becomes('b3', 'delivered'), 'trouble: and goes on');
+sql("ROLLBACK PREPARED 'decision'");
+settled('b1', 'delivered', 1, 'trouble');
+
+# Waiting to be tried again, discarded in a transaction that stays open
+for my $end ([ 'COMMIT', 'discarded', 0 ], [ 'ROLLBACK', 'delivered', 1 ])
+{
+	my ($how, $status, $copies) = @$end;
+	my $name = "retrying, $how";
+	$tiktok->script({ action => 'status', status => 503, match => { event_id => "c$how" } });
+	sql(views("c$how"));
+	ok(becomes("c$how", 'retrying'), "$name: it is retrying");
+	sql("SELECT tiktok.pause('shop')");
+	sql('UPDATE tiktok.retry SET next_attempt_at = now()');
+	open_decision("SELECT tiktok.discard(" . id("c$how") . ")");
+	sql("SELECT tiktok.resume('shop')");
+	goes_on($name);
+	is(status("c$how"), 'retrying', "$name: it waits");
+	sql("$how PREPARED 'decision'");
+	settled("c$how", $status, $copies, $name);
+}
+
+# On its way for the second time, and to be tried again
+for my $end ([ 'COMMIT', 'discarded', 0 ], [ 'ROLLBACK', 'delivered', 1 ])
+{
+	my ($how, $status, $copies) = @$end;
+	my $name = "retried, $how";
+	$tiktok->script({ action => 'status', status => 503, match => { event_id => "d$how" } });
+	sql(views("d$how"));
+	ok(becomes("d$how", 'retrying'), "$name: it is retrying");
+	in_flight(0);
+	$tiktok->script({ action => 'hang', match => { event_id => "d$how" } });
+	sql('UPDATE tiktok.retry SET next_attempt_at = now()');
+	sql(views("wake$how"));
+	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM tiktok.request q JOIN tiktok.retry r ON r.last_request_id = q.id WHERE q.finished_at IS NULL");
+	open_decision("SELECT tiktok.discard(" . id("d$how") . ")");
+	in_flight(0);
+	goes_on($name);
+	sql("$how PREPARED 'decision'");
+	$node->poll_query_until('postgres', "SELECT count(*) = 0 FROM tiktok.request WHERE finished_at IS NULL");
+	sql('UPDATE tiktok.retry SET next_attempt_at = now()');
+	settled("d$how", $status, $copies, $name);
+}
+
+# Not sent yet, discarded in a transaction that stays open: one alone, and all there are
+for my $end ([ 'COMMIT', 'discarded' ], [ 'ROLLBACK', 'delivered' ])
+{
+	my ($how, $status) = @$end;
+	my $name = "pending, $how";
+	sql("SELECT tiktok.pause('shop')");
+	sql(views("h$how"));
+	open_decision("SELECT tiktok.discard(" . id("h$how") . ")");
+	sql("SELECT tiktok.resume('shop')");
+	goes_on($name);
+	is(status("h$how") . copies("h$how"), 'pending0', "$name: it waits");
+	sql("$how PREPARED 'decision'");
+	settled("h$how", $status, $how eq 'COMMIT' ? 0 : 1, $name);
+
+	$name = "all pending, $how";
+	sql("SELECT tiktok.pause('shop')");
+	sql("SELECT count(tiktok.track('shop', 'ViewContent', 'i$how' || n, user_data => jsonb_build_object('external_id', n), "
+		  . "page => '{\"url\": \"https://shop.example.com/\"}')) FROM generate_series(1, 2500) n");
+	open_decision("SELECT tiktok.discard('shop')");
+	sql("SELECT tiktok.resume('shop')");
+	sql("SELECT tiktok.track('crm', 'Won', 'i$how', lead => '{\"lead_id\": 7412345678901234567}')");
+	ok(becomes("i$how", 'delivered'), "$name: other sources go on");
+	is(copies("i${how}1") + copies("i${how}2500"), 0, "$name: they wait");
+	sql("$how PREPARED 'decision'");
+	ok(drained(60), "$name: finished");
+	is(Rehearsal::statuses($node, "event_id ~ '^i$how\\d'"), "$status 2500", "$name: all are $status");
+	is(scalar(grep { $_->{event_id} =~ /^i$how\d/ } @{ $tiktok->events('?accepted=true') }), $how eq 'COMMIT' ? 0 : 2500, "$name: sent as often as they should be");
+}
+
+# Too old to be sent
+sql("SELECT tiktok.pause('shop')");
+sql(views('e1') =~ s/'e1',/'e1', event_time => now() - interval '2 days',/r);
+open_decision('SELECT tiktok.discard(' . id('e1') . ')');
+sql("UPDATE tiktok.source SET max_event_age = '1 day' WHERE name = 'shop'");
+sql("SELECT tiktok.resume('shop')");
+goes_on('too old');
+is(status('e1'), 'pending', 'too old: it waits');
+sql("ROLLBACK PREPARED 'decision'");
+settled('e1', 'expired', 0, 'too old');
+sql("UPDATE tiktok.source SET max_event_age = NULL WHERE name = 'shop'");
+
+# Put back
+$tiktok->script({ reject_event_ids => ['f1'] });
+sql(views('f1'));
+ok(becomes('f1', 'rejected'), 'put back: it was rejected');
+$tiktok->script;
+open_decision('SELECT tiktok.retry(' . id('f1') . ')');
+goes_on('put back');
+sql("COMMIT PREPARED 'decision'");
+settled('f1', 'delivered', 1, 'put back');
+is(sql("SELECT last_error IS NULL FROM tiktok.worker_status"), 't', 'the worker has had no error');
 
 # Without a token events become too old all the same
 sql("INSERT INTO tiktok.source (name, event_source, event_source_id) VALUES ('mute', 'web', 'CMUTE')");

@@ -122,11 +122,12 @@ static const StatementText statements[] =
 	/* times that far away were set by a clock that has been set back since */
 	{SQL_RECALL_DUE, 4, {INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID},
 		"UPDATE tiktok.retry SET next_attempt_at = $2 WHERE id IN (SELECT id FROM tiktok.retry "
-	"WHERE source_id = $1 AND next_attempt_at > $4 ORDER BY next_attempt_at DESC LIMIT $3)"},
+	"WHERE source_id = $1 AND next_attempt_at > $4 ORDER BY next_attempt_at DESC LIMIT $3 FOR UPDATE SKIP LOCKED)"},
 	/* an operator may have put back what then arrived after all, or deleted the event */
 	{SQL_DROP_DUE, 3, {INT4OID, TIMESTAMPTZOID, INT4OID},
-		"DELETE FROM tiktok.retry r USING (SELECT id FROM tiktok.retry "
-		"WHERE source_id = $1 AND next_attempt_at <= $2 ORDER BY next_attempt_at LIMIT $3) due "
+		"WITH due AS (SELECT id FROM tiktok.retry "
+		"WHERE source_id = $1 AND next_attempt_at <= $2 ORDER BY next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED) "
+		"DELETE FROM tiktok.retry r USING due "
 		"LEFT JOIN tiktok.event e ON e.id = due.id LEFT JOIN tiktok.delivery d ON d.id = due.id "
 	"WHERE r.id = due.id AND (e.id IS NULL OR d.id IS NOT NULL)"},
 	{SQL_READ_DUE, 3, {INT4OID, TIMESTAMPTZOID, INT4OID},
@@ -135,7 +136,8 @@ static const StatementText statements[] =
 		"FROM tiktok.retry r JOIN tiktok.event e ON e.id = r.id LEFT JOIN tiktok.identity i ON i.id = e.id "
 		"LEFT JOIN tiktok.request q ON q.id = r.last_request_id "
 		"WHERE r.source_id = $1 AND r.next_attempt_at <= $2 "
-	"AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id = r.id) ORDER BY r.next_attempt_at LIMIT $3"},
+	"AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id = r.id) ORDER BY r.next_attempt_at LIMIT $3 "
+	"FOR UPDATE OF r SKIP LOCKED"},
 	{SQL_NEXT_DUE, 1, {INT4OID},
 	"SELECT min(next_attempt_at) FROM tiktok.retry WHERE source_id = $1"},
 	{SQL_START_REQUEST, 9, {INT4OID, TIMESTAMPTZOID, INT4OID, XID8OID, INT8OID, XID8OID, INT8OID, INT4OID, BOOLOID},
@@ -615,6 +617,32 @@ tte_queue_store_cursor(int32 source_id, const TteSnapshot *prev, const TteSnapsh
 
 	run(SQL_STORE_CURSOR, args, NULL);
 	TTE_FAULT_POINT("cursor-moved", NULL);
+}
+
+/* Has an open transaction inserted, deleted or replaced a row of that id? */
+static bool
+row_busy(const char *relation, int64 id)
+{
+	Relation	rel = table_open(tte_relation(relation), RowExclusiveLock);
+	SnapshotData dirty;
+	ScanKeyData key;
+	SysScanDesc scan;
+	bool		busy = false;
+
+	InitDirtySnapshot(dirty);
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
+	scan = systable_beginscan(rel, tte_primary_key_index(rel), true, &dirty, 1, &key);
+	while (!busy && HeapTupleIsValid(systable_getnext(scan)))
+		busy = TransactionIdIsValid(dirty.xmin) || TransactionIdIsValid(dirty.xmax);
+	systable_endscan(scan);
+	table_close(rel, NoLock);
+	return busy;
+}
+
+bool
+tte_queue_busy(int64 id)
+{
+	return row_busy("delivery", id) || row_busy("retry", id);
 }
 
 static int

@@ -147,7 +147,7 @@ extern void tte_queue_store_cursor(int32 source_id, const TteSnapshot *prev, con
  */
 extern int	tte_queue_read(int32 source_id, TtePosition from, uint64 end, bool skip, int limit, TteQueueRow **rows);
 
-/* Reads events of tiktok.retry that are due. */
+/* Reads events of tiktok.retry that are due, but for those that an open transaction has moved. */
 extern int	tte_queue_read_due(int32 source_id, int64 now, int limit, TteQueueRow **rows);
 
 /*
@@ -162,6 +162,9 @@ extern int64 tte_queue_next_due(int32 source_id);
 extern int64 tte_queue_start_request(const TteRequestStart *start);
 extern void tte_queue_claim_retries(int64 request_id, const int64 *ids, int n);
 extern void tte_queue_finish_request(const TteRequestEnd *end);
+
+/* Would recording a fate of that event have to wait for an open transaction? */
+extern bool tte_queue_busy(int64 id);
 extern void tte_queue_record_final(const TteFinal *final, const int64 *ids, int n);
 extern void tte_queue_record_retry(int32 source_id, int64 request_id, int64 started_at, int64 possibly_received_at,
 								   bool has_code, int code, const int64 *ids, const int64 *next_attempts, int n);

@@ -11,6 +11,11 @@
  * the sender goes back to the oldest unrecorded event and reads from there,
  * skipping what has a fate, as it does after a restart.
  *
+ * An operator may have moved an event in a transaction that stays open.  The
+ * worker does not wait for it: such an event is not sent, or if it was already,
+ * held back with what is to be recorded of it, and its request stays unfinished;
+ * everything else goes on.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -22,6 +27,7 @@
 #include "deliver/sender.h"
 #include "event/wire.h"
 #include "faultpoint.h"
+#include "shared.h"
 
 #define USEC	INT64CONST(1000000)
 
@@ -35,6 +41,12 @@
 /* How often a source without token is looked at for events that are too old. */
 #define EXPIRE_INTERVAL	(3600 * USEC)
 #define EXPIRE_BATCH	1000
+
+/* How often it is looked whether an operator's transaction has ended. */
+#define HELD_PAUSE	USEC
+
+/* With so many events held back a source waits for that transaction after all. */
+#define HELD_MAX	1000
 
 /* The cursor is stored at most this often while there is work. */
 #define STORE_INTERVAL	USEC
@@ -64,6 +76,7 @@ typedef struct Reading
 	TteBatch   *batch;			/* NULL until there is an event to send */
 	int			size;			/* of what is in the batch, as stored */
 	bool		full;
+	IdList		undecided;		/* what an operator's open transaction is about */
 	IdList		expired;
 	IdList		uncertain;
 } Reading;
@@ -79,6 +92,7 @@ tte_sender_create(int32 source_id)
 	sender->config_context = AllocSetContextCreate(context, "tiktok_events source", ALLOCSET_SMALL_SIZES);
 	dlist_init(&sender->batches);
 	slist_init(&sender->waiting);
+	slist_init(&sender->held);
 	sender->look = true;
 	sender->rate = &sender->own_rate;
 	return sender;
@@ -95,7 +109,8 @@ may_send(const TteSender *sender)
 {
 	const TteSourceConfig *config = &sender->config;
 
-	return config->enabled && !config->paused && config->token != NULL && !config->copied;
+	return config->enabled && !config->paused && config->token != NULL && !config->copied &&
+		sender->nheld < HELD_MAX;
 }
 
 /* A source that waits for its token, not for the operator's word. */
@@ -144,6 +159,7 @@ tte_sender_requeue(TteSender *sender)
 		return;
 	sender->skip_windows = 2;
 	sender->next_due = 1;
+	sender->held_at = 0;
 	/* what waits in memory was judged before */
 	if (!slist_is_empty(&sender->waiting))
 		sender->rewind = true;
@@ -257,8 +273,8 @@ tte_sender_wants(TteSender *sender, int64 now)
 		has_work(sender, now);
 }
 
-int64
-tte_sender_due(TteSender *sender, int64 now)
+static int64
+sending_due(TteSender *sender, int64 now)
 {
 	int64		due = 0;
 
@@ -278,6 +294,16 @@ tte_sender_due(TteSender *sender, int64 now)
 		due = probe == PG_INT64_MAX ? 0 : Max(due, probe);
 	}
 	return due;
+}
+
+int64
+tte_sender_due(TteSender *sender, int64 now)
+{
+	int64		due = sending_due(sender, now);
+
+	if (slist_is_empty(&sender->held))
+		return due;
+	return due == 0 ? Max(sender->held_at, now) : Min(Max(sender->held_at, now), due);
 }
 
 static void
@@ -362,6 +388,48 @@ too_late(Reading *r, const TteQueueRow *row)
 	return true;
 }
 
+/*
+ * In a transaction, before fates are read or recorded: may a transaction be open
+ * that has moved some?  When one has ended since, or has committed a moment ago,
+ * what it moved must be skipped as after tte_sender_requeue().
+ */
+static void
+watch_decisions(TteSender *sender)
+{
+	bool		open = !tte_lock_fates(sender->config.id);
+
+	if ((sender->careful && !open) || tte_requeue_pending())
+		sender->skip_windows = 2;
+	sender->careful = open;
+}
+
+static bool
+is_held(TteSender *sender, int64 id)
+{
+	slist_iter	iter;
+
+	slist_foreach(iter, &sender->held)
+	{
+		const TteBatch *batch = slist_container(TteRequest, node, iter.cur)->batch;
+
+		for (int i = 0; i < batch->nevents; i++)
+		{
+			if (batch->events[i].id == id)
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool
+is_undecided(Reading *r, int64 id)
+{
+	if (!r->sender->careful || !tte_queue_busy(id))
+		return false;
+	remember(&r->undecided, id, r->limit);
+	return true;
+}
+
 /* Takes rows into the batch until it is full; returns how many. */
 static int
 take_rows(Reading *r, const TteQueueRow *rows, int n)
@@ -370,7 +438,7 @@ take_rows(Reading *r, const TteQueueRow *rows, int n)
 
 	for (i = 0; i < n && !r->full; i++)
 	{
-		if (too_late(r, &rows[i]))
+		if (is_held(r->sender, rows[i].id) || is_undecided(r, rows[i].id) || too_late(r, &rows[i]))
 			continue;
 		if (r->late_only)
 		{
@@ -394,7 +462,7 @@ take_rows(Reading *r, const TteQueueRow *rows, int n)
 static int
 events_read(const Reading *r)
 {
-	return (r->batch ? r->batch->nevents : 0) + r->expired.n + r->uncertain.n;
+	return (r->batch ? r->batch->nevents : 0) + r->undecided.n + r->expired.n + r->uncertain.n;
 }
 
 static TteRequest *
@@ -412,13 +480,56 @@ make_request(TteBatch *batch, int lo, int hi)
 static void
 drop_batch(TteBatch *batch)
 {
-	if (batch->from_retry)
+	if (batch->from_retry && !batch->held)
 		batch->sender->retry_out = false;
 	if (batch->alone)
 		batch->sender->alone = TTE_ALONE_NO;
 	release_window(batch->window);
 	dlist_delete(&batch->node);
 	MemoryContextDelete(batch->context);
+}
+
+/* Events whose fate is known, apart from their batch until it can be recorded. */
+static TteRequest *
+make_held(TteSender *sender, bool from_retry, TteWindow *window, TtePosition start,
+		  const TteBatchEvent *events, int n)
+{
+	MemoryContext context = AllocSetContextCreate(sender->context, "tiktok_events held events", ALLOCSET_SMALL_SIZES);
+	TteBatch   *batch = MemoryContextAllocZero(context, sizeof(TteBatch));
+	TteRequest *request;
+
+	batch->context = context;
+	batch->sender = sender;
+	batch->from_retry = from_retry;
+	batch->held = true;
+	batch->window = window;
+	if (window != NULL)
+		window->refs++;
+	batch->start = start;
+	batch->events = MemoryContextAlloc(context, n * sizeof(TteBatchEvent));
+	memcpy(batch->events, events, n * sizeof(TteBatchEvent));
+	batch->nevents = n;
+	request = make_request(batch, 0, n);
+	slist_push_head(&sender->held, &request->node);
+	sender->nheld += n;
+	sender->held_at = tte_now() + HELD_PAUSE;
+	return request;
+}
+
+/* They are read again when it is decided. */
+static void
+hold_undecided(const Reading *r, TteWindow *window, TtePosition start)
+{
+	TteBatchEvent *events = palloc0(r->undecided.n * sizeof(TteBatchEvent));
+	TteRequest *held;
+
+	if (r->undecided.n == 0)
+		return;
+	for (int i = 0; i < r->undecided.n; i++)
+		events[i].id = r->undecided.ids[i];
+	held = make_held(r->sender, false, window, start, events, r->undecided.n);
+	held->undecided = true;
+	dlist_push_tail(&r->sender->batches, &held->batch->node);
 }
 
 /* Reads on in the queue until the batch is full or everything has been read. */
@@ -429,6 +540,7 @@ read_queue(Reading *r, const TteSnapshot *snapshot)
 	TtePosition start = sender->position;
 	TteWindow  *window = sender->window;
 
+	watch_decisions(sender);
 	while (!r->full && events_read(r) < r->limit)
 	{
 		TteSegment *seg;
@@ -454,7 +566,7 @@ read_queue(Reading *r, const TteSnapshot *snapshot)
 		seg = &sender->segments[sender->segment];
 		n = tte_queue_read(sender->config.id,
 						   sender->position.xid >= seg->lo ? sender->position : (TtePosition) {seg->lo, -1},
-						   seg->hi, sender->skip_windows > 0, want, &rows);
+						   seg->hi, sender->careful || sender->skip_windows > 0, want, &rows);
 		for (int i = 0; i < n && rows[i].xid < r->limits->recovered_xid; i++)
 			rows[i].possibly_received_at = r->limits->recovered_to;
 		taken = take_rows(r, rows, n);
@@ -466,6 +578,7 @@ read_queue(Reading *r, const TteSnapshot *snapshot)
 		if (taken == n && n < want)
 			sender->segment++;
 	}
+	hold_undecided(r, window, start);
 	if (r->batch != NULL)
 	{
 		r->batch->start = start;
@@ -475,6 +588,48 @@ read_queue(Reading *r, const TteSnapshot *snapshot)
 		if (r->batch->nevents > 0 && r->batch->events[0].xid < r->limits->recovered_xid)
 			r->batch->possibly_received_at = r->limits->recovered_to;
 	}
+}
+
+/* Takes what would have to wait out of the request.  status NULL: it is to be tried again. */
+static void
+hold_busy(TteRequest *request, const char *status, const char *reason, bool keep_identity)
+{
+	TteBatch   *batch = request->batch;
+	TteRequest *held;
+	int			hi = request->hi;
+
+	if (!batch->sender->careful)
+		return;
+	for (int i = hi - 1; i >= request->lo; i--)
+	{
+		TteBatchEvent event = batch->events[i];
+
+		if (tte_queue_busy(event.id))
+		{
+			batch->events[i] = batch->events[--request->hi];
+			batch->events[request->hi] = event;
+		}
+	}
+	if (request->hi == hi)
+		return;
+	request->holding = true;
+	held = make_held(batch->sender, batch->from_retry, batch->window, batch->start,
+					 &batch->events[request->hi], hi - request->hi);
+	held->batch->possibly_received_at = batch->possibly_received_at;
+	dlist_insert_before(&batch->node, &held->batch->node);
+	held->id = request->id;
+	held->started_at = request->started_at;
+	held->http_status = request->http_status;
+	held->reply = request->reply;
+	held->failed = request->failed;
+	held->undecided = request->undecided;
+	held->body_len = request->body_len;
+	held->events = request->events;
+	held->first = request->first;
+	held->last = request->last;
+	held->held_status = status;
+	held->held_reason = reason ? MemoryContextStrdup(held->batch->context, reason) : NULL;
+	held->held_identity = keep_identity;
 }
 
 static void
@@ -496,7 +651,7 @@ record_late(const Reading *r, bool from_retry)
 bool
 tte_sender_expires(const TteSender *sender, int64 now)
 {
-	return lacks_token(&sender->config) && !sender->rewind && sender->in_flight == 0 &&
+	return lacks_token(&sender->config) && !sender->rewind && sender->in_flight == 0 && sender->nheld < HELD_MAX &&
 		(sender->expire_at <= now || sender->expire_at > now + EXPIRE_INTERVAL);
 }
 
@@ -529,12 +684,14 @@ read_batch(TteSender *sender, const TteSnapshot *snapshot, const TteSendLimits *
 	Reading		r = {.sender = sender, .limits = limits, .now = now, .limit = limit};
 	TteQueueRow *rows;
 	bool		from_retry = sender->next_due != 0 && sender->next_due <= now && !sender->retry_out;
+	bool		nothing = false;
 
 	if (from_retry)
 	{
 		int			n = tte_queue_read_due(sender->config.id, now, limit, &rows);
 
 		take_rows(&r, rows, n);
+		nothing = r.batch == NULL && r.expired.n + r.uncertain.n == 0;
 	}
 	else
 		read_queue(&r, snapshot);
@@ -543,6 +700,9 @@ read_batch(TteSender *sender, const TteSnapshot *snapshot, const TteSendLimits *
 	{
 		sender->retry_out = r.batch != NULL;
 		sender->next_due = r.batch ? 0 : tte_queue_next_due(sender->config.id);
+		/* all that is due has been moved by an open transaction */
+		if (nothing && sender->next_due != 0)
+			sender->next_due = Max(sender->next_due, now + HELD_PAUSE);
 	}
 	if (r.batch == NULL)
 		return NULL;
@@ -608,6 +768,21 @@ read_limit(const TteSender *sender, int allowed, const TteSendLimits *limits)
 	return Max(Min(allowed, likely / sender->event_bytes), 1);
 }
 
+/* Has an operator moved one of the events since they were read? */
+static bool
+is_moved(const TteRequest *request)
+{
+	watch_decisions(request->batch->sender);
+	if (!request->batch->sender->careful)
+		return tte_requeue_pending();
+	for (int i = request->lo; i < request->hi; i++)
+	{
+		if (tte_queue_busy(request->batch->events[i].id))
+			return true;
+	}
+	return false;
+}
+
 TteRequest *
 tte_sender_next(TteSender *sender, const TteSnapshot *snapshot, const TteSendLimits *limits, int64 now)
 {
@@ -617,6 +792,12 @@ tte_sender_next(TteSender *sender, const TteSnapshot *snapshot, const TteSendLim
 	if (!slist_is_empty(&sender->waiting))
 	{
 		request = slist_container(TteRequest, node, slist_pop_head_node(&sender->waiting));
+		if (is_moved(request))
+		{
+			sender->rewind = true;
+			tte_sender_rewind(sender);
+			return NULL;
+		}
 		limit_request(request, allowed);
 	}
 	else
@@ -666,24 +847,27 @@ split_request(const TteRequest *request)
 }
 
 static void
-record_final(const TteRequest *request, const char *status, const char *reason, bool keep)
+record_final(TteRequest *request, const char *status, const char *reason, bool keep)
 {
 	TteFinal	final = {request->id, status, reason, keep, request->batch->from_retry, true};
 
+	hold_busy(request, status, reason, keep);
 	if (request->reply.possibly_received)
 		final.possibly_received_at = request->started_at;
 	tte_queue_record_final(&final, request_ids(request), request->hi - request->lo);
 }
 
 static void
-record_retry(const TteRequest *request, int64 now)
+record_retry(TteRequest *request, int64 now)
 {
 	TteSender  *sender = request->batch->sender;
-	int			n = request->hi - request->lo;
-	int64	   *next = palloc(n * sizeof(int64));
+	int64	   *next = palloc((request->hi - request->lo) * sizeof(int64));
 	int64		received_at = request->batch->possibly_received_at;
 	double		dice = pg_prng_double(&pg_global_prng_state);
+	int			n;
 
+	hold_busy(request, NULL, NULL, false);
+	n = request->hi - request->lo;
 	/* one throw for all, so that they stay together */
 	for (int i = 0; i < n; i++)
 		next[i] = now + tte_retry_delay(request->batch->events[request->lo + i].attempts + 1, dice);
@@ -717,7 +901,7 @@ outcome_of(const TteRequest *request)
 }
 
 static void
-record_outcome(const TteRequest *request, int64 now)
+record_outcome(TteRequest *request, int64 now)
 {
 	TteOutcome	outcome = outcome_of(request);
 	int			n = request->hi - request->lo;
@@ -760,7 +944,7 @@ record_outcome(const TteRequest *request, int64 now)
  * written by us never can be; anything else may have been the server's trouble.
  */
 static void
-record_failed(const TteRequest *request, int64 now)
+record_failed(TteRequest *request, int64 now)
 {
 	TteSender  *sender = request->batch->sender;
 	IdList		list = {request_ids(request), 1};
@@ -793,7 +977,8 @@ tte_sender_rewind(TteSender *sender)
 			window->refs++;
 			start = batch->start;
 		}
-		drop_batch(batch);
+		if (!batch->held)
+			drop_batch(batch);
 	}
 	slist_init(&sender->waiting);
 	if (window != NULL)
@@ -838,6 +1023,7 @@ note_trouble(TteSender *sender, const TteRequest *request)
 		snprintf(sender->trouble, size, "%s: %s", outcome, request->reply.message);
 }
 
+/* One that has events held back stays open: they may have been received. */
 static void
 finish_request(const TteRequest *request)
 {
@@ -848,7 +1034,8 @@ finish_request(const TteRequest *request)
 		request->events, request->first, request->last, request->body_len
 	};
 
-	tte_queue_finish_request(&end);
+	if (!request->holding)
+		tte_queue_finish_request(&end);
 }
 
 static void
@@ -871,12 +1058,13 @@ tte_sender_record(TteRequest *request, int64 now)
 	TteBatch   *batch = request->batch;
 	TteSender  *sender = batch->sender;
 
+	watch_decisions(sender);
 	if (request->failed)
 		record_failed(request, now);
 	else
 		record_answer(request, now);
 	finish_request(request);
-	if (request->failed && !request->unreadable)
+	if (request->failed && !request->unreadable && !request->holding)
 		tte_queue_set_apart(sender->config.id, request->id);
 	if (batch->alone)
 		sender->alone = TTE_ALONE_NO;
@@ -890,6 +1078,64 @@ tte_sender_record(TteRequest *request, int64 now)
 		if (from_retry)
 			sender->next_due = tte_queue_next_due(sender->config.id);
 	}
+	tte_sender_rewind(sender);
+}
+
+bool
+tte_sender_holds(TteSender *sender, int64 now)
+{
+	return !slist_is_empty(&sender->held) &&
+		(sender->held_at <= now || sender->held_at > now + HELD_PAUSE);
+}
+
+/*
+ * The sender goes back for what is decided now, as soon as nothing is in flight;
+ * until then the batch keeps the place.  The rest is held on.
+ */
+static void
+read_decided(TteRequest *request)
+{
+	TteBatch   *batch = request->batch;
+
+	hold_busy(request, NULL, NULL, false);
+	if (request->hi == request->lo)
+		drop_batch(batch);
+	else
+	{
+		batch->held = false;
+		batch->sender->rewind = true;
+	}
+}
+
+static void
+record_answered(TteRequest *request, int64 now)
+{
+	if (request->held_status == NULL)
+		record_retry(request, now);
+	else
+		record_final(request, request->held_status, request->held_reason, request->held_identity);
+	finish_request(request);
+	drop_batch(request->batch);
+}
+
+void
+tte_sender_record_held(TteSender *sender, int64 now)
+{
+	slist_head	held = sender->held;
+
+	slist_init(&sender->held);
+	sender->nheld = 0;
+	watch_decisions(sender);
+	while (!slist_is_empty(&held))
+	{
+		TteRequest *request = slist_container(TteRequest, node, slist_pop_head_node(&held));
+
+		if (request->undecided)
+			read_decided(request);
+		else
+			record_answered(request, now);
+	}
+	sender->dirty = true;
 	tte_sender_rewind(sender);
 }
 

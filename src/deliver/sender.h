@@ -40,6 +40,8 @@ typedef struct TteBatch
 	MemoryContext stored;		/* what was read, until all of it is in the body */
 	TteSender  *sender;
 	bool		from_retry;
+	bool		held;			/* back: its fate is known, but cannot be recorded
+								 * yet */
 	bool		alone;			/* to be sent while nothing else is in flight */
 	struct TteWindow *window;	/* from the queue: where it was carved */
 	TtePosition start;
@@ -72,6 +74,11 @@ typedef struct TteRequest
 	int			events;			/* these three as it was sent */
 	TtePosition first;
 	TtePosition last;
+	bool		holding;		/* some of its events are held back */
+	bool		undecided;		/* of one held back: it was not sent */
+	const char *held_status;	/* its fate, NULL: another try */
+	const char *held_reason;
+	bool		held_identity;	/* keep it */
 	TteReply	reply;			/* once it has come back */
 } TteRequest;
 
@@ -100,6 +107,10 @@ struct TteSender
 	bool		dirty;			/* the stored cursor is behind */
 	int64		stored_at;
 	dlist_head	batches;
+	slist_head	held;			/* what an operator's open transaction is about */
+	int			nheld;			/* events in these */
+	int64		held_at;		/* when to look at these again */
+	bool		careful;		/* there was such a transaction when it was looked */
 	slist_head	waiting;		/* requests to make before anything is read */
 	int			in_flight;
 	bool		rewind;			/* go back to what is unrecorded, once nothing is in flight */
@@ -173,6 +184,13 @@ extern void tte_sender_wait(TteBatch *batch, int lo, int hi);
 
 /* In a transaction: records the fate of a request that came back, or failed. */
 extern void tte_sender_record(TteRequest *request, int64 now);
+
+/*
+ * What could not be recorded because an operator's transaction is open: is it
+ * time to look again, and in a transaction: records what can be.
+ */
+extern bool tte_sender_holds(TteSender *sender, int64 now);
+extern void tte_sender_record_held(TteSender *sender, int64 now);
 
 /*
  * In a transaction: goes back to the oldest unrecorded event, if that has to be

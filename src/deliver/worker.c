@@ -349,6 +349,19 @@ count_request(const TteRequest *request)
 						(int) ((tte_now() - request->started_at) / 1000))));
 }
 
+static bool
+anyone_holds(int64 now)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &senders)
+	{
+		if (tte_sender_holds(dlist_container(TteSender, node, iter.cur), now))
+			return true;
+	}
+	return false;
+}
+
 /* Records everything that has come back, in one transaction. */
 static void
 record(void)
@@ -356,7 +369,7 @@ record(void)
 	dlist_iter	iter;
 	int64		now = tte_now();
 
-	if (nfinished == 0)
+	if (nfinished == 0 && !anyone_holds(now))
 		return;
 	TTE_FAULT_POINT("before-record", NULL);
 	if (!begin("tiktok_events: recording outcomes"))
@@ -368,7 +381,13 @@ record(void)
 	}
 	nfinished = 0;
 	dlist_foreach(iter, &senders)
-		tte_sender_store(dlist_container(TteSender, node, iter.cur), now);
+	{
+		TteSender  *sender = dlist_container(TteSender, node, iter.cur);
+
+		if (tte_sender_holds(sender, now))
+			tte_sender_record_held(sender, now);
+		tte_sender_store(sender, now);
+	}
 	TTE_FAULT_POINT("before-record-commits", NULL);
 	end();
 	TTE_FAULT_POINT("recorded", NULL);

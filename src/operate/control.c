@@ -8,6 +8,8 @@
  * that names the status it starts from, and takes its locks in the order in
  * which the worker does; whichever of the two comes first wins, and the other
  * one overwrites nothing.  The worker looks again when the move is committed.
+ * Until then it goes on with everything else: the lock of tte_share_fates() tells
+ * it to look out for rows that are not committed.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,6 +22,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
+#include "common.h"
 #include "enqueue/outbox.h"
 #include "enqueue/source.h"
 #include "event/schedule.h"
@@ -51,7 +54,7 @@
 /* Where one event stands; $2 is the time before which a copy would count again. */
 static const char standing_sql[] =
 "SELECT coalesce(d.status, CASE WHEN r.id IS NULL THEN 'pending' ELSE 'retrying' END),"
-" e.payload IS NOT NULL, " HAS_IDENTITY ", coalesce(" RECEIVED " OPERATOR(pg_catalog.<) $2, false)"
+" e.payload IS NOT NULL, " HAS_IDENTITY ", coalesce(" RECEIVED " OPERATOR(pg_catalog.<) $2, false), e.source_id"
 " FROM tiktok.event e"
 " LEFT JOIN tiktok.delivery d ON d.id" EQ "e.id"
 " LEFT JOIN tiktok.retry r ON r.id" EQ "e.id"
@@ -139,6 +142,7 @@ static const Move discard_moves[] = {
 typedef struct Standing
 {
 	int64		id;
+	int32		source_id;
 	char	   *status;			/* as in tiktok.event_status */
 	bool		has_payload;
 	bool		has_identity;	/* or needs none */
@@ -302,6 +306,7 @@ get_standing(Datum id, Standing *standing)
 	standing->has_payload = DatumGetBool(result(2));
 	standing->has_identity = DatumGetBool(result(3));
 	standing->too_late = DatumGetBool(result(4));
+	standing->source_id = DatumGetInt32(result(5));
 	SPI_finish();
 }
 
@@ -314,12 +319,13 @@ find_move(const Move *moves, const char *status)
 }
 
 static int64
-move(const char *sql, Oid key_type, Datum key, const char *status, bool allow_double)
+move(const char *sql, int32 source_id, Oid key_type, Datum key, const char *status, bool allow_double)
 {
 	Oid			types[] = {key_type, TEXTOID, BOOLOID, TIMESTAMPTZOID};
 	Datum		values[] = {key, CStringGetTextDatum(status), BoolGetDatum(allow_double), horizon()};
 	int64		n;
 
+	tte_share_fates(source_id);
 	SPI_connect();
 	SPI_execute_with_args(sql, lengthof(types), types, values, NULL, false, 0);
 	n = DatumGetInt64(result(1));
@@ -329,12 +335,12 @@ move(const char *sql, Oid key_type, Datum key, const char *status, bool allow_do
 }
 
 static void
-move_event(const Move *m, Datum id, bool allow_double)
+move_event(const Move *m, const Standing *event, bool allow_double)
 {
-	if (move(m->id_sql, INT8OID, id, m->status, allow_double) == 0)
+	if (move(m->id_sql, event->source_id, INT8OID, Int64GetDatum(event->id), m->status, allow_double) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("status of event %lld has changed meanwhile", (long long) DatumGetInt64(id)),
+				 errmsg("status of event %lld has changed meanwhile", (long long) event->id),
 				 errhint("Look at its status and try again.")));
 }
 
@@ -347,7 +353,7 @@ move_source(const Move *moves, Datum source_id, const char *status, bool allow_d
 	for (const Move *m = moves; m->status; m++)
 	{
 		if (status ? strcmp(m->status, status) == 0 : m->by_default)
-			n += move(m->source_sql, INT4OID, source_id, m->status, allow_double);
+			n += move(m->source_sql, DatumGetInt32(source_id), INT4OID, source_id, m->status, allow_double);
 	}
 	return n;
 }
@@ -406,7 +412,7 @@ tte_sql_retry_event(PG_FUNCTION_ARGS)
 	require(fcinfo, 0, "id");
 	get_standing(PG_GETARG_DATUM(0), &event);
 	check_retry(&event, allow_double);
-	move_event(find_move(retry_moves, event.status), PG_GETARG_DATUM(0), allow_double);
+	move_event(find_move(retry_moves, event.status), &event, allow_double);
 	PG_RETURN_VOID();
 }
 
@@ -440,7 +446,7 @@ tte_sql_discard_event(PG_FUNCTION_ARGS)
 	if (m == NULL)
 		refuse(&event, "discarded", psprintf("It is %s.", event.status),
 			   "Events that are pending, retrying, rejected or uncertain can be discarded.");
-	move_event(m, PG_GETARG_DATUM(0), false);
+	move_event(m, &event, false);
 	PG_RETURN_VOID();
 }
 
