@@ -117,6 +117,7 @@ my @bad = (
 	[ 'a symbolic link', sub { unlink $file; put($first); rename $file, "$dir/other"; symlink "$dir/other", $file }, 'a symbolic link' ],
 	[ '1 GB', sub { unlink $file; put(''); truncate $file, 1 << 30 }, 'too large' ]);
 put('');
+state_is('no_token: access token file: empty', 'the file is emptied');
 track();
 $before = requests();
 for my $case (@bad)
