@@ -11,7 +11,9 @@ SELECT s.id AS source_id,
 	s.event_source,
 	s.enabled,
 	c.valid_until AS test_code_until,
-	EXISTS (SELECT FROM tiktok.event e WHERE e.source_id = s.id) AS has_events
+	EXISTS (SELECT FROM tiktok.event e WHERE e.source_id = s.id) AS has_events,
+	least(coalesce(s.max_event_age, CASE WHEN s.event_source IN ('web', 'app') THEN interval '7 days' ELSE interval '28 days' END),
+		interval '1000 years') + interval '2 days' AS kept_for
 FROM tiktok.source s
 LEFT JOIN tiktok.test_code c ON c.source_id = s.id AND c.valid_until > now();
 COMMENT ON VIEW tiktok._source_health IS 'one row per source, as tiktok.health needs it';
@@ -54,7 +56,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 	UNION ALL
 	SELECT 'worker',
 		CASE WHEN s.standby THEN 'ok' WHEN w.pid IS NULL OR w.heartbeat < clock_timestamp() - interval '1 minute' THEN 'fail'
-			WHEN w.state = 'failed' THEN 'warn' ELSE 'ok' END,
+			WHEN w.state = 'refused' THEN 'fail' WHEN w.state = 'failed' THEN 'warn' ELSE 'ok' END,
 		CASE WHEN s.standby THEN 'a standby sends nothing'
 			WHEN w.pid IS NULL THEN 'no background worker serves this database'
 			ELSE format('process %s is %s, last seen %s ago%s', w.pid, w.state,
@@ -62,6 +64,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 		CASE WHEN s.standby THEN NULL
 			WHEN w.pid IS NULL THEN 'Check tiktok_events.databases, tiktok_events.max_workers, max_worker_processes and the server log.'
 			WHEN w.heartbeat < clock_timestamp() - interval '1 minute' THEN 'Look at the process in pg_stat_activity; pg_terminate_backend() starts it anew.'
+			WHEN w.state = 'refused' THEN 'Undo what was done to that table; the worker then goes on by itself.'
 			WHEN w.state = 'failed' THEN 'It recovers by itself if it can; the server log has the error.' END
 	FROM server s
 	LEFT JOIN tiktok.worker_status w ON w.database = current_database()
@@ -147,10 +150,17 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 	FROM day d
 	WHERE d.status = 'invalid' AND d.reason = 'future'
 	UNION ALL
-	SELECT 'retention', CASE WHEN o.enqueued_at < now() - s.retention - interval '2 days' THEN 'warn' ELSE 'ok' END,
-		format('the oldest event is %s days old, tiktok_events.retention is %s', extract(day FROM now() - o.enqueued_at), s.retention),
-		CASE WHEN o.enqueued_at < now() - s.retention - interval '2 days' THEN 'Call tiktok.purge(), and look for what keeps the worker from it.' END
-	FROM server s, (SELECT enqueued_at FROM tiktok._fate ORDER BY id LIMIT 1) o
+	SELECT 'retention', CASE WHEN o.late THEN 'warn' ELSE 'ok' END,
+		format('the oldest event is %s days old, tiktok_events.retention is %s', extract(day FROM now() - o.enqueued_at), o.retention),
+		CASE WHEN o.late THEN 'Call tiktok.purge(), and look for what keeps the worker from it.' END
+	FROM (
+		SELECT s.retention, f.enqueued_at, f.enqueued_at < now() - greatest(s.retention, k.kept_for) - interval '2 days' AS late
+		FROM server s, (SELECT enqueued_at FROM tiktok._fate ORDER BY id LIMIT 1) f, (SELECT max(kept_for) AS kept_for FROM tiktok._source_health) k
+		WHERE s.retention > '0') o
+	UNION ALL
+	SELECT 'retention', 'warn', format('"%s": events are kept for %s, longer than tiktok_events.retention, which is %s', h.source, h.kept_for, s.retention),
+		'They stay two days longer than TikTok would take them. Set tiktok_events.retention to at least that, or a shorter max_event_age.'
+	FROM server s JOIN tiktok._source_health h ON h.kept_for > s.retention
 	WHERE s.retention > '0'
 	UNION ALL
 	SELECT 'autovacuum', CASE WHEN current_setting('autovacuum')::bool AND a.late IS NULL THEN 'ok' ELSE 'warn' END,

@@ -101,15 +101,15 @@ BEGIN
 	IF web.rename_legacy_events THEN
 		final_event := CASE event WHEN 'CompletePayment' THEN 'Purchase' WHEN 'SubmitForm' THEN 'Lead' ELSE event END;
 	END IF;
-	SELECT e.payload, i.user_data INTO recorded
-	FROM tiktok.event e LEFT JOIN tiktok.identity i ON i.id = e.id
+	SELECT e.payload, i.user_data, d.status INTO recorded
+	FROM tiktok.event e LEFT JOIN tiktok.identity i ON i.id = e.id LEFT JOIN tiktok.delivery d ON d.id = e.id
 	WHERE e.event_id = pixel_event.event_id AND e.event = final_event AND e.source_id = web.id AND e.test_code IS NULL;
 	IF NOT FOUND THEN
 		RAISE no_data_found USING MESSAGE = format('event "%s" with this event_id is not recorded', final_event),
 			HINT = 'The page shows what the database has recorded: record the event first, in this transaction or an earlier one.';
 	END IF;
 	-- what the database does not send, the browser shall not send either
-	IF recorded.payload IS NULL THEN
+	IF recorded.payload IS NULL OR recorded.status = 'suppressed' THEN
 		RETURN '';
 	END IF;
 	identity := coalesce(user_data::json, recorded.user_data);

@@ -13,6 +13,7 @@
 
 #include <limits.h>
 
+#include "datatype/timestamp.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -33,6 +34,8 @@ int			tte_connect_timeout = 5000;
 int			tte_request_timeout = 30000;
 int			tte_max_in_flight = 4;
 int			tte_max_body_size = 1024;
+int			tte_retention = 30 * SECS_PER_DAY;
+int			tte_identifier_ttl = -1;
 bool		tte_log_requests = false;
 bool		tte_test_event = false;
 
@@ -285,6 +288,21 @@ define_limits(void)
 }
 
 static void
+define_retention(void)
+{
+	DefineCustomIntVariable("tiktok_events.retention",
+							"How long final events and their requests are kept.",
+							"At least two days longer than the max_event_age of their source. -1: forever.",
+							&tte_retention, 30 * SECS_PER_DAY, -1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("tiktok_events.identifier_ttl",
+							"How long rejected and uncertain events keep their identifiers, since they were recorded.",
+							"-1: as long as the max_event_age of their source.",
+							&tte_identifier_ttl, -1, -1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+}
+
+static void
 define_session_settings(void)
 {
 	DefineCustomBoolVariable("tiktok_events.test_event",
@@ -298,6 +316,7 @@ tte_settings_define(void)
 {
 	define_delivery_settings();
 	define_limits();
+	define_retention();
 	define_session_settings();
 
 	/* A POSTMASTER parameter defined in a session is a FATAL error. */

@@ -18,6 +18,8 @@ extern int	tte_connect_timeout;	/* ms */
 extern int	tte_request_timeout;	/* ms */
 extern int	tte_max_in_flight;
 extern int	tte_max_body_size;	/* kB */
+extern int	tte_retention;		/* s, -1: forever */
+extern int	tte_identifier_ttl; /* s, -1: as the source has it */
 extern bool tte_log_requests;
 extern bool tte_test_event;
 

@@ -96,6 +96,11 @@ typedef struct StatementText
 	"AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id = e.id) " \
 	"AND NOT EXISTS (SELECT FROM tiktok.retry r WHERE r.id = e.id) "
 
+/* What was suppressed while it was on its way. */
+#define TAKEN_ALL_THE_SAME \
+	"ON CONFLICT (id) DO UPDATE SET status = excluded.status, reason = excluded.reason, request_id = excluded.request_id, " \
+	"at = excluded.at WHERE delivery.status = 'suppressed' AND excluded.status = 'delivered'"
+
 /* Names need no schema where pg_catalog is meant: it is the search path. */
 static const StatementText statements[] =
 {
@@ -152,13 +157,15 @@ static const StatementText statements[] =
 	"bytes = coalesce($12, bytes) WHERE id = $1"},
 	{SQL_FINAL, 7, {INT8OID, TEXTOID, TEXTOID, BOOLOID, INT8ARRAYOID, INT4OID, TIMESTAMPTZOID},
 		"WITH final AS (INSERT INTO tiktok.delivery (id, request_id, status, reason, at, possibly_received_at) "
-		"SELECT u, $1, $2, $3, clock_timestamp(), $7 FROM unnest($5) u ON CONFLICT DO NOTHING RETURNING id) "
+		"SELECT u, $1, $2, $3, clock_timestamp(), $7 FROM unnest($5) u " TAKEN_ALL_THE_SAME " RETURNING id) "
 	"DELETE FROM tiktok.identity i USING final WHERE i.id = final.id AND NOT $4"},
 	{SQL_FINAL_RETRY, 7, {INT8OID, TEXTOID, TEXTOID, BOOLOID, INT8ARRAYOID, INT4OID, TIMESTAMPTZOID},
 		"WITH gone AS (DELETE FROM tiktok.retry WHERE id = ANY ($5) RETURNING *), "
 		"final AS (INSERT INTO tiktok.delivery SELECT id, coalesce($1, last_request_id), $2, $3, clock_timestamp(), "
 		"attempts + $6, first_attempt_at, coalesce(possibly_received_at, $7) FROM gone "
-		"ON CONFLICT DO NOTHING RETURNING id) "
+		"ON CONFLICT DO NOTHING RETURNING id), "
+		"taken AS (UPDATE tiktok.delivery SET status = $2, reason = $3, request_id = $1, at = clock_timestamp() "
+		"WHERE id = ANY ($5) AND status = 'suppressed' AND $2 = 'delivered') "
 	"DELETE FROM tiktok.identity i USING final WHERE i.id = final.id AND NOT $4"},
 	{SQL_RETRY, 7, {INT4OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT8ARRAYOID, TIMESTAMPTZARRAYOID},
 		"INSERT INTO tiktok.retry (id, source_id, attempts, first_attempt_at, possibly_received_at, next_attempt_at, last_request_id, code) "

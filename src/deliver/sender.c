@@ -155,8 +155,12 @@ tte_sender_configure(TteSender *sender, const TteSourceConfig *config)
 void
 tte_sender_requeue(TteSender *sender)
 {
+	dlist_iter	iter;
+
 	if (!sender->loaded)
 		return;
+	dlist_foreach(iter, &sender->batches)
+		dlist_container(TteBatch, node, iter.cur)->stale = true;
 	sender->skip_windows = 2;
 	sender->next_due = 1;
 	sender->held_at = 0;
@@ -823,8 +827,12 @@ tte_sender_next(TteSender *sender, const TteSnapshot *snapshot, const TteSendLim
 void
 tte_sender_wait(TteBatch *batch, int lo, int hi)
 {
-	if (lo < hi)
-		slist_push_head(&batch->sender->waiting, &make_request(batch, lo, hi)->node);
+	if (lo >= hi)
+		return;
+	/* its events may have been closed, or lost identifiers, while they were on their way */
+	if (batch->stale)
+		batch->sender->rewind = true;
+	slist_push_head(&batch->sender->waiting, &make_request(batch, lo, hi)->node);
 }
 
 /* One event fails all: around the one that was named, else in halves. */

@@ -43,6 +43,7 @@ typedef struct TteBatch
 	bool		held;			/* back: its fate is known, but cannot be recorded
 								 * yet */
 	bool		alone;			/* to be sent while nothing else is in flight */
+	bool		stale;			/* fates were changed by hand since it was read */
 	struct TteWindow *window;	/* from the queue: where it was carved */
 	TtePosition start;
 	int64		possibly_received_at;	/* from the queue: before a recovery; 0: no */

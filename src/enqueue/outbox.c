@@ -300,6 +300,17 @@ never_sent_status(const char *status)
 	return strcmp(status, "invalid") == 0 || strcmp(status, "suppressed") == 0 || strcmp(status, "expired") == 0;
 }
 
+/* Did the person ask for it?  Then the event does not come back when its row is written again. */
+static bool
+is_revoked(HeapTuple delivery, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(delivery, DELIVERY_REASON + 1, desc, &isnull);
+	char	   *reason = isnull ? NULL : TextDatumGetCString(value);
+
+	return reason != NULL && (strcmp(reason, "forgotten") == 0 || strcmp(reason, "consent_withdrawn") == 0);
+}
+
 /* Deletes a row and waits for whoever else is deleting it; false: it was gone. */
 static bool
 delete_row(Relation rel, ItemPointer tid)
@@ -333,7 +344,7 @@ free_key(int64 id)
 	{
 		Datum		status = heap_getattr(tuple, DELIVERY_STATUS + 1, RelationGetDescr(rel), &isnull);
 
-		if (never_sent_status(TextDatumGetCString(status)))
+		if (never_sent_status(TextDatumGetCString(status)) && !is_revoked(tuple, RelationGetDescr(rel)))
 			freed = delete_row(rel, &tuple->t_self);
 	}
 	systable_endscan(scan);

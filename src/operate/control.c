@@ -391,13 +391,15 @@ check_retry(const Standing *event, bool allow_double)
 	if (strcmp(event->status, "pending") == 0 || strcmp(event->status, "retrying") == 0)
 		refuse(event, what, psprintf("It is %s, and is sent by itself.", event->status),
 			   "Columns of tiktok.event_status and tiktok.backlog say when.");
+	if (event->has_payload && strcmp(event->status, "suppressed") == 0)
+		refuse(event, what, "It is suppressed because the person asked for it.", "Its reason is in tiktok.event_status.");
 	if (!event->has_payload || find_move(retry_moves, event->status) == NULL)
 		refuse(event, what, psprintf("It is %s, and there is nothing to send.", event->status),
 			   "Record it again: its key is free.");
 	if (strcmp(event->status, "delivered") == 0 && !allow_double)
 		refuse(event, what, "TikTok has accepted it.", double_hint);
 	if (!event->has_identity)
-		refuse(event, what, "Its identifiers have been deleted.", "Only rejected and uncertain events keep them.");
+		refuse(event, what, "Its identifiers have been deleted.", "Only rejected and uncertain events keep them, for the time of tiktok_events.identifier_ttl.");
 	if (event->too_late && !allow_double)
 		refuse(event, what, "TikTok may have received it more than 47 hours ago, and no longer recognize a copy.", double_hint);
 }

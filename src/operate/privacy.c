@@ -1,0 +1,399 @@
+/*-------------------------------------------------------------------------
+ *
+ * privacy.c
+ *	  What a person may ask for: to be forgotten, and to withdraw consent.
+ *
+ * Identifiers wait in tiktok.identity, normalised or as hashes.  Those of a
+ * person are found by what would be sent of them, so it does not matter in
+ * which form they are stored or given.  An event that has one of them is that
+ * person's, and so are the address, the name and whatever else it has: all of
+ * it is erased.
+ *
+ * What waits is closed as an operator's discard closes it, and the worker reads
+ * again what it has in memory.  What is on its way cannot be called back: its
+ * event is suppressed at once, so that it is not sent again, and becomes
+ * delivered if TikTok's answer says that it was taken.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/portal.h"
+
+#include "common.h"
+#include "enqueue/outbox.h"
+#include "enqueue/source.h"
+#include "event/catalog.h"
+#include "event/identity.h"
+#include "shared.h"
+
+#define FETCH_ROWS	1000
+
+/* The kinds a person can be found by are the first ones. */
+#define KINDS		(TTE_EXTERNAL_ID + 1)
+
+/* An external_id is hashed as it is or in lower case. */
+#define FORMS		2
+
+/* What would be sent of a person's identifiers; empty: nothing. */
+typedef struct Person
+{
+	int32		source_id;
+	char		hash[KINDS][FORMS][TTE_HEX_LEN + 1];
+} Person;
+
+/* A person as each source knows it; the first one is nobody's. */
+typedef struct People
+{
+	Person	   *person;
+	int			n;
+} People;
+
+typedef struct IdList
+{
+	Datum	   *ids;
+	int			n;
+	int			room;
+} IdList;
+
+/* Names need no schema where pg_catalog is meant: it is the search path. */
+static const char sources_sql[] =
+"SELECT id, default_calling_code FROM tiktok.source";
+
+static const char identities_sql[] =
+"SELECT i.id, e.source_id, i.user_data FROM tiktok.identity i JOIN tiktok.event e ON e.id = i.id";
+
+static const char leads_sql[] =
+"SELECT e.id, e.payload FROM tiktok.event e WHERE e.id = ANY ($1) AND e.payload IS NOT NULL";
+
+static const char keyed_sql[] =
+"SELECT id FROM tiktok.event WHERE source_id = $1 AND event_id = $2";
+
+/* Closes the events in $1 that are not final, for the reason $2. */
+static const char suppress_sql[] =
+"WITH retried AS (DELETE FROM tiktok.retry WHERE id = ANY ($1) RETURNING *), "
+"final AS (INSERT INTO tiktok.delivery (id, request_id, status, reason, at, attempts, first_attempt_at, possibly_received_at)"
+" SELECT e.id, r.last_request_id, 'suppressed', $2, clock_timestamp(), r.attempts, r.first_attempt_at,"
+" coalesce(r.possibly_received_at,"
+"  least((SELECT i.recovered_to FROM tiktok.installation i WHERE e.xid < i.recovered_xid),"
+"  (SELECT min(q.started_at) FROM tiktok.request q WHERE q.source_id = e.source_id AND q.finished_at IS NULL"
+"   AND (e.xid, e.id) >= (q.first_xid, q.first_id) AND (e.xid, e.id) <= (q.last_xid, q.last_id))))"
+" FROM tiktok.event e LEFT JOIN retried r ON r.id = e.id WHERE e.id = ANY ($1) AND e.payload IS NOT NULL"
+" AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id = e.id) ON CONFLICT (id) DO NOTHING RETURNING id) "
+"SELECT count(*) FROM final";
+
+static const char erase_sql[] =
+"DELETE FROM tiktok.identity WHERE id = ANY ($1) RETURNING user_data";
+
+PG_FUNCTION_INFO_V1(tte_sql_forget);
+PG_FUNCTION_INFO_V1(tte_sql_withdraw_consent);
+
+static Datum
+column(uint64 row, int number, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, isnull);
+}
+
+static void
+remember(IdList *list, int64 id)
+{
+	if (list->n == list->room)
+	{
+		list->room = Max(list->room * 2, 64);
+		list->ids = list->ids ? repalloc_huge(list->ids, list->room * sizeof(Datum)) : palloc(list->room * sizeof(Datum));
+	}
+	list->ids[list->n++] = Int64GetDatum(id);
+}
+
+static Datum
+id_array(const IdList *list)
+{
+	return PointerGetDatum(construct_array(list->ids, list->n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+static TteJson *
+stored_json(uint64 row, int number)
+{
+	bool		isnull;
+	Datum		value = column(row, number, &isnull);
+	text	   *stored;
+
+	if (isnull)
+		return NULL;
+	stored = DatumGetTextPP(value);
+	return tte_json_parse(VARDATA_ANY(stored), VARSIZE_ANY_EXHDR(stored), NULL);
+}
+
+/*
+ * Finding a person
+ */
+
+/* The statement is not shown: it has an identifier in it. */
+static void
+refuse(TteIdentifier kind, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s cannot be used", tte_identifier_names[kind]),
+			 errdetail("No event has it."),
+			 errhint("%s", hint),
+			 errhidestmt(true), errhidecontext(true)));
+}
+
+/* What would be sent of one identifier; false: nothing, for any source. */
+static bool
+judge_identifier(People *people, TteIdentifier kind, Datum argument, const char *const *calling_codes)
+{
+	text	   *given = DatumGetTextPP(argument);
+	int			len;
+	const char *utf8 = tte_to_utf8(VARDATA_ANY(given), VARSIZE_ANY_EXHDR(given), &len);
+	bool		usable = false;
+
+	for (int i = 0; i < people->n; i++)
+	{
+		for (int form = 0; form < FORMS; form++)
+		{
+			TteIdentityRules rules = {calling_codes[i], form > 0, NULL};
+			StringInfoData normalized;
+			StringInfoData wire;
+
+			initStringInfo(&normalized);
+			if (tte_identifier_normalize(kind, utf8, len, &rules, &normalized) != NULL)
+				continue;
+			initStringInfo(&wire);
+			tte_identifier_wire(kind, normalized.data, normalized.len, &wire);
+			strlcpy(people->person[i].hash[kind][form], wire.data, TTE_HEX_LEN + 1);
+			usable = true;
+		}
+	}
+	return usable;
+}
+
+static void
+read_people(FunctionCallInfo fcinfo, People *people)
+{
+	static const char *const hints[KINDS] = {
+		"It is an address such as name@example.com, or its SHA-256.",
+		"Give it with plus sign and country calling code, or its SHA-256.",
+		"Give it as it was recorded, or its SHA-256."
+	};
+	int			n = (SPI_execute(sources_sql, true, 0), SPI_processed);
+	const char **calling_codes = palloc0((n + 1) * sizeof(char *));
+	bool		isnull;
+
+	people->n = n + 1;
+	people->person = palloc0(people->n * sizeof(Person));
+	for (int i = 0; i < n; i++)
+	{
+		Datum		code;
+
+		people->person[i + 1].source_id = DatumGetInt32(column(i, 1, &isnull));
+		code = column(i, 2, &isnull);
+		if (!isnull)
+			calling_codes[i + 1] = tte_calling_code_of(TextDatumGetCString(code));
+	}
+	for (TteIdentifier kind = 0; kind < KINDS; kind++)
+	{
+		if (!PG_ARGISNULL(kind) && !judge_identifier(people, kind, PG_GETARG_DATUM(kind), calling_codes))
+			refuse(kind, hints[kind]);
+	}
+}
+
+static const Person *
+person_of(const People *people, int32 source_id)
+{
+	for (int i = 1; i < people->n; i++)
+	{
+		if (people->person[i].source_id == source_id)
+			return &people->person[i];
+	}
+	return &people->person[0];
+}
+
+static bool
+is_value_of(const Person *person, TteIdentifier kind, const TteJson *value, StringInfo wire)
+{
+	if (value->kind != TTE_JSON_STRING)
+		return false;
+	resetStringInfo(wire);
+	tte_identifier_wire(kind, value->text, value->len, wire);
+	return strcmp(wire->data, person->hash[kind][0]) == 0 || strcmp(wire->data, person->hash[kind][1]) == 0;
+}
+
+static bool
+is_person(const Person *person, const TteJson *user, StringInfo wire)
+{
+	for (TteIdentifier kind = 0; kind < KINDS; kind++)
+	{
+		const TteJson *value = tte_json_get(user, tte_identifier_names[kind]);
+
+		if (value == NULL || (person->hash[kind][0][0] == '\0' && person->hash[kind][1][0] == '\0'))
+			continue;
+		if (value->kind != TTE_JSON_ARRAY)
+		{
+			if (is_value_of(person, kind, value, wire))
+				return true;
+			continue;
+		}
+		for (const TteJson *e = value->first; e != NULL; e = e->next)
+		{
+			if (is_value_of(person, kind, e, wire))
+				return true;
+		}
+	}
+	return false;
+}
+
+static void
+find_events(const People *people, IdList *found)
+{
+	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "tiktok_events person", ALLOCSET_DEFAULT_SIZES);
+	Portal		portal = SPI_cursor_open_with_args(NULL, identities_sql, 0, NULL, NULL, NULL, true, 0);
+	bool		isnull;
+	StringInfoData wire;
+
+	initStringInfo(&wire);
+	for (;;)
+	{
+		SPI_cursor_fetch(portal, true, FETCH_ROWS);
+		if (SPI_processed == 0)
+			break;
+		for (uint64 i = 0; i < SPI_processed; i++)
+		{
+			const Person *person = person_of(people, DatumGetInt32(column(i, 2, &isnull)));
+			MemoryContext old = MemoryContextSwitchTo(row_context);
+			TteJson    *user = stored_json(i, 3);
+			bool		matches = user != NULL && user->kind == TTE_JSON_OBJECT && is_person(person, user, &wire);
+
+			MemoryContextSwitchTo(old);
+			MemoryContextReset(row_context);
+			if (matches)
+				remember(found, DatumGetInt64(column(i, 1, &isnull)));
+		}
+		SPI_freetuptable(SPI_tuptable);
+		CHECK_FOR_INTERRUPTS();
+	}
+	SPI_cursor_close(portal);
+}
+
+/* Events that have no number of a lead, by which TikTok knows whom they are about. */
+static void
+find_unmatchable(const IdList *events, IdList *found)
+{
+	Oid			types[] = {INT8ARRAYOID};
+	Datum		args[] = {id_array(events)};
+	bool		isnull;
+
+	SPI_execute_with_args(leads_sql, 1, types, args, NULL, false, 0);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		TteJson    *payload = stored_json(i, 2);
+		const TteJson *lead = payload && payload->kind == TTE_JSON_OBJECT ? tte_json_get(payload, "lead") : NULL;
+
+		if (lead == NULL || tte_json_get(lead, "lead_id") == NULL)
+			remember(found, DatumGetInt64(column(i, 1, &isnull)));
+	}
+}
+
+/*
+ * Closing and erasing, in the order in which the worker does
+ */
+
+static int64
+suppress(const IdList *events, const char *reason)
+{
+	Oid			types[] = {INT8ARRAYOID, TEXTOID};
+	Datum		args[2];
+	bool		isnull;
+
+	if (events->n == 0)
+		return 0;
+	args[0] = id_array(events);
+	args[1] = CStringGetTextDatum(reason);
+	SPI_execute_with_args(suppress_sql, 2, types, args, NULL, false, 0);
+	tte_requeue_at_commit();
+	return DatumGetInt64(column(0, 1, &isnull));
+}
+
+/* Returns how many identifiers there were. */
+static int64
+erase(const IdList *events)
+{
+	Oid			types[] = {INT8ARRAYOID};
+	Datum		args[1];
+	int64		n = 0;
+
+	if (events->n == 0)
+		return 0;
+	args[0] = id_array(events);
+	SPI_execute_with_args(erase_sql, 1, types, args, NULL, false, 0);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		TteJson    *user = stored_json(i, 1);
+
+		for (const TteJson *m = user ? user->first : NULL; m != NULL; m = m->next)
+			n += m->kind == TTE_JSON_ARRAY ? m->count : 1;
+	}
+	tte_requeue_at_commit();
+	return n;
+}
+
+Datum
+tte_sql_forget(PG_FUNCTION_ARGS)
+{
+	People		people;
+	IdList		events = {NULL};
+	IdList		unmatchable = {NULL};
+	int64		erased;
+
+	tte_outbox_check("tiktok.forget()");
+	if (PG_ARGISNULL(0) && PG_ARGISNULL(1) && PG_ARGISNULL(2))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("email, phone and external_id must not all be null")));
+	SPI_connect();
+	read_people(fcinfo, &people);
+	find_events(&people, &events);
+	if (events.n > 0)
+		find_unmatchable(&events, &unmatchable);
+	(void) suppress(&unmatchable, "forgotten");
+	erased = erase(&events);
+	SPI_finish();
+	PG_RETURN_INT64(erased);
+}
+
+Datum
+tte_sql_withdraw_consent(PG_FUNCTION_ARGS)
+{
+	Oid			types[] = {INT4OID, TEXTOID};
+	Datum		args[2];
+	TteSource	source;
+	IdList		events = {NULL};
+	int64		n;
+	bool		isnull;
+
+	tte_outbox_check("tiktok.withdraw_consent()");
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", PG_ARGISNULL(0) ? "source" : "event_id")));
+	tte_source_require(text_to_cstring(PG_GETARG_TEXT_PP(0)), &source);
+	args[0] = Int32GetDatum(source.id);
+	args[1] = PG_GETARG_DATUM(1);
+	SPI_connect();
+	SPI_execute_with_args(keyed_sql, 2, types, args, NULL, false, 0);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		remember(&events, DatumGetInt64(column(i, 1, &isnull)));
+	n = suppress(&events, "consent_withdrawn");
+	(void) erase(&events);
+	SPI_finish();
+	PG_RETURN_INT64(n);
+}
