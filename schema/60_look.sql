@@ -79,7 +79,7 @@ SELECT d.datname AS database, w.pid, w.state, w.since, w.in_flight, w.requests, 
 FROM tiktok._worker_status() w
 LEFT JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) w.database_oid;
 COMMENT ON VIEW tiktok.worker_status IS 'one row per database of the cluster that has a background worker or waits for one';
-COMMENT ON COLUMN tiktok.worker_status.state IS 'starting, idle, sending, failed (recovering from an error), version_mismatch (ALTER EXTENSION tiktok_events UPDATE, or the library of that version, is needed); no_worker_slot (max_workers or max_worker_processes is too small)';
+COMMENT ON COLUMN tiktok.worker_status.state IS 'starting, idle, sending, failed (recovering from an error), refused (a table of the extension has been tampered with: last_error says how), version_mismatch (ALTER EXTENSION tiktok_events UPDATE, or the library of that version, is needed); no_worker_slot (max_workers or max_worker_processes is too small)';
 COMMENT ON COLUMN tiktok.worker_status.in_flight IS 'requests under way';
 COMMENT ON COLUMN tiktok.worker_status.failed IS 'requests that delivered nothing';
 

@@ -23,7 +23,8 @@ typedef enum TteWorkerState
 	TTE_WORKER_IDLE,
 	TTE_WORKER_SENDING,
 	TTE_WORKER_FAILED,			/* recovers from an error */
-	TTE_WORKER_MISMATCH			/* the extension is of a version it does not know */
+	TTE_WORKER_MISMATCH,		/* the extension is of a version it does not know */
+	TTE_WORKER_REFUSED			/* somebody has changed the tables */
 } TteWorkerState;
 
 /* Why the last worker of a slot ended. */

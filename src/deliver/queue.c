@@ -41,6 +41,7 @@
 
 #include "common.h"
 #include "compat.h"
+#include "deliver/guard.h"
 #include "deliver/queue.h"
 #include "event/schedule.h"
 #include "faultpoint.h"
@@ -351,9 +352,18 @@ tte_queue_attach(void)
 	StartTransactionCommand();
 	extension_oid = read_extension();
 	if (OidIsValid(extension_oid))
+	{
 		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+		tte_guard_attach();
+	}
 	CommitTransactionCommand();
 	return OidIsValid(extension_oid);
+}
+
+const char *
+tte_queue_problem(void)
+{
+	return tte_guard_problem(extension_oid, worker_role);
 }
 
 TteQueueState

@@ -124,6 +124,9 @@ extern void tte_queue_end(void);
 /* The version of the extension, as tte_queue_begin() found it. */
 extern const char *tte_queue_version(void);
 
+/* After tte_queue_begin(): why the tables must not be touched, NULL: they may; see guard.h. */
+extern const char *tte_queue_problem(void);
+
 /* Has the configuration changed since this was asked last? */
 extern bool tte_queue_config_changed(void);
 

@@ -8,7 +8,8 @@
  * waits for a commit, a socket or the next due time.  No transaction is open
  * while bytes are on the wire.  After an error everything in memory is thrown
  * away and rebuilt from the tables, as after a restart.  While the extension is
- * of a version that this library does not know, the worker touches nothing.
+ * of a version that this library does not know, or somebody else's trigger or
+ * the like is on the tables (guard.c), the worker touches nothing.
  *
  *-------------------------------------------------------------------------
  */
@@ -40,6 +41,7 @@
 #include "deliver/waitset.h"
 #include "deliver/worker.h"
 #include "faultpoint.h"
+#include "operate/purge.h"
 #include "settings.h"
 #include "shared.h"
 
@@ -50,6 +52,11 @@
 
 /* COMMIT PREPARED and logical replication wake nobody. */
 #define SLOW_POLL	(5 * USEC)
+
+/* Old rows are looked for once an hour, so many at a time. */
+#define PURGE_INTERVAL	(3600 * USEC)
+#define PURGE_PAUSE	(USEC / 10)
+#define PURGE_ROWS	500
 
 #define MAX_PAUSE	60			/* seconds after repeated errors */
 #define MAX_REQUESTS	64		/* bound of tiktok_events.max_in_flight */
@@ -64,6 +71,10 @@ static int64 polled_at = 0;
 static int64 tokens_seen_at = 0;
 static uint64 tokens_seen = 0;	/* sum of the stamps of all token files */
 static bool standing_by = false;	/* the extension's version does not fit */
+static bool refused = false;	/* somebody has changed the tables */
+static TtePurge *purge = NULL;	/* that has begun */
+static MemoryContext purge_context;
+static int64 purge_at = 0;
 static int64 turned_at = 0;
 static int	shown = -1;			/* requests under way that pg_stat_activity shows, -1: something else */
 
@@ -106,9 +117,8 @@ forget_everything(void)
 		tte_sender_destroy(sender);
 	}
 	memset(&installation, 0, sizeof(installation));
+	purge = NULL;
 	tte_queue_reload_config();
-	/* look at the queue at once */
-	pg_atomic_write_u32(&slot->wake, 1);
 }
 
 /* Said once; every look at the queue begins with a look at the version. */
@@ -132,10 +142,36 @@ stand_by(void)
 			 errhint("Run ALTER EXTENSION tiktok_events UPDATE, or restart the server with the library of that version.")));
 }
 
+static void
+end(void)
+{
+	tte_queue_end();
+	MemoryContextSwitchTo(turn_context);
+}
+
+/* Said once; every look at the queue begins with a look at the tables. */
+static void
+refuse(const char *problem)
+{
+	tte_slot_set_state(slot, TTE_WORKER_REFUSED);
+	if (refused)
+		return;
+	refused = true;
+	forget_everything();
+	tte_slot_set_error(slot, problem);
+	ereport(LOG,
+			(errmsg("tiktok_events: nothing is sent in database \"%s\": %s",
+					get_database_name(MyDatabaseId), problem),
+			 errdetail("Only what the extension has made is run with the rights of its owner."),
+			 errhint("Remove it; the worker then goes on by itself.")));
+}
+
 /* False: there is nothing to be done with these tables. */
 static bool
 begin(const char *activity)
 {
+	const char *problem;
+
 	shown = -1;
 	switch (tte_queue_begin(activity))
 	{
@@ -150,17 +186,23 @@ begin(const char *activity)
 		case TTE_QUEUE_READY:
 			break;
 	}
+	problem = tte_queue_problem();
+	if (problem != NULL)
+	{
+		refuse(problem);
+		end();
+		return false;
+	}
+	if (refused)
+	{
+		tte_slot_set_error(slot, "");
+		ereport(LOG, (errmsg("tiktok_events: the tables of database \"%s\" are in order again", get_database_name(MyDatabaseId))));
+	}
 	if (standing_by)
 		ereport(LOG, (errmsg("tiktok_events: version \"%s\" of the extension fits; its events are sent again", tte_queue_version())));
+	refused = false;
 	standing_by = false;
 	return true;
-}
-
-static void
-end(void)
-{
-	tte_queue_end();
-	MemoryContextSwitchTo(turn_context);
 }
 
 static void
@@ -536,6 +578,38 @@ send_requests(bool woken)
 		collect();
 }
 
+/*
+ * Deletes some of what has been kept long enough.  After an error, and when
+ * somebody has locked the tables, the next attempt is due in an hour.
+ */
+static void
+purge_some(void)
+{
+	int64		now = tte_now();
+
+	if (now < purge_at && now + PURGE_INTERVAL >= purge_at)
+		return;
+	purge_at = now + PURGE_INTERVAL;
+	if (!begin("tiktok_events: deleting old rows"))
+		return;
+	if (tte_purge_try_lock())
+	{
+		if (purge == NULL)
+		{
+			MemoryContext old = MemoryContextSwitchTo(purge_context);
+
+			MemoryContextReset(purge_context);
+			purge = tte_purge_begin(tte_retention, tte_identifier_ttl);
+			MemoryContextSwitchTo(old);
+		}
+		if (tte_purge_step(purge, PURGE_ROWS))
+			purge_at = now + PURGE_PAUSE;
+		else
+			purge = NULL;
+	}
+	end();
+}
+
 static void
 requeue_all(void)
 {
@@ -608,6 +682,8 @@ time_to_wait(void)
 		return 0;
 	if (tte_access_token_dir[0] != '\0')
 		due = Min(due, tokens_seen_at + TOKEN_POLL);
+	if (!refused && !standing_by)
+		due = Min(due, purge_at);
 	if (tte_enabled && in_flight() < tte_max_in_flight && !(http_stale && in_flight() > 0) && !held_up(now))
 	{
 		dlist_foreach(iter, &senders)
@@ -667,9 +743,10 @@ turn(void)
 	send_requests(news);
 	if (in_flight() > 0)
 		TTE_FAULT_POINT("in-flight", NULL);
+	purge_some();
 	pg_atomic_write_u32(&slot->in_flight, in_flight());
 	pg_atomic_write_u64(&slot->heartbeat, GetCurrentTimestamp());
-	if (!standing_by)
+	if (!standing_by && !refused)
 		tte_slot_set_state(slot, in_flight() > 0 ? TTE_WORKER_SENDING : TTE_WORKER_IDLE);
 	show_activity();
 	MemoryContextReset(turn_context);
@@ -692,6 +769,8 @@ recover(void)
 	FreeErrorData(error);
 	tte_slot_set_state(slot, TTE_WORKER_FAILED);
 	forget_everything();
+	/* look at the queue at once */
+	pg_atomic_write_u32(&slot->wake, 1);
 	pgstat_report_activity(STATE_IDLE, "tiktok_events: pausing after an error");
 	shown = -1;
 	RESUME_INTERRUPTS();
@@ -724,6 +803,7 @@ connect_database(int slot_number)
 	wait_send = tte_wait_event("TiktokEventsSend");
 	wait_pause = tte_wait_event("TiktokEventsPause");
 	turn_context = AllocSetContextCreate(TopMemoryContext, "tiktok_events turn", ALLOCSET_DEFAULT_SIZES);
+	purge_context = AllocSetContextCreate(TopMemoryContext, "tiktok_events purge", ALLOCSET_SMALL_SIZES);
 }
 
 void
@@ -755,6 +835,8 @@ tte_worker_main(Datum slot_number)
 			ProcessConfigFile(PGC_SIGHUP);
 			http_stale = true;
 			tokens_seen_at = 0;
+			purge = NULL;
+			purge_at = 0;
 			look_everywhere();
 		}
 		turn();

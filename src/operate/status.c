@@ -38,6 +38,8 @@ state_name(uint32 state)
 			return "failed";
 		case TTE_WORKER_MISMATCH:
 			return "version_mismatch";
+		case TTE_WORKER_REFUSED:
+			return "refused";
 		default:
 			return "none";
 	}
