@@ -113,9 +113,11 @@ ALTER TABLE tiktok.access_token ENABLE ALWAYS TRIGGER changed;
 ALTER TABLE tiktok.installation ENABLE ALWAYS TRIGGER changed;
 
 CREATE FUNCTION tiktok.set_access_token(source text, token text) RETURNS void
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_set_access_token';
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'tte_sql_set_access_token';
 COMMENT ON FUNCTION tiktok.set_access_token(text, text) IS 'stores the access token of a source; NULL removes it';
 
 CREATE FUNCTION tiktok.confirm_database() RETURNS void
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_confirm_database';
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'tte_sql_confirm_database';
 COMMENT ON FUNCTION tiktok.confirm_database() IS 'says that this database, a copy or an upgraded one, is the one to send: its tokens are valid here';

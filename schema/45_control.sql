@@ -28,29 +28,36 @@ ALTER TABLE tiktok.source_control ENABLE ALWAYS TRIGGER changed;
 ALTER TABLE tiktok.test_code ENABLE ALWAYS TRIGGER changed;
 
 CREATE FUNCTION tiktok.pause(source text, reason text DEFAULT NULL) RETURNS void
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_pause';
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'tte_sql_pause';
 COMMENT ON FUNCTION tiktok.pause(text, text) IS 'sends nothing of a source until tiktok.resume; its events are recorded and wait';
 
 CREATE FUNCTION tiktok.resume(source text) RETURNS void
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_resume';
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'tte_sql_resume';
 COMMENT ON FUNCTION tiktok.resume(text) IS 'sends to a source again, whether it was paused or waits because of trouble';
 
 CREATE FUNCTION tiktok.set_test_code(source text, code text, valid_for interval DEFAULT '1 hour') RETURNS void
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_set_test_code';
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'tte_sql_set_test_code';
 COMMENT ON FUNCTION tiktok.set_test_code(text, text, interval) IS 'sets the test code of a source for at most 7 days; NULL ends it';
 
 CREATE FUNCTION tiktok.retry(id bigint, allow_double boolean DEFAULT false) RETURNS void
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_retry_event';
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'tte_sql_retry_event';
 COMMENT ON FUNCTION tiktok.retry(bigint, boolean) IS 'sends a rejected, uncertain, expired or discarded event again; with allow_double also one that TikTok may count twice';
 
 CREATE FUNCTION tiktok.retry(source text, status text DEFAULT NULL, allow_double boolean DEFAULT false) RETURNS bigint
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_retry_source';
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'tte_sql_retry_source';
 COMMENT ON FUNCTION tiktok.retry(text, text, boolean) IS 'sends the events of a source that have the status again, by default rejected and uncertain; skips what tiktok.retry(id) refuses and returns how many were put back';
 
 CREATE FUNCTION tiktok.discard(id bigint) RETURNS void
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_discard_event';
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'tte_sql_discard_event';
 COMMENT ON FUNCTION tiktok.discard(bigint) IS 'closes a pending, retrying, rejected or uncertain event and deletes its identifiers; one that is on its way may still arrive';
 
 CREATE FUNCTION tiktok.discard(source text, status text DEFAULT NULL) RETURNS bigint
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_discard_source';
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'tte_sql_discard_source';
 COMMENT ON FUNCTION tiktok.discard(text, text) IS 'closes the events of a source that have the status, by default pending and retrying; returns how many there were';

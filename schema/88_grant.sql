@@ -1,0 +1,80 @@
+-- Roles. Privileges are listed one by one: what is new is nobody's until it is added here.
+
+CREATE FUNCTION tiktok._privilege(OUT role text, OUT privilege text, OUT object text)
+RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT v.role, 'SELECT', 'TABLE tiktok.' || o
+	FROM (VALUES
+		('reader', '{event_status, backlog, worker_status, enqueue_counters, unmapped_stage, request_log,
+			delivery_stats, match_key_coverage, lateness, value_problems, stage_coverage, dedup_overlap, volume_floor,
+			_fate, _match_key, _pixel_match, _truth_relation, _source_health, _trigger, _report_stage,
+			weekly_floor, source_of_truth, platform_count}'::text[])) v (role, objects),
+		unnest(v.objects) o
+	UNION ALL
+	SELECT v.role, 'SELECT, INSERT, UPDATE, DELETE', 'TABLE tiktok.' || o
+	FROM (VALUES
+		('admin', '{source, lead_stage, backfill_progress, weekly_floor, source_of_truth, platform_count}'::text[])) v (role, objects),
+		unnest(v.objects) o
+	UNION ALL
+	SELECT v.role, 'EXECUTE', 'ROUTINE tiktok.' || o
+	FROM (VALUES
+		('reader', '{_worker_status, _enqueue_counters, _unmapped_stages, explain_code, self_test,
+			health, failure_modes, checklist, reconcile, unmatched, _source_id, _truth, _compared, _percent, _same_event,
+			report_html, _report_text, _report_number, _report_money, _report_state, _report_finding, _report_table, _report_row, _report_width, _report_facts,
+			_report_headline, _report_step, _report_short, _report_deliveries, _report_lateness, _report_coverage, _report_funnel, _report_reconciled,
+			_report_reconciliation, _report_reasons, _report_health, _report_source_checks, _report_checks, _report_style, _report_patterns}'::text[]),
+		('tracker', '{track, preview, wait, pixel_base_code, pixel_event, pixel_seen, explain_identifier,
+			normalize_email, normalize_phone, normalize_external_id, normalize_ip, normalize_locale, normalize_idfa, normalize_idfv, normalize_gaid,
+			normalize_att_status, normalize_first_name, normalize_last_name, normalize_city, normalize_state, normalize_country, normalize_zip_code,
+			hash_email, hash_phone, hash_external_id, hash_first_name, hash_last_name, hash_zip_code, hash_idfa, hash_gaid}'),
+		('admin', '{set_access_token, confirm_database, set_test_code, pause, resume,
+			"retry(bigint, boolean)", "retry(text, text, boolean)", "discard(bigint)", "discard(text, text)",
+			track_row, create_trigger, check_rows, backfill, purge, forget, withdraw_consent}')) v (role, objects),
+		unnest(v.objects) o
+$$;
+COMMENT ON FUNCTION tiktok._privilege() IS 'what the roles of tiktok.grant_reader, grant_tracker and grant_admin may do';
+
+CREATE FUNCTION tiktok._grant(role regrole, kinds text[]) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	granted record;
+BEGIN
+	IF role IS NULL OR role = 0::oid THEN
+		RAISE null_value_not_allowed USING MESSAGE = 'role must not be null';
+	END IF;
+	EXECUTE format('GRANT USAGE ON SCHEMA tiktok TO %s', role);
+	FOR granted IN SELECT p.privilege, p.object FROM tiktok._privilege() p WHERE p.role = ANY (kinds) LOOP
+		EXECUTE format('GRANT %s ON %s TO %s', granted.privilege, granted.object, role);
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION tiktok._grant(regrole, text[]) IS 'grants the privileges of these kinds of roles';
+
+CREATE FUNCTION tiktok.grant_reader(role regrole) RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT tiktok._grant(role, '{reader}')
+$$;
+COMMENT ON FUNCTION tiktok.grant_reader(regrole) IS 'lets a role look at what became of events, by every view; it sees no identifier, payload, token or test code';
+
+CREATE FUNCTION tiktok.grant_tracker(role regrole) RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT tiktok._grant(role, '{tracker}')
+$$;
+COMMENT ON FUNCTION tiktok.grant_tracker(regrole) IS 'lets a role record events by calls, and make the scripts of the Pixel; it sees nothing';
+
+CREATE FUNCTION tiktok.grant_admin(role regrole) RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT tiktok._grant(role, '{reader,tracker,admin}')
+$$;
+COMMENT ON FUNCTION tiktok.grant_admin(regrole) IS 'lets a role configure sources, set tokens, make triggers, pause, retry, discard, purge and forget, besides what readers and trackers may; it can read no token or identifier';
+
+CREATE FUNCTION tiktok.revoke_all(role regrole) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF role IS NULL OR role = 0::oid THEN
+		RAISE null_value_not_allowed USING MESSAGE = 'role must not be null';
+	END IF;
+	EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA tiktok FROM %s', role);
+	EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA tiktok FROM %s', role);
+	EXECUTE format('REVOKE ALL ON ALL ROUTINES IN SCHEMA tiktok FROM %s', role);
+	EXECUTE format('REVOKE ALL ON SCHEMA tiktok FROM %s', role);
+END $$;
+COMMENT ON FUNCTION tiktok.revoke_all(regrole) IS 'takes every privilege in schema tiktok from a role';
