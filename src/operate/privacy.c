@@ -361,6 +361,8 @@ tte_sql_forget(PG_FUNCTION_ARGS)
 				 errmsg("email, phone and external_id must not all be null")));
 	SPI_connect();
 	read_people(fcinfo, &people);
+	for (int i = 1; i < people.n; i++)
+		tte_share_fates(people.person[i].source_id);
 	find_events(&people, &events);
 	if (events.n > 0)
 		find_unmatchable(&events, &unmatchable);
@@ -388,6 +390,7 @@ tte_sql_withdraw_consent(PG_FUNCTION_ARGS)
 	tte_source_require(text_to_cstring(PG_GETARG_TEXT_PP(0)), &source);
 	args[0] = Int32GetDatum(source.id);
 	args[1] = PG_GETARG_DATUM(1);
+	tte_share_fates(source.id);
 	SPI_connect();
 	SPI_execute_with_args(keyed_sql, 2, types, args, NULL, false, 0);
 	for (uint64 i = 0; i < SPI_processed; i++)
