@@ -105,7 +105,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 	SELECT 'backlog',
 		CASE WHEN b.oldest_enqueued_at < now() - interval '1 hour' THEN 'fail' WHEN b.oldest_enqueued_at < now() - interval '5 minutes' THEN 'warn' ELSE 'ok' END,
 		format('"%s": %s pending, %s retrying%s', b.source, b.pending, b.retrying,
-			', the oldest for ' || date_trunc('second', greatest(now() - b.oldest_enqueued_at, interval '0'))),
+			CASE WHEN b.oldest_enqueued_at IS NOT NULL THEN ', the oldest for ' || date_trunc('second', greatest(now() - b.oldest_enqueued_at, interval '0')) END),
 		CASE WHEN b.oldest_enqueued_at < now() - interval '5 minutes' THEN
 			CASE b.state WHEN 'sending' THEN 'Look at tiktok.request_log and tiktok.worker_status.' ELSE 'They wait because the source is not sent to.' END END
 	FROM backlog b
