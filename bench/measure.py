@@ -18,13 +18,13 @@ from server import HERE, Bench, Failed, command, cpu_time, own_memory, wait_unti
 
 SIZES = {
     "quick": dict(turns=3, bulk=5000, small=20_000, large=100_000, huge=0, queue=10_000, runs=1, post=0.5, idle=6, clients=1, wal=5000,
-                  look_ups=500, shutdowns=1, history=100_000, latency=((0, 60), (1, 3), (100, 2), (5000, 2))),
+                  look_ups=500, shutdowns=1, history=100_000, retention=20_000, latency=((0, 60), (1, 3), (100, 2), (5000, 2))),
     "normal": dict(turns=7, bulk=20_000, small=100_000, large=1_000_000, huge=0, queue=100_000, runs=3, post=1, idle=12, clients=3, wal=20_000,
-                   look_ups=4000, shutdowns=3, history=1_000_000, latency=((0, 250), (1, 8), (100, 5), (5000, 5))),
+                   look_ups=4000, shutdowns=3, history=1_000_000, retention=200_000, latency=((0, 250), (1, 8), (100, 5), (5000, 5))),
     "full": dict(turns=7, bulk=20_000, small=100_000, large=1_000_000, huge=5_000_000, queue=100_000, runs=3, post=2, idle=60, clients=10, wal=50_000,
-                 look_ups=10_000, shutdowns=5, history=10_000_000, latency=((0, 500), (1, 20), (100, 20), (5000, 20))),
+                 look_ups=10_000, shutdowns=5, history=10_000_000, retention=1_000_000, latency=((0, 500), (1, 20), (100, 20), (5000, 20))),
 }
-PARTS = ("trigger", "drain", "latency", "wal", "clients", "idle", "history", "shutdown")
+PARTS = ("trigger", "drain", "latency", "wal", "clients", "idle", "history", "retention", "shutdown")
 CURVE = 20      # points
 ENVELOPE = 70   # bytes of a request around its events
 
@@ -514,6 +514,32 @@ class Run:
                  f"{thousands(median(rate['shop']))}/s without", f"{ratio:.2f}")
         ratio = median(h / s for h, s in zip(cost["history"], cost["shop"]))
         self.row(f"trigger with {k(n)} delivered events of history", f"{median(cost['history']):.1f} us CPU", "", f"{median(cost['shop']):.1f} us without", f"{ratio:.2f}")
+
+    def retention(self):
+        """tiktok.purge beside steady traffic; the old events belong to a source without a token, which the worker leaves alone."""
+        bench, n, traffic = self.bench, self.size["retention"], ("-c", "4", "-j", "2", "-R", "100", "-T", "5")
+        self.drop_run()
+        bench.create_shop("run")
+        bench.give_token("run")
+        bench.worker("run")
+        db = bench.db("run")
+        db.query("INSERT INTO tiktok.source (name, event_source, event_source_id) VALUES ('past', 'web', 'CBENCH0000000002')")
+        db.query("WITH e AS (INSERT INTO tiktok.event (source_id, event, event_id, event_time, enqueued_at, payload) "
+                 "SELECT s.id, 'Purchase', 'P-' || g, now() - interval '60 days', now() - interval '60 days', json_build_object('filler', repeat('x', 680)) "
+                 f"FROM tiktok.source s, generate_series(1, {n}) g WHERE s.name = 'past' RETURNING id, enqueued_at) "
+                 "INSERT INTO tiktok.delivery (id, status, at) SELECT id, 'delivered', enqueued_at FROM e")
+        alone = self.commit_to_wire("run", *traffic)
+        purge = subprocess.Popen(bench.program("psql", "-XqAt", "-c", "\\timing on", "-c", "SELECT events FROM tiktok.purge('30 days')", "run"),
+                                 stdout=subprocess.PIPE, text=True, cwd="/")
+        beside = self.commit_to_wire("run", *traffic)
+        deleted, took = purge.communicate()[0].split()[:3:2]
+        if int(deleted) != n:
+            raise Failed(f"{deleted} of {n} events were deleted")
+        rate, times = n / float(took) * 1000, [(percentile(v, 0.5), percentile(v, 0.99)) for v in (beside, alone)]
+        self.samples["retention"] = dict(events=n, rate=rate, beside=times[0], alone=times[1])
+        self.row(f"retention: {k(n)} events deleted beside 100 events/s", f"{thousands(rate)} events/s; commit to wire p50 {times[0][0]:.1f} ms, p99 {times[0][1]:.1f} ms", "",
+                 f"p50 {times[1][0]:.1f} ms, p99 {times[1][1]:.1f} ms before", f"{times[0][0] / times[1][0]:.1f}")
+        self.drop_run()
 
     def measure(self, parts):
         self.begin = time.monotonic()
