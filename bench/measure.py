@@ -17,7 +17,7 @@ from report import OTHER, OURS, PLAIN
 from server import HERE, Bench, Failed, command, cpu_time, own_memory, wait_until
 
 SIZES = {
-    "quick": dict(turns=3, bulk=5000, small=20_000, large=100_000, huge=0, queue=10_000, runs=1, post=0.5, idle=6, clients=1, wal=5000,
+    "quick": dict(turns=3, bulk=5000, small=20_000, large=100_000, huge=0, queue=30_000, runs=1, post=0.5, idle=6, clients=1, wal=5000,
                   look_ups=500, shutdowns=1, history=100_000, retention=20_000, latency=((0, 60), (1, 3), (100, 2), (5000, 2))),
     "normal": dict(turns=7, bulk=20_000, small=100_000, large=1_000_000, huge=0, queue=100_000, runs=3, post=1, idle=12, clients=3, wal=20_000,
                    look_ups=4000, shutdowns=3, history=1_000_000, retention=200_000, latency=((0, 250), (1, 8), (100, 5), (5000, 5))),
@@ -268,7 +268,7 @@ class Run:
                  ">= 60 000/s", f"bare libcurl {thousands(rate['bare'])}/s", f"{ours / rate['bare']:.2f}", ours >= 60000)
         self.row(f"  against one request per event (HTTP/{single[0]}, {single[1]} at once)", f"{thousands(ours)} events/s", ">= 5 x",
                  f"{thousands(rate['each'])}/s", f"{ours / rate['each']:.1f}", ours >= 5 * rate["each"])
-        self.row(f"  against a queue table, SKIP LOCKED, {clients} clients", f"{thousands(ours)} events/s", "", f"{thousands(rate['queue'])}/s",
+        self.row(f"  against a queue table, SKIP LOCKED, clients: {clients}", f"{thousands(ours)} events/s", "", f"{thousands(rate['queue'])}/s",
                  f"{ours / rate['queue']:.1f}")
         ratio = median(h["rate"] / p["rate"] for h, p in zip(result["held"], result["large"]))
         self.row("  with a transaction held open", f"{thousands(rate['held'])} events/s; {cpu['held']:.1f} us CPU each", ">= 0.95 x",
