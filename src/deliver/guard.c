@@ -71,12 +71,18 @@ tte_guard_attach(void)
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
 }
 
+/* While REINDEX CONCURRENTLY builds an index anew, there is another one of a name made of its own. */
 static bool
 is_own_index(Relation index)
 {
+	const char *name = RelationGetRelationName(index);
+
 	for (int i = 0; i < lengthof(own_indexes); i++)
 	{
-		if (strcmp(RelationGetRelationName(index), own_indexes[i]) == 0)
+		size_t		len = strlen(own_indexes[i]);
+
+		if (strncmp(name, own_indexes[i], len) == 0 &&
+			(name[len] == '\0' || strncmp(name + len, "_ccnew", 6) == 0 || strncmp(name + len, "_ccold", 6) == 0))
 			return true;
 	}
 	return false;
