@@ -15,6 +15,11 @@
 
 #ifndef FRONTEND
 
+/* Variable-length values have a header of their own since 16. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 /* This process's number in the array of all of them. */
 #if PG_VERSION_NUM >= 170000
 #define TTE_MY_PROC_NUMBER	MyProcNumber

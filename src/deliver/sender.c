@@ -24,6 +24,7 @@
 #include "utils/memutils.h"
 
 #include "common.h"
+#include "compat.h"
 #include "deliver/sender.h"
 #include "event/wire.h"
 #include "faultpoint.h"
