@@ -13,6 +13,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
@@ -124,4 +125,20 @@ tte_from_utf8(const char *text, int len)
 	else
 		copy = convert(text, len, PG_UTF8, encoding, "?", &copy_len);
 	return copy;
+}
+
+void
+tte_require_argument(FunctionCallInfo fcinfo, int argument, const char *name)
+{
+	if (PG_ARGISNULL(argument))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", name)));
+}
+
+char *
+tte_required_text(FunctionCallInfo fcinfo, int argument, const char *name)
+{
+	tte_require_argument(fcinfo, argument, name);
+	return text_to_cstring(PG_GETARG_TEXT_PP(argument));
 }

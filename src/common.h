@@ -10,6 +10,7 @@
 #define TTE_COMMON_H
 
 #include "datatype/timestamp.h"
+#include "fmgr.h"
 
 /* Microseconds from 1970 to PostgreSQL's 2000. */
 #define TTE_EPOCH_SHIFT ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
@@ -35,5 +36,9 @@ extern bool tte_ascii_payload(void);
  */
 extern void tte_share_fates(int32 source_id);
 extern bool tte_lock_fates(int32 source_id);
+
+/* An error if an argument of a function called in SQL is null. */
+extern void tte_require_argument(FunctionCallInfo fcinfo, int argument, const char *name);
+extern char *tte_required_text(FunctionCallInfo fcinfo, int argument, const char *name);
 
 #endif							/* TTE_COMMON_H */

@@ -117,16 +117,6 @@ set_section(TteEvent *event, TteSection section, Datum argument)
 		unknown_key(section, unknown);
 }
 
-static char *
-required_text(FunctionCallInfo fcinfo, int argument, const char *name)
-{
-	if (PG_ARGISNULL(argument))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", name)));
-	return text_to_cstring(PG_GETARG_TEXT_PP(argument));
-}
-
 static TteTriState
 tri_state(FunctionCallInfo fcinfo, int argument)
 {
@@ -148,14 +138,14 @@ static TteRendered *
 render(FunctionCallInfo fcinfo, TteSource *source, bool ascii)
 {
 	TteEvent   *event;
-	char	   *name = required_text(fcinfo, ARG_EVENT, "event");
+	char	   *name = tte_required_text(fcinfo, ARG_EVENT, "event");
 	bool		has_id = false;
 	const char *utf8;
 	int			len;
 	int64		usec;
 	bool		finite;
 
-	tte_source_require(required_text(fcinfo, ARG_SOURCE, "source"), source);
+	tte_source_require(tte_required_text(fcinfo, ARG_SOURCE, "source"), source);
 	event = tte_event_begin(&source->rules, ascii);
 	utf8 = tte_to_utf8(name, strlen(name), &len);
 	tte_event_name(event, utf8, len);
@@ -246,7 +236,7 @@ require_test_code(FunctionCallInfo fcinfo, const TteSource *source)
 	if (code != NULL && code[0] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("event source \"%s\" has no valid test code", required_text(fcinfo, ARG_SOURCE, "source")),
+				 errmsg("event source \"%s\" has no valid test code", tte_required_text(fcinfo, ARG_SOURCE, "source")),
 				 errdetail("Events of this session are test events, because tiktok_events.test_event is on."),
 				 errhint("Set a code with tiktok.set_test_code(), or turn tiktok_events.test_event off.")));
 	return code;

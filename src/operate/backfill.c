@@ -123,15 +123,6 @@ PG_FUNCTION_INFO_V1(tte_sql_backfill);
  */
 
 static void
-require(FunctionCallInfo fcinfo, int argument, const char *name)
-{
-	if (PG_ARGISNULL(argument))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", name)));
-}
-
-static void
 check_call(FunctionCallInfo fcinfo)
 {
 	CallContext *context = (CallContext *) fcinfo->context;
@@ -148,8 +139,8 @@ check_call(FunctionCallInfo fcinfo)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("tiktok.backfill records no test events"),
 				 errhint("Turn tiktok_events.test_event off, or look at tiktok.check_rows().")));
-	require(fcinfo, 0, "relation");
-	require(fcinfo, 1, "trigger_name");
+	tte_require_argument(fcinfo, 0, "relation");
+	tte_require_argument(fcinfo, 1, "trigger_name");
 }
 
 static bool

@@ -155,24 +155,15 @@ check_rows(TteRows *rows, const char *sql, ReturnSetInfo *result)
 	SPI_cursor_close(portal);
 }
 
-static void
-require(FunctionCallInfo fcinfo, int argument, const char *name)
-{
-	if (PG_ARGISNULL(argument))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", name)));
-}
-
 Datum
 tte_sql_check_rows(PG_FUNCTION_ARGS)
 {
 	char	   *condition = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
 	TteRows    *rows;
 
-	require(fcinfo, 0, "relation");
-	require(fcinfo, 1, "trigger_name");
-	require(fcinfo, 3, "max");
+	tte_require_argument(fcinfo, 0, "relation");
+	tte_require_argument(fcinfo, 1, "trigger_name");
+	tte_require_argument(fcinfo, 3, "max");
 	if (PG_GETARG_INT32(3) < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -248,11 +248,7 @@ tte_sql_set_access_token(PG_FUNCTION_ARGS)
 	const char *sql = "DELETE FROM tiktok.access_token WHERE source_id OPERATOR(pg_catalog.=) $1";
 	int			nargs = 1;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("source must not be null")));
-	values[0] = Int32GetDatum(source_id(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+	values[0] = Int32GetDatum(source_id(tte_required_text(fcinfo, 0, "source")));
 	if (!PG_ARGISNULL(1))
 	{
 		values[1] = PG_GETARG_DATUM(1);

@@ -157,21 +157,12 @@ PG_FUNCTION_INFO_V1(tte_sql_retry_source);
 PG_FUNCTION_INFO_V1(tte_sql_discard_event);
 PG_FUNCTION_INFO_V1(tte_sql_discard_source);
 
-static void
-require(FunctionCallInfo fcinfo, int argument, const char *name)
-{
-	if (PG_ARGISNULL(argument))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", name)));
-}
-
 static Datum
 source_argument(FunctionCallInfo fcinfo)
 {
 	TteSource	source;
 
-	require(fcinfo, 0, "source");
+	tte_require_argument(fcinfo, 0, "source");
 	tte_source_require(text_to_cstring(PG_GETARG_TEXT_PP(0)), &source);
 	return Int32GetDatum(source.id);
 }
@@ -269,7 +260,7 @@ tte_sql_set_test_code(PG_FUNCTION_ARGS)
 		execute("DELETE FROM tiktok.test_code WHERE " BY_SOURCE, 1, types, values, NULL);
 		PG_RETURN_VOID();
 	}
-	require(fcinfo, 2, "valid_for");
+	tte_require_argument(fcinfo, 2, "valid_for");
 	values[1] = PG_GETARG_DATUM(1);
 	values[2] = PG_GETARG_DATUM(2);
 	check_test_code(TextDatumGetCString(values[1]));
@@ -411,7 +402,7 @@ tte_sql_retry_event(PG_FUNCTION_ARGS)
 	Standing	event;
 
 	tte_outbox_check("tiktok.retry()");
-	require(fcinfo, 0, "id");
+	tte_require_argument(fcinfo, 0, "id");
 	get_standing(PG_GETARG_DATUM(0), &event);
 	check_retry(&event, allow_double);
 	move_event(find_move(retry_moves, event.status), &event, allow_double);
@@ -442,7 +433,7 @@ tte_sql_discard_event(PG_FUNCTION_ARGS)
 	const Move *m;
 
 	tte_outbox_check("tiktok.discard()");
-	require(fcinfo, 0, "id");
+	tte_require_argument(fcinfo, 0, "id");
 	get_standing(PG_GETARG_DATUM(0), &event);
 	m = find_move(discard_moves, event.status);
 	if (m == NULL)

@@ -58,16 +58,6 @@ typedef struct NewTrigger
 
 PG_FUNCTION_INFO_V1(tte_sql_create_trigger);
 
-static char *
-required_text(FunctionCallInfo fcinfo, int argument, const char *name)
-{
-	if (PG_ARGISNULL(argument))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", name)));
-	return text_to_cstring(PG_GETARG_TEXT_PP(argument));
-}
-
 /* As CREATE TRIGGER locks it; nobody can lock what CREATE TRIGGER would not let them. */
 static Relation
 open_table(Oid relid)
@@ -285,7 +275,7 @@ default_name(const char *event)
 static char *
 given_name(FunctionCallInfo fcinfo)
 {
-	char	   *name = required_text(fcinfo, ARG_NAME, "name");
+	char	   *name = tte_required_text(fcinfo, ARG_NAME, "name");
 
 	if (name[0] == '\0' || strlen(name) >= NAMEDATALEN)
 		ereport(ERROR,
@@ -345,13 +335,11 @@ Datum
 tte_sql_create_trigger(PG_FUNCTION_ARGS)
 {
 	NewTrigger	new = {0};
-	char	   *source = required_text(fcinfo, ARG_SOURCE, "source");
-	char	   *event = required_text(fcinfo, ARG_EVENT, "event");
+	char	   *source = tte_required_text(fcinfo, ARG_SOURCE, "source");
+	char	   *event = tte_required_text(fcinfo, ARG_EVENT, "event");
 
-	if (PG_ARGISNULL(ARG_RELATION) || PG_ARGISNULL(ARG_MAPPING))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", PG_ARGISNULL(ARG_RELATION) ? "relation" : "mapping")));
+	tte_require_argument(fcinfo, ARG_RELATION, "relation");
+	tte_require_argument(fcinfo, ARG_MAPPING, "mapping");
 	tte_source_require(source, &new.source);
 	new.rel = open_table(PG_GETARG_OID(ARG_RELATION));
 	new.name = PG_ARGISNULL(ARG_NAME) ? default_name(event) : given_name(fcinfo);

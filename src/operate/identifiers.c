@@ -279,11 +279,7 @@ kind_argument(FunctionCallInfo fcinfo)
 	char	   *name;
 	int			kind;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("kind must not be null")));
-	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	name = tte_required_text(fcinfo, 0, "kind");
 	kind = tte_identifier_find(name);
 	if (kind >= 0)
 		return kind;

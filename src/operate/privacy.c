@@ -383,11 +383,8 @@ tte_sql_withdraw_consent(PG_FUNCTION_ARGS)
 	bool		isnull;
 
 	tte_outbox_check("tiktok.withdraw_consent()");
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", PG_ARGISNULL(0) ? "source" : "event_id")));
-	tte_source_require(text_to_cstring(PG_GETARG_TEXT_PP(0)), &source);
+	tte_require_argument(fcinfo, 1, "event_id");
+	tte_source_require(tte_required_text(fcinfo, 0, "source"), &source);
 	args[0] = Int32GetDatum(source.id);
 	args[1] = PG_GETARG_DATUM(1);
 	tte_share_fates(source.id);

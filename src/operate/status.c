@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "common.h"
 #include "enqueue/source.h"
 #include "shared.h"
 
@@ -156,10 +157,6 @@ tte_sql_source_id(PG_FUNCTION_ARGS)
 {
 	TteSource	source;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("source must not be null")));
-	tte_source_require(text_to_cstring(PG_GETARG_TEXT_PP(0)), &source);
+	tte_source_require(tte_required_text(fcinfo, 0, "source"), &source);
 	PG_RETURN_INT32(source.id);
 }
