@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * waitset.c
- *	  The only place where a background worker waits.
+ *	  The only place where a background worker waits, and where sessions nap.
  *
  * A WaitEventSet cannot lose a descriptor again, and one that was closed and
  * opened anew may get the same number without anybody noticing.  So the wait
@@ -83,6 +83,14 @@ tte_wait(int extra_fd, long timeout_ms, uint32 wait_event_info)
 	 * Unconditionally: the latch may have been set besides the event that was
 	 * reported, and the caller looks at everything after each wait anyway.
 	 */
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+void
+tte_nap(long timeout_ms)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout_ms, PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 }

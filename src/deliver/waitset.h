@@ -17,4 +17,7 @@
  */
 extern void tte_wait(int extra_fd, long timeout_ms, uint32 wait_event_info);
 
+/* The same for a session, which keeps nothing: latch or timeout_ms. */
+extern void tte_nap(long timeout_ms);
+
 #endif							/* TTE_WAITSET_H */

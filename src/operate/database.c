@@ -26,7 +26,6 @@
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
@@ -34,9 +33,9 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
-#include "utils/wait_event.h"
 
 #include "compat.h"
+#include "deliver/waitset.h"
 #include "operate/database.h"
 #include "shared.h"
 
@@ -101,14 +100,6 @@ database_of(Node *stmt)
 }
 
 static void
-nap(void)
-{
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, NAP_MS, PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
-}
-
-static void
 leave_database(const char *name, bool copy)
 {
 	Oid			oid = get_database_oid(name, true);
@@ -125,7 +116,7 @@ leave_database(const char *name, bool copy)
 	tte_slot_stop(slot);
 	/* once it has gone, the launcher may give its slot to another database */
 	for (int waited = 0; tte_slot_of(oid) == slot && tte_slot_busy(slot) && waited < PATIENCE_MS; waited += NAP_MS)
-		nap();
+		tte_nap(NAP_MS);
 }
 
 static bool

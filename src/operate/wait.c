@@ -15,11 +15,11 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/condition_variable.h"
-#include "storage/latch.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "deliver/waitset.h"
 #include "shared.h"
 
 #define NAP_MS	100
@@ -83,10 +83,7 @@ nap(long ms)
 	if (slot != NULL)
 		ConditionVariableTimedSleep(&slot->recorded, ms, PG_WAIT_EXTENSION);
 	else
-	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-	}
+		tte_nap(ms);
 	CHECK_FOR_INTERRUPTS();
 }
 
