@@ -103,27 +103,27 @@ COMMENT ON COLUMN tiktok.delivery_stats.p50 IS 'time from recorded to delivered:
 COMMENT ON COLUMN tiktok.delivery_stats.p95 IS '95 of 100 took no longer';
 COMMENT ON COLUMN tiktok.delivery_stats.p99 IS '99 of 100 took no longer';
 
--- The bits of tiktok.event.match_keys, and which kind of source takes the identifier.
+-- The bits of tiktok.event.match_keys, which kind of source takes the identifier, and whether it alone can match a person.
 CREATE VIEW tiktok._match_key AS
 SELECT * FROM (VALUES
-	(0, 'email', '{web,app,offline,crm}'::text[]),
-	(1, 'phone', '{web,app,offline,crm}'),
-	(2, 'external_id', '{web,crm}'),
-	(3, 'ttclid', '{web}'),
-	(4, 'ttp', '{web}'),
-	(5, 'ip', '{web,app}'),
-	(6, 'user_agent', '{web,app}'),
-	(7, 'locale', '{web,app}'),
-	(8, 'idfa', '{app}'),
-	(9, 'idfv', '{app}'),
-	(10, 'gaid', '{app}'),
-	(11, 'att_status', '{app}'),
-	(12, 'first_name', '{web}'),
-	(13, 'last_name', '{web}'),
-	(14, 'city', '{web}'),
-	(15, 'state', '{web}'),
-	(16, 'country', '{web}'),
-	(17, 'zip_code', '{web}')) k (bit, match_key, event_sources);
+	(0, 'email', '{web,app,offline,crm}'::text[], true),
+	(1, 'phone', '{web,app,offline,crm}', true),
+	(2, 'external_id', '{web,crm}', true),
+	(3, 'ttclid', '{web}', true),
+	(4, 'ttp', '{web}', true),
+	(5, 'ip', '{web,app}', false),
+	(6, 'user_agent', '{web,app}', false),
+	(7, 'locale', '{web,app}', false),
+	(8, 'idfa', '{app}', true),
+	(9, 'idfv', '{app}', true),
+	(10, 'gaid', '{app}', true),
+	(11, 'att_status', '{app}', false),
+	(12, 'first_name', '{web}', false),
+	(13, 'last_name', '{web}', false),
+	(14, 'city', '{web}', false),
+	(15, 'state', '{web}', false),
+	(16, 'country', '{web}', false),
+	(17, 'zip_code', '{web}', false)) k (bit, match_key, event_sources, is_strong);
 COMMENT ON VIEW tiktok._match_key IS 'the kinds of identifiers';
 
 CREATE VIEW tiktok.match_key_coverage AS

@@ -217,7 +217,7 @@ COMMENT ON FUNCTION tiktok._percent(numeric, numeric) IS 'a share as text';
 -- Names that mean the same event.
 CREATE FUNCTION tiktok._same_event(a text, b text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT lower(a) = lower(b) OR least(a, b) || ' ' || greatest(a, b) IN ('CompletePayment Purchase', 'Lead SubmitForm')
+	SELECT lower(tiktok._current_name(a)) = lower(tiktok._current_name(b))
 $$;
 COMMENT ON FUNCTION tiktok._same_event(text, text) IS 'an old and a new name, or two spellings, of one event';
 
@@ -387,8 +387,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 	), week AS MATERIALIZED (
 		SELECT f.hour >= now() - interval '7 days' AS this, count(*) AS events, count(*) FILTER (WHERE f.fit) AS fit,
 			count(*) FILTER (WHERE f.status = 'delivered') AS delivered,
-			-- email, phone, external_id, ttclid or ttp; idfa, idfv or gaid
-			count(*) FILTER (WHERE f.fit AND f.match_keys & 1823 <> 0) AS strong
+			count(*) FILTER (WHERE f.fit AND f.match_keys & (SELECT bit_or(1 << k.bit) FROM tiktok._match_key k WHERE k.is_strong) <> 0) AS strong
 		FROM tiktok._fate f
 		WHERE f.source_id = (SELECT source_id FROM me) AND f.hour >= now() - interval '14 days'
 		GROUP BY 1

@@ -94,13 +94,10 @@ CREATE FUNCTION tiktok.pixel_event(source text, event text, event_id text, user_
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	web tiktok.source := tiktok._web_source(source);
-	final_event text := event;
+	final_event text := CASE WHEN web.rename_legacy_events THEN tiktok._current_name(event) ELSE event END;
 	recorded record;
 	identity json;
 BEGIN
-	IF web.rename_legacy_events THEN
-		final_event := CASE event WHEN 'CompletePayment' THEN 'Purchase' WHEN 'SubmitForm' THEN 'Lead' ELSE event END;
-	END IF;
 	SELECT e.payload, i.user_data, d.status INTO recorded
 	FROM tiktok.event e LEFT JOIN tiktok.identity i ON i.id = e.id LEFT JOIN tiktok.delivery d ON d.id = e.id
 	WHERE e.event_id = pixel_event.event_id AND e.event = final_event AND e.source_id = web.id AND e.test_code IS NULL;

@@ -28,6 +28,7 @@ PG_FUNCTION_INFO_V1(tte_sql_normalize);
 PG_FUNCTION_INFO_V1(tte_sql_hash);
 PG_FUNCTION_INFO_V1(tte_sql_explain_identifier);
 PG_FUNCTION_INFO_V1(tte_sql_explain_code);
+PG_FUNCTION_INFO_V1(tte_sql_current_name);
 PG_FUNCTION_INFO_V1(tte_sql_self_test);
 
 /* In the order of TteIdentifier. */
@@ -395,6 +396,17 @@ tte_sql_explain_code(PG_FUNCTION_ARGS)
 	values[2] = CStringGetTextDatum(meaning);
 	values[3] = CStringGetTextDatum(fix);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+Datum
+tte_sql_current_name(PG_FUNCTION_ARGS)
+{
+	text	   *name = PG_GETARG_TEXT_PP(0);
+	const char *final;
+
+	if (tte_name_check(TTE_WEB, VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name), true, &final) != TTE_NAME_RENAMED)
+		PG_RETURN_TEXT_P(name);
+	PG_RETURN_TEXT_P(cstring_to_text(final));
 }
 
 static void
