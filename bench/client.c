@@ -6,12 +6,14 @@
  *
  * client post URL CA VERSION IN_FLIGHT BYTES EVENTS SECONDS
  *		posts the same ready-made body again and again on kept connections:
- *		the limit of client and server.  EVENTS is what one body counts for:
- *		1 is what a database webhook does.  VERSION: 1 or 2.
+ *		the limit of client and server.  EVENTS is what one body counts for.
+ *		VERSION: 1 or 2.
  *
- * client queue URL CA CONNINFO BATCH
+ * client queue URL CA CONNINFO BATCH IN_FLIGHT
  *		drains a queue table with a status column as it is often written:
- *		claim with FOR UPDATE SKIP LOCKED, post, set the status.
+ *		claim with FOR UPDATE SKIP LOCKED, post, set the status.  IN_FLIGHT 0:
+ *		one request per batch; else one per event, as database webhooks do,
+ *		so many at once, but recorded by the batch.
  *
  * Prints events, seconds and seconds of CPU time.
  *
@@ -209,7 +211,7 @@ append(Text *text, const char *piece)
 
 	while (text->length + length >= text->space)
 	{
-		text->space = text->space == 0 ? 1 << 20 : text->space * 2;
+		text->space = text->space == 0 ? 4096 : text->space * 2;
 		if ((text->data = realloc(text->data, text->space)) == NULL)
 			die("queue", "out of memory");
 	}
@@ -217,31 +219,81 @@ append(Text *text, const char *piece)
 	text->length += length;
 }
 
-/* Puts the request's body and the array of ids together. */
+/* Joins n values of a column from row first on. */
 static void
-render(PGresult *batch, Text *body, Text *ids)
+join(Text *text, PGresult *batch, int column, int first, int n, const char *begin, const char *end)
 {
-	body->length = ids->length = 0;
-	append(body, ENVELOPE);
-	append(ids, "{");
-	for (int i = 0; i < PQntuples(batch); i++)
+	text->length = 0;
+	append(text, begin);
+	for (int i = first; i < first + n; i++)
 	{
-		append(body, i > 0 ? "," : "");
-		append(body, PQgetvalue(batch, i, 1));
-		append(ids, i > 0 ? "," : "");
-		append(ids, PQgetvalue(batch, i, 0));
+		append(text, i > first ? "," : "");
+		append(text, PQgetvalue(batch, i, column));
 	}
-	append(body, "]}");
-	append(ids, "}");
+	append(text, end);
+}
+
+/* Makes a body of n rows and gives it to the handle. */
+static void
+set_events(CURL *easy, Text *body, PGresult *batch, int first, int n)
+{
+	join(body, batch, 1, first, n, ENVELOPE, "]}");
+	set_body(easy, body->data, body->length);
+}
+
+static void
+start_one(CURLM *multi, CURL *easy, Text *body, PGresult *batch, int row)
+{
+	set_events(easy, body, batch, row, 1);
+	start(multi, easy);
+}
+
+/* Posts each event of a batch in a request of its own; each handle keeps its connection and its body. */
+static void
+post_each(CURLM *multi, CURL **easy, Text *bodies, int in_flight, PGresult *batch)
+{
+	int			next = 0,
+				running = 0;
+
+	while (next < PQntuples(batch) && running < in_flight)
+	{
+		start_one(multi, easy[running], &bodies[running], batch, next++);
+		running++;
+	}
+	while (running > 0)
+	{
+		CURLMsg    *message;
+		int			active,
+					left;
+
+		curl_multi_perform(multi, &active);
+		while ((message = curl_multi_info_read(multi, &left)) != NULL)
+		{
+			CURL	   *done = message->easy_handle;
+			Text	   *body;
+
+			check(done, message->data.result);
+			curl_multi_remove_handle(multi, done);
+			curl_easy_getinfo(done, CURLINFO_PRIVATE, (char **) &body);
+			if (next < PQntuples(batch))
+				start_one(multi, done, body, batch, next++);
+			else
+				running--;
+		}
+		if (running > 0)
+			curl_multi_poll(multi, NULL, 0, 100, NULL);
+	}
 }
 
 static void
 queue(char **arg)
 {
 	PGconn	   *conn = PQconnectdb(arg[2]);
-	CURL	   *easy = poster(arg[0], arg[1], CURL_HTTP_VERSION_1_1);
-	Text		body = {0},
-				ids = {0};
+	int			in_flight = atoi(arg[4]);
+	CURLM	   *multi = curl_multi_init();
+	CURL	   *easy[MAX_IN_FLIGHT];
+	Text		bodies[MAX_IN_FLIGHT] = {{0}};
+	Text		ids = {0};
 	const char *batch = arg[3];
 	const char *done = NULL;
 	long		events = 0;
@@ -249,6 +301,14 @@ queue(char **arg)
 
 	if (PQstatus(conn) != CONNECTION_OK)
 		die("queue", PQerrorMessage(conn));
+	if (in_flight < 0 || in_flight > MAX_IN_FLIGHT)
+		die("queue", "arguments make no sense");
+	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long) MAX_IN_FLIGHT);
+	for (int i = 0; i == 0 || i < in_flight; i++)
+	{
+		easy[i] = poster(arg[0], arg[1], CURL_HTTP_VERSION_1_1);
+		curl_easy_setopt(easy[i], CURLOPT_PRIVATE, &bodies[i]);
+	}
 	for (;;)
 	{
 		PGresult   *claimed = run(conn, "UPDATE queue SET status = 'sending', claimed_at = clock_timestamp() WHERE id IN "
@@ -258,10 +318,15 @@ queue(char **arg)
 
 		if (n == 0)
 			break;
-		render(claimed, &body, &ids);
+		join(&ids, claimed, 0, 0, n, "{", "}");
+		if (in_flight > 0)
+			post_each(multi, easy, bodies, in_flight, claimed);
+		else
+		{
+			set_events(easy[0], &bodies[0], claimed, 0, n);
+			check(easy[0], curl_easy_perform(easy[0]));
+		}
 		PQclear(claimed);
-		set_body(easy, body.data, body.length);
-		check(easy, curl_easy_perform(easy));
 		done = ids.data;
 		PQclear(run(conn, "UPDATE queue SET status = 'delivered', delivered_at = clock_timestamp() WHERE id = ANY ($1::bigint[])", 1, &done));
 		events += n;
@@ -276,7 +341,7 @@ main(int argc, char **argv)
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	if (argc == 9 && strcmp(argv[1], "post") == 0)
 		post(argv + 2);
-	else if (argc == 6 && strcmp(argv[1], "queue") == 0)
+	else if (argc == 7 && strcmp(argv[1], "queue") == 0)
 		queue(argv + 2);
 	else
 		die("usage", "see the head of client.c");
