@@ -20,14 +20,14 @@
 static const int statuses[] = {0, 100, 200, 204, 206, 302, 400, 401, 404, 413, 429, 500, 999};
 
 static void
-check_text(const char *text, size_t size)
+check_text(const char *string, size_t size)
 {
-	size_t		len = strnlen(text, size);
+	size_t		len = strnlen(string, size);
 
 	require(len < size, "text ends");
-	require(tte_utf8_valid(text, len), "text is valid UTF-8");
+	require(tte_utf8_valid(string, len), "text is valid UTF-8");
 	for (size_t i = 0; i < len; i++)
-		require((unsigned char) text[i] >= ' ' && text[i] != 0x7f, "text has no control characters");
+		require((unsigned char) string[i] >= ' ' && string[i] != 0x7f, "text has no control characters");
 }
 
 static void

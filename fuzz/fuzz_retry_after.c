@@ -60,15 +60,15 @@ is_date(const char *header, int64 *seconds)
 {
 	struct tm	tm = {0};
 	const char *end = strptime(header, "%a, %d %b %Y %H:%M:%S GMT", &tm);
-	char		text[64];
+	char		printed[64];
 	time_t		time;
 
 	if (end == NULL || *end != '\0')
 		return false;
 	time = timegm(&tm);
 	*seconds = time;
-	return strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", gmtime(&time)) > 0 &&
-		strcmp(text, header) == 0;
+	return strftime(printed, sizeof(printed), "%a, %d %b %Y %H:%M:%S GMT", gmtime(&time)) > 0 &&
+		strcmp(printed, header) == 0;
 }
 
 static int64

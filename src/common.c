@@ -75,27 +75,27 @@ tte_ascii_payload(void)
  * has no counterpart; that one becomes the replacement.
  */
 static char *
-convert(const char *text, int len, int from, int to, const char *replacement, int *out_len)
+convert(const char *string, int len, int from, int to, const char *replacement, int *out_len)
 {
 	Oid			proc = FindDefaultConversionProc(from, to);
 	StringInfoData out;
-	const char *end = text + len;
+	const char *end = string + len;
 
 	initStringInfo(&out);
-	while (text < end && OidIsValid(proc))
+	while (string < end && OidIsValid(proc))
 	{
-		int			room = (end - text) * MAX_CONVERSION_GROWTH + 1;
+		int			room = (end - string) * MAX_CONVERSION_GROWTH + 1;
 		char	   *dest = palloc(room);
-		int			done = pg_do_encoding_conversion_buf(proc, from, to, (unsigned char *) unconstify(char *, text),
-														 end - text, (unsigned char *) dest, room, true);
+		int			done = pg_do_encoding_conversion_buf(proc, from, to, (unsigned char *) unconstify(char *, string),
+														 end - string, (unsigned char *) dest, room, true);
 
 		appendStringInfoString(&out, dest);
 		pfree(dest);
-		text += done;
-		if (text < end)
+		string += done;
+		if (string < end)
 		{
 			appendStringInfoString(&out, replacement);
-			text += Min(pg_encoding_mblen(from, text), end - text);
+			string += Min(pg_encoding_mblen(from, string), end - string);
 		}
 	}
 	*out_len = out.len;
@@ -103,27 +103,27 @@ convert(const char *text, int len, int from, int to, const char *replacement, in
 }
 
 const char *
-tte_to_utf8(const char *text, int len, int *utf8_len)
+tte_to_utf8(const char *string, int len, int *utf8_len)
 {
 	int			encoding = GetDatabaseEncoding();
 
 	*utf8_len = len;
 	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
-		return text;
-	return convert(text, len, encoding, PG_UTF8, "\xEF\xBF\xBD", utf8_len);
+		return string;
+	return convert(string, len, encoding, PG_UTF8, "\xEF\xBF\xBD", utf8_len);
 }
 
 char *
-tte_from_utf8(const char *text, int len)
+tte_from_utf8(const char *string, int len)
 {
 	int			encoding = GetDatabaseEncoding();
 	char	   *copy;
 	int			copy_len;
 
 	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
-		copy = pnstrdup(text, len);
+		copy = pnstrdup(string, len);
 	else
-		copy = convert(text, len, PG_UTF8, encoding, "?", &copy_len);
+		copy = convert(string, len, PG_UTF8, encoding, "?", &copy_len);
 	return copy;
 }
 

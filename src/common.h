@@ -22,8 +22,8 @@ extern int64 tte_now(void);
 extern Oid	tte_relation(const char *name);
 
 /* Server encoding to UTF-8 and back; what has no counterpart becomes U+FFFD or '?'. */
-extern const char *tte_to_utf8(const char *text, int len, int *utf8_len);
-extern char *tte_from_utf8(const char *text, int len);
+extern const char *tte_to_utf8(const char *string, int len, int *utf8_len);
+extern char *tte_from_utf8(const char *string, int len);
 
 /* Databases whose encoding is not UTF8 store events in pure ASCII. */
 extern bool tte_ascii_payload(void);

@@ -48,35 +48,35 @@ typedef struct Endpoint
 } Endpoint;
 
 static bool
-parse_port(const char *text, const char *end)
+parse_port(const char *string, const char *end)
 {
 	long		port = 0;
 
-	if (text == end || end - text > 5)
+	if (string == end || end - string > 5)
 		return false;
-	for (; text < end; text++)
+	for (; string < end; string++)
 	{
-		if (*text < '0' || *text > '9')
+		if (*string < '0' || *string > '9')
 			return false;
-		port = port * 10 + (*text - '0');
+		port = port * 10 + (*string - '0');
 	}
 	return port >= 1 && port <= 65535;
 }
 
 static bool
-parse_host(const char *text, const char *end, Endpoint *ep)
+parse_host(const char *string, const char *end, Endpoint *ep)
 {
 	const char *close;
 	const char *port = NULL;
 	size_t		len;
 
-	ep->bracketed = *text == '[';
+	ep->bracketed = *string == '[';
 	if (ep->bracketed)
 	{
-		close = memchr(text, ']', end - text);
+		close = memchr(string, ']', end - string);
 		if (close == NULL)
 			return false;
-		text++;
+		string++;
 		if (close + 1 < end)
 		{
 			if (close[1] != ':')
@@ -86,7 +86,7 @@ parse_host(const char *text, const char *end, Endpoint *ep)
 	}
 	else
 	{
-		close = memchr(text, ':', end - text);
+		close = memchr(string, ':', end - string);
 		if (close != NULL)
 			port = close + 1;
 		else
@@ -94,10 +94,10 @@ parse_host(const char *text, const char *end, Endpoint *ep)
 	}
 	if (port != NULL && !parse_port(port, end))
 		return false;
-	len = close - text;
+	len = close - string;
 	if (len == 0 || len >= sizeof(ep->host))
 		return false;
-	memcpy(ep->host, text, len);
+	memcpy(ep->host, string, len);
 	ep->host[len] = '\0';
 	return strspn(ep->host, ep->bracketed ? "0123456789abcdefABCDEF:." :
 				  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") == len;
@@ -105,26 +105,26 @@ parse_host(const char *text, const char *end, Endpoint *ep)
 
 /* NULL when the endpoint is acceptable, else the rule it breaks. */
 static const char *
-endpoint_problem(const char *text, Endpoint *ep)
+endpoint_problem(const char *url, Endpoint *ep)
 {
 	const char *host;
 	const char *end;
 	const char *p;
 
-	if (strlen(text) > MAX_ENDPOINT)
+	if (strlen(url) > MAX_ENDPOINT)
 		return "It is longer than 2048 bytes.";
-	for (p = text; *p; p++)
+	for (p = url; *p; p++)
 	{
 		if (*p <= ' ' || *p > '~' || *p == '#' || *p == '\\')
 			return "It contains a blank, a fragment or a character that is not printable ASCII.";
 	}
-	if (strncmp(text, "https://", 8) == 0)
+	if (strncmp(url, "https://", 8) == 0)
 		ep->https = true;
-	else if (strncmp(text, "http://", 7) == 0)
+	else if (strncmp(url, "http://", 7) == 0)
 		ep->https = false;
 	else
 		return "It must begin with https://.";
-	host = text + (ep->https ? 8 : 7);
+	host = url + (ep->https ? 8 : 7);
 	end = host + strcspn(host, "/?");
 	if (memchr(host, '@', end - host) != NULL)
 		return "It must not contain a user name or password.";

@@ -444,7 +444,7 @@ run(Statement statement, Datum *args, const char *nulls)
 		SPIPlanPtr	plan;
 
 		Assert(st->statement == statement);
-		plan = SPI_prepare(st->text, st->nargs, (Oid *) st->types);
+		plan = SPI_prepare(st->text, st->nargs, unconstify(Oid *, &st->types[0]));
 		if (plan == NULL || SPI_keepplan(plan) != 0)
 			elog(ERROR, "could not prepare statement %d: %s", statement, SPI_result_code_string(SPI_result));
 		plans[statement] = plan;
@@ -590,17 +590,17 @@ void
 tte_queue_snapshot(TteSnapshot *snapshot)
 {
 	Datum		current = DirectFunctionCall1(pg_current_snapshot, (Datum) 0);
-	const char *text = DatumGetCString(DirectFunctionCall1(pg_snapshot_out, current));
+	const char *printed = DatumGetCString(DirectFunctionCall1(pg_snapshot_out, current));
 
-	if (!tte_snapshot_parse(text, snapshot))
-		elog(ERROR, "could not parse snapshot \"%s\"", text);
+	if (!tte_snapshot_parse(printed, snapshot))
+		elog(ERROR, "could not parse snapshot \"%s\"", printed);
 }
 
 static void
-parse_stored(const char *text, TteSnapshot *snapshot)
+parse_stored(const char *stored, TteSnapshot *snapshot)
 {
-	if (!tte_snapshot_parse(text, snapshot))
-		elog(ERROR, "could not parse snapshot \"%s\"", text);
+	if (!tte_snapshot_parse(stored, snapshot))
+		elog(ERROR, "could not parse snapshot \"%s\"", stored);
 }
 
 void

@@ -858,7 +858,7 @@ split_request(const TteRequest *request)
 static void
 record_final(TteRequest *request, const char *status, const char *reason, bool keep)
 {
-	TteFinal	final = {request->id, status, reason, keep, request->batch->from_retry, true};
+	TteFinal	final = {request->id, status, reason, keep, request->batch->from_retry, true, 0};
 
 	hold_busy(request, status, reason, keep);
 	if (request->reply.possibly_received)

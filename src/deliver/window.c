@@ -13,43 +13,43 @@
 #include "deliver/window.h"
 
 static bool
-parse_xid(const char **text, uint64 *xid)
+parse_xid(const char **at, uint64 *xid)
 {
 	char	   *end;
 
-	if (**text < '0' || **text > '9')
+	if (**at < '0' || **at > '9')
 		return false;
 	errno = 0;
-	*xid = strtoull(*text, &end, 10);
-	*text = end;
+	*xid = strtoull(*at, &end, 10);
+	*at = end;
 	return errno == 0;
 }
 
 static int
-count_commas(const char *text)
+count_commas(const char *list)
 {
 	int			n = 0;
 
-	for (; *text; text++)
-		n += (*text == ',');
+	for (; *list; list++)
+		n += (*list == ',');
 	return n;
 }
 
 bool
-tte_snapshot_parse(const char *text, TteSnapshot *snapshot)
+tte_snapshot_parse(const char *string, TteSnapshot *snapshot)
 {
-	if (!parse_xid(&text, &snapshot->xmin) || *text++ != ':' ||
-		!parse_xid(&text, &snapshot->xmax) || *text++ != ':')
+	if (!parse_xid(&string, &snapshot->xmin) || *string++ != ':' ||
+		!parse_xid(&string, &snapshot->xmax) || *string++ != ':')
 		return false;
 	snapshot->nxip = 0;
-	snapshot->xip = palloc((count_commas(text) + 1) * sizeof(uint64));
-	while (*text)
+	snapshot->xip = palloc((count_commas(string) + 1) * sizeof(uint64));
+	while (*string)
 	{
-		if (!parse_xid(&text, &snapshot->xip[snapshot->nxip++]))
+		if (!parse_xid(&string, &snapshot->xip[snapshot->nxip++]))
 			return false;
-		if (*text == ',')
-			text++;
-		else if (*text)
+		if (*string == ',')
+			string++;
+		else if (*string)
 			return false;
 	}
 	return true;

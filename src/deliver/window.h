@@ -42,7 +42,7 @@ typedef struct TtePosition
 #define TTE_FIRST_SNAPSHOT	"3:3:"
 
 /* Parses "xmin:xmax:xip,..."; false when the text is not that. */
-extern bool tte_snapshot_parse(const char *text, TteSnapshot *snapshot);
+extern bool tte_snapshot_parse(const char *string, TteSnapshot *snapshot);
 extern char *tte_snapshot_print(const TteSnapshot *snapshot);
 extern bool tte_snapshot_sees(const TteSnapshot *snapshot, uint64 xid);
 

@@ -559,7 +559,7 @@ send_requests(bool woken)
 {
 	TteRequest *requests[MAX_REQUESTS];
 	int64		now = tte_now();
-	TteSendLimits limits = {tte_max_body_size * 1024, tte_ascii_payload()};
+	TteSendLimits limits = {.max_body = tte_max_body_size * 1024, .ascii = tte_ascii_payload()};
 	int			room = tte_max_in_flight - in_flight();
 	int			n;
 
@@ -716,12 +716,12 @@ static void
 show_activity(void)
 {
 	int			n = in_flight();
-	char		text[64];
+	char		activity[64];
 
 	if (n == shown)
 		return;
-	snprintf(text, sizeof(text), "tiktok_events: sending %d request%s", n, n == 1 ? "" : "s");
-	pgstat_report_activity(n > 0 ? STATE_RUNNING : STATE_IDLE, n > 0 ? text : "tiktok_events: idle");
+	snprintf(activity, sizeof(activity), "tiktok_events: sending %d request%s", n, n == 1 ? "" : "s");
+	pgstat_report_activity(n > 0 ? STATE_RUNNING : STATE_IDLE, n > 0 ? activity : "tiktok_events: idle");
 	shown = n;
 }
 

@@ -88,11 +88,11 @@ syntax_error(const char *argument, const char *hint)
 }
 
 static void
-problem(TteMapping *m, int sqlerrcode, char *text)
+problem(TteMapping *m, int sqlerrcode, char *words)
 {
 	if (m->problem != NULL)
 		return;
-	m->problem = text;
+	m->problem = words;
 	m->problem_code = sqlerrcode;
 }
 
@@ -159,19 +159,19 @@ split_path(const char *argument, const char *value)
 static char *
 parse_literal(const char *argument, const char *value)
 {
-	StringInfoData text;
+	StringInfoData literal;
 	const char *p = value + 1;
 
-	initStringInfo(&text);
+	initStringInfo(&literal);
 	for (; *p; p++)
 	{
 		if (*p == '\'' && *++p != '\'')
 			break;
-		appendStringInfoChar(&text, *p);
+		appendStringInfoChar(&literal, *p);
 	}
 	if (p[-1] != '\'' || *p != '\0')
 		syntax_error(argument, "A literal stands in single quotes, as in 'currency=''EUR'''.");
-	return text.data;
+	return literal.data;
 }
 
 bool
@@ -286,13 +286,13 @@ bind_zone(TteMapping *m, const char *argument, const char *value)
 }
 
 static char *
-trim(char *text)
+trim(char *string)
 {
-	char	   *end = text + strlen(text);
+	char	   *end = string + strlen(string);
 
-	while (end > text && end[-1] == ' ')
+	while (end > string && end[-1] == ' ')
 		*--end = '\0';
-	return text + strspn(text, " ");
+	return string + strspn(string, " ");
 }
 
 static void
@@ -330,8 +330,8 @@ add_target(TteMapping *m, Relation rel, const char *argument)
 	if (*value == '\'')
 	{
 		int			len;
-		char	   *text = parse_literal(argument, value);
-		const char *utf8 = tte_to_utf8(text, strlen(text), &len);
+		char	   *literal = parse_literal(argument, value);
+		const char *utf8 = tte_to_utf8(literal, strlen(literal), &len);
 
 		target->literal = tte_json_string(utf8, len);
 	}

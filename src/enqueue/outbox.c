@@ -409,11 +409,11 @@ existing_event(Relation rel, ItemPointer tid, const TteRendered *event, bool *co
 }
 
 static void
-set_text(Datum *values, bool *nulls, int column, const char *text)
+set_text(Datum *values, bool *nulls, int column, const char *string)
 {
-	nulls[column] = text == NULL;
-	if (text != NULL)
-		values[column] = CStringGetTextDatum(text);
+	nulls[column] = string == NULL;
+	if (string != NULL)
+		values[column] = CStringGetTextDatum(string);
 }
 
 static void

@@ -127,9 +127,9 @@ tri_state(FunctionCallInfo fcinfo, int argument)
 
 /* Is there nothing but blanks? */
 static bool
-is_blank(const char *text, int len)
+is_blank(const char *string, int len)
 {
-	tte_unicode_trim(&text, &len);
+	tte_unicode_trim(&string, &len);
 	return len == 0;
 }
 

@@ -99,12 +99,12 @@ set_event_id(TteEvent *event, const TteJson *value)
 static bool
 is_blank(const TteJson *value)
 {
-	const char *text = value->text;
+	const char *string = value->text;
 	int			len = value->len;
 
 	if (value->kind != TTE_JSON_STRING)
 		return false;
-	tte_unicode_trim(&text, &len);
+	tte_unicode_trim(&string, &len);
 	return len == 0;
 }
 

@@ -94,14 +94,14 @@ tte_value_type(Oid type)
 }
 
 static TteJson *
-json_string(const char *text, int len)
+json_string(const char *string, int len)
 {
 	int			utf8_len;
-	const char *utf8 = tte_to_utf8(text, len, &utf8_len);
+	const char *utf8 = tte_to_utf8(string, len, &utf8_len);
 	TteJson    *json = tte_json_string(utf8, utf8_len);
 
 	/* other encodings do not have this character, so one was lost */
-	json->fixed = (utf8 != text && strstr(utf8, "\xEF\xBF\xBD") != NULL);
+	json->fixed = (utf8 != string && strstr(utf8, "\xEF\xBF\xBD") != NULL);
 	return json;
 }
 
@@ -168,10 +168,10 @@ read_text(Oid type, Datum value, int cap)
 }
 
 static TteJson *
-parse(const char *text, int len)
+parse(const char *string, int len)
 {
 	int			utf8_len;
-	const char *utf8 = tte_to_utf8(text, len, &utf8_len);
+	const char *utf8 = tte_to_utf8(string, len, &utf8_len);
 
 	return tte_json_parse(utf8, utf8_len, NULL);
 }
@@ -179,15 +179,15 @@ parse(const char *text, int len)
 static TteJson *
 jsonb_scalar(const JsonbValue *value)
 {
-	const char *text;
+	const char *number;
 
 	switch (value->type)
 	{
 		case jbvString:
 			return tte_json_string(value->val.string.val, value->val.string.len);
 		case jbvNumeric:
-			text = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
-			return tte_json_number(text, strlen(text));
+			number = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
+			return tte_json_number(number, strlen(number));
 		case jbvBool:
 			return tte_json_bool(value->val.boolean);
 		default:
@@ -245,7 +245,7 @@ TteJson *
 tte_value_jsonb(Datum value)
 {
 	Jsonb	   *jb;
-	const char *text;
+	const char *json;
 
 	/* Compressed text cannot be smaller than a binary form this large. */
 	if (toast_raw_datum_size(value) > 4 * TEXT_CAP)
@@ -253,8 +253,8 @@ tte_value_jsonb(Datum value)
 	jb = DatumGetJsonbP(value);
 	if (!tte_ascii_payload())
 		return read_jsonb(jb);
-	text = JsonbToCString(NULL, &jb->root, VARSIZE(jb));
-	return parse(text, strlen(text));
+	json = JsonbToCString(NULL, &jb->root, VARSIZE(jb));
+	return parse(json, strlen(json));
 }
 
 static TteJson *
@@ -273,22 +273,22 @@ read_json(Oid type, Datum value)
 static TteJson *
 read_scalar(TteValueKind kind, Oid type, Datum value, int cap)
 {
-	const char *text;
+	const char *string;
 
 	switch (kind)
 	{
 		case TTE_VALUE_TEXT:
 			return read_text(type, value, cap);
 		case TTE_VALUE_NUMBER:
-			text = number_text(type, value);
-			return tte_json_number(text, strlen(text));
+			string = number_text(type, value);
+			return tte_json_number(string, strlen(string));
 		case TTE_VALUE_BOOL:
 			return tte_json_bool(DatumGetBool(value));
 		case TTE_VALUE_JSON:
 			return read_json(type, value);
 		default:
-			text = output_text(type, value);
-			return json_string(text, strlen(text));
+			string = output_text(type, value);
+			return json_string(string, strlen(string));
 	}
 }
 

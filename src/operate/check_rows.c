@@ -65,17 +65,17 @@ set_text(CheckRow *row, int column, const char *utf8)
 static const char *
 problem_of(const TteRendered *event)
 {
-	StringInfoData text;
+	StringInfoData problem;
 
 	if (event->verdict == TTE_EVENT_READY)
 		return NULL;
-	initStringInfo(&text);
-	appendStringInfoString(&text, event->reason);
+	initStringInfo(&problem);
+	appendStringInfoString(&problem, event->reason);
 	if (event->detail != NULL)
-		appendStringInfo(&text, ": %s", event->detail);
+		appendStringInfo(&problem, ": %s", event->detail);
 	if (event->detail != NULL && event->hint != NULL)
-		appendStringInfo(&text, " %s", event->hint);
-	return text.data;
+		appendStringInfo(&problem, " %s", event->hint);
+	return problem.data;
 }
 
 static void

@@ -53,9 +53,9 @@ not_an_expression(void)
 
 /* A list of output columns with nothing around it, and only one in it. */
 static Node *
-single_expression(const char *text)
+single_expression(const char *expression)
 {
-	List	   *parsed = raw_parser(text, RAW_PARSE_PLPGSQL_EXPR);
+	List	   *parsed = raw_parser(expression, RAW_PARSE_PLPGSQL_EXPR);
 	SelectStmt *select = (SelectStmt *) linitial_node(RawStmt, parsed)->stmt;
 	ResTarget  *target;
 
@@ -71,18 +71,18 @@ single_expression(const char *text)
 }
 
 Node *
-tte_condition_parse(Relation rel, const char *text, ParseExprKind kind)
+tte_condition_parse(Relation rel, const char *expression, ParseExprKind kind)
 {
-	ErrorContextCallback callback = {error_context_stack, locate_error, unconstify(char *, text)};
+	ErrorContextCallback callback = {error_context_stack, locate_error, unconstify(char *, expression)};
 	ParseState *pstate = make_parsestate(NULL);
 	ParseNamespaceItem *row;
 	Node	   *condition;
 
-	pstate->p_sourcetext = text;
+	pstate->p_sourcetext = expression;
 	error_context_stack = &callback;
 	row = addRangeTableEntryForRelation(pstate, rel, AccessShareLock, makeAlias(TTE_ROW_NAME, NIL), false, true);
 	addNSItemToQuery(pstate, row, false, true, true);
-	condition = transformWhereClause(pstate, single_expression(text), kind, "WHEN");
+	condition = transformWhereClause(pstate, single_expression(expression), kind, "WHEN");
 	assign_expr_collations(pstate, condition);
 	error_context_stack = callback.previous;
 	free_parsestate(pstate);
@@ -93,13 +93,13 @@ char *
 tte_condition_text(Relation rel, Node *condition, const char *row)
 {
 	int			level = NewGUCNestLevel();
-	char	   *text;
+	char	   *deparsed;
 
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-	text = deparse_expression(condition, deparse_context_for(row, RelationGetRelid(rel)), true, false);
+	deparsed = deparse_expression(condition, deparse_context_for(row, RelationGetRelid(rel)), true, false);
 	AtEOXact_GUC(true, level);
-	return text;
+	return deparsed;
 }
 
 static bool

@@ -19,7 +19,7 @@
  * The condition that the text says, in the caller's search_path; an error if
  * it is not one boolean expression over the row.  The relation must be locked.
  */
-extern Node *tte_condition_parse(Relation rel, const char *text, ParseExprKind kind);
+extern Node *tte_condition_parse(Relation rel, const char *expression, ParseExprKind kind);
 
 /* As text that means the same in any search_path, with the row called so. */
 extern char *tte_condition_text(Relation rel, Node *condition, const char *row);

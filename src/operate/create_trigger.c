@@ -88,7 +88,7 @@ static char *
 argument(const TteJson *member)
 {
 	char	   *target = tte_from_utf8(member->key, member->keylen);
-	char	   *value = NULL;
+	const char *value = NULL;
 
 	switch (member->kind)
 	{

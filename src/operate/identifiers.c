@@ -194,7 +194,7 @@ hash(StringInfo normalized, char hex[TTE_HEX_LEN + 1])
 static const TteJson *
 utf8_argument(FunctionCallInfo fcinfo, int number)
 {
-	TteValueType type = {TTE_VALUE_TEXT, TEXTOID};
+	TteValueType type = {.kind = TTE_VALUE_TEXT, .type = TEXTOID};
 
 	if (number >= PG_NARGS() || PG_ARGISNULL(number))
 		return NULL;

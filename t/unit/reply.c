@@ -422,6 +422,15 @@ test_redaction(void)
 	}
 }
 
+/* The secret stands in the wrap where that has %s. */
+static void
+put_in(char *message, size_t size, const char *wrap, const char *secret)
+{
+	const char *gap = strstr(wrap, "%s");
+
+	snprintf(message, size, "%.*s%s%s", (int) (gap - wrap), wrap, secret, gap + strlen("%s"));
+}
+
 /* However a secret is wrapped, it does not show. */
 static void
 test_canaries(void)
@@ -447,7 +456,7 @@ test_canaries(void)
 		{
 			TteReply	reply;
 
-			snprintf(message, sizeof(message), wraps[w], secrets[s]);
+			put_in(message, sizeof(message), wraps[w], secrets[s]);
 			reply = with_message(message, strlen(message));
 			if (strstr(reply.message, secrets[s]) != NULL)
 			{

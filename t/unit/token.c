@@ -46,10 +46,10 @@ write_bytes(const char *name, const char *bytes, size_t len, mode_t mode)
 }
 
 static void
-write_file(const char *text)
+write_file(const char *string)
 {
 	unlink(path_of(NAME));
-	write_bytes(NAME, text, strlen(text), 0600);
+	write_bytes(NAME, string, strlen(string), 0600);
 }
 
 /* The token of the file, or why there is none. */

@@ -8,7 +8,7 @@
 #define XIDS	60
 #define ROUNDS	2000
 
-static char *
+static const char *
 segments_of(const char *prev, const char *cur)
 {
 	TteSnapshot a,
