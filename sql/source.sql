@@ -30,6 +30,13 @@ ROLLBACK;
 UPDATE tiktok.source SET max_event_age = '100 years', default_calling_code = '49' WHERE name = 's';
 SELECT tiktok.preview('s', 'ViewContent', 'v1', '2026-11-20 10:00:00+00', user_data => '{"phone": "030 23125123"}', page => '{"url": "https://example.com/"}') -> 'user';
 
+-- who alters the table gets an error instead of what must be there
+BEGIN;
+ALTER TABLE tiktok.source ALTER consent DROP NOT NULL;
+UPDATE tiktok.source SET consent = NULL;
+SELECT tiktok.preview('s', 'ViewContent', 'v1');
+ROLLBACK;
+
 -- a source with events stays
 SELECT tiktok.track('s', 'ViewContent', 'v1', user_data => '{"external_id": 1}', page => '{"url": "https://example.com/"}') IS NOT NULL AS tracked;
 DELETE FROM tiktok.source WHERE name = 's';

@@ -91,21 +91,23 @@ default_age(TteEventSource source)
 	return days * USECS_PER_DAY;
 }
 
-static char *
-text_column(HeapTuple tuple, TupleDesc desc, int column)
-{
-	bool		isnull;
-	Datum		value = heap_getattr(tuple, column, desc, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(value);
-}
-
 static Datum
 column(HeapTuple tuple, TupleDesc desc, int number)
 {
 	bool		isnull;
+	Datum		value = heap_getattr(tuple, number, desc, &isnull);
 
-	return heap_getattr(tuple, number, desc, &isnull);
+	if (isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("unexpected null in column \"%s\" of the configuration", NameStr(TupleDescAttr(desc, number - 1)->attname))));
+	return value;
+}
+
+static char *
+text_column(HeapTuple tuple, TupleDesc desc, int number)
+{
+	return TextDatumGetCString(column(tuple, desc, number));
 }
 
 static void
@@ -113,9 +115,10 @@ load_source(HeapTuple tuple, TupleDesc desc)
 {
 	CachedSource *cached = palloc0(sizeof(CachedSource));
 	TteSourceRules *rules = &cached->source.rules;
-	char	   *calling_code = text_column(tuple, desc, TTE_SOURCE_DEFAULT_CALLING_CODE);
-	bool		isnull;
-	Datum		age = heap_getattr(tuple, TTE_SOURCE_MAX_EVENT_AGE, desc, &isnull);
+	bool		no_code;
+	Datum		code = heap_getattr(tuple, TTE_SOURCE_DEFAULT_CALLING_CODE, desc, &no_code);
+	bool		no_age;
+	Datum		age = heap_getattr(tuple, TTE_SOURCE_MAX_EVENT_AGE, desc, &no_age);
 
 	cached->name = text_column(tuple, desc, TTE_SOURCE_NAME);
 	cached->source.id = DatumGetInt32(column(tuple, desc, TTE_SOURCE_ID));
@@ -124,10 +127,10 @@ load_source(HeapTuple tuple, TupleDesc desc)
 	rules->limited_data_use = DatumGetBool(column(tuple, desc, TTE_SOURCE_LIMITED_DATA_USE));
 	rules->hash_on_enqueue = strcmp(text_column(tuple, desc, TTE_SOURCE_IDENTIFIERS), "hash_on_enqueue") == 0;
 	rules->lower_external_id = strcmp(text_column(tuple, desc, TTE_SOURCE_EXTERNAL_ID_CASE), "lower") == 0;
-	rules->calling_code = calling_code ? tte_calling_code_of(calling_code) : NULL;
+	rules->calling_code = no_code ? NULL : tte_calling_code_of(TextDatumGetCString(code));
 	rules->require_lead_id = DatumGetBool(column(tuple, desc, TTE_SOURCE_REQUIRE_LEAD_ID));
 	rules->rename_legacy_events = DatumGetBool(column(tuple, desc, TTE_SOURCE_RENAME_LEGACY_EVENTS));
-	rules->max_event_age = isnull ? default_age(rules->source) : interval_usec(DatumGetIntervalP(age));
+	rules->max_event_age = no_age ? default_age(rules->source) : interval_usec(DatumGetIntervalP(age));
 	cached->next = sources;
 	sources = cached;
 }
