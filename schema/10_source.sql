@@ -64,6 +64,11 @@ CREATE TABLE tiktok.access_token (
 	set_at timestamptz NOT NULL
 );
 COMMENT ON TABLE tiktok.access_token IS 'access tokens, readable by the background worker alone; stamped with the database they were set in';
+COMMENT ON COLUMN tiktok.access_token.source_id IS 'tiktok.source.id';
+COMMENT ON COLUMN tiktok.access_token.token IS 'the token, in clear';
+COMMENT ON COLUMN tiktok.access_token.system_identifier IS 'identifier of the server in which it was set';
+COMMENT ON COLUMN tiktok.access_token.database_oid IS 'number of the database in which it was set';
+COMMENT ON COLUMN tiktok.access_token.set_at IS 'when it was set';
 
 CREATE TABLE tiktok.installation (
 	system_identifier bigint NOT NULL,
@@ -76,6 +81,9 @@ CREATE TABLE tiktok.installation (
 	recovered_xid xid8
 );
 COMMENT ON TABLE tiktok.installation IS 'the database this is, one row; a copy of it, and a server that was recovered to an earlier state, find out here that they are';
+COMMENT ON COLUMN tiktok.installation.system_identifier IS 'identifier of the server in which the database was made or confirmed';
+COMMENT ON COLUMN tiktok.installation.database_oid IS 'number of the database there';
+COMMENT ON COLUMN tiktok.installation.confirmed_at IS 'when it was made or confirmed';
 COMMENT ON COLUMN tiktok.installation.timeline IS 'the server''s timeline when the worker was here last; NULL: not yet';
 COMMENT ON COLUMN tiktok.installation.backup_start IS 'start of the base backup that the server came from, as far as it knows';
 COMMENT ON COLUMN tiktok.installation.seen_at IS 'when the worker was here last, give or take six hours';

@@ -7,6 +7,7 @@ CREATE TABLE tiktok.source_control (
 	changed_at timestamptz NOT NULL
 );
 COMMENT ON TABLE tiktok.source_control IS 'sources that an operator has paused or resumed, or that a recovery of the server has paused';
+COMMENT ON COLUMN tiktok.source_control.source_id IS 'tiktok.source.id';
 COMMENT ON COLUMN tiktok.source_control.paused IS 'true: events are recorded and wait';
 COMMENT ON COLUMN tiktok.source_control.reason IS 'why it is paused, in the operator''s words; restore_gap: the server was recovered to a state more than 47 hours old';
 COMMENT ON COLUMN tiktok.source_control.changed_at IS 'when it was paused or resumed last; resuming also ends a wait for trouble that began before';
@@ -17,6 +18,8 @@ CREATE TABLE tiktok.test_code (
 	valid_until timestamptz NOT NULL
 );
 COMMENT ON TABLE tiktok.test_code IS 'test codes of Events Manager, for sessions in which tiktok_events.test_event is on';
+COMMENT ON COLUMN tiktok.test_code.source_id IS 'tiktok.source.id';
+COMMENT ON COLUMN tiktok.test_code.code IS 'the code, from Events Manager''s Test Events tab';
 COMMENT ON COLUMN tiktok.test_code.valid_until IS 'from then on no test event can be recorded';
 COMMENT ON COLUMN tiktok.event.test_code IS 'NULL: a real event; else the code it is sent with, empty when there was none and nothing is sent';
 

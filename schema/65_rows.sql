@@ -40,9 +40,15 @@ CREATE TABLE tiktok.backfill_progress (
 	PRIMARY KEY (relation, trigger_name, condition)
 );
 COMMENT ON TABLE tiktok.backfill_progress IS 'how far each tiktok.backfill has come; one that was interrupted goes on from here';
+COMMENT ON COLUMN tiktok.backfill_progress.relation IS 'table whose rows are recorded';
+COMMENT ON COLUMN tiktok.backfill_progress.trigger_name IS 'its trigger';
 COMMENT ON COLUMN tiktok.backfill_progress.condition IS 'which rows are meant';
 COMMENT ON COLUMN tiktok.backfill_progress.key_columns IS 'numbers of the columns by which the rows are in order';
 COMMENT ON COLUMN tiktok.backfill_progress.last_key IS 'key of the last row that was read';
+COMMENT ON COLUMN tiktok.backfill_progress.started_at IS 'when it began';
+COMMENT ON COLUMN tiktok.backfill_progress.updated_at IS 'when its last chunk was recorded';
+COMMENT ON COLUMN tiktok.backfill_progress.finished_at IS 'when it had read all rows; NULL: not yet';
+COMMENT ON COLUMN tiktok.backfill_progress.rows_read IS 'rows read';
 COMMENT ON COLUMN tiktok.backfill_progress.recorded IS 'events recorded, to be sent';
 COMMENT ON COLUMN tiktok.backfill_progress.recorded_before IS 'events that were there already';
 COMMENT ON COLUMN tiktok.backfill_progress.invalid IS 'events recorded that cannot be sent; tiktok.event_status says why';

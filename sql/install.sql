@@ -7,9 +7,14 @@ SELECT p.oid::regprocedure, p.prosecdef FROM pg_proc p WHERE p.pronamespace = 't
 SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'tiktok'::regnamespace AND has_function_privilege('public', p.oid, 'EXECUTE');
 SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'tiktok'::regnamespace AND relkind IN ('r', 'v') AND has_table_privilege('public', c.oid, 'SELECT');
 
--- public objects are described
-SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'tiktok'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL;
-SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'tiktok'::regnamespace AND relkind IN ('r', 'v') AND obj_description(c.oid, 'pg_class') IS NULL;
+-- everything is described: functions, relations, every column that is not of the extension's own views, settings
+SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'tiktok'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL;
+SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'tiktok'::regnamespace AND relkind IN ('r', 'v', 'm', 'c', 'p', 'f') AND obj_description(c.oid, 'pg_class') IS NULL;
+SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+WHERE c.relnamespace = 'tiktok'::regnamespace AND c.relkind IN ('r', 'v', 'm', 'c', 'p', 'f') AND c.relname !~ '^_'
+AND a.attnum > 0 AND NOT a.attisdropped AND col_description(c.oid, a.attnum) IS NULL ORDER BY 1, a.attnum;
+SELECT t.typname FROM pg_type t WHERE t.typnamespace = 'tiktok'::regnamespace AND t.typrelid = 0 AND t.typelem = 0 AND obj_description(t.oid, 'pg_type') IS NULL;
+SELECT name FROM pg_settings WHERE name LIKE 'tiktok\_events.%' AND coalesce(short_desc, '') = '';
 
 SELECT name, setting, unit, context, vartype, min_val, max_val FROM pg_settings WHERE name LIKE 'tiktok\_events.%' ORDER BY name;
 
