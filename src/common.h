@@ -21,6 +21,20 @@ extern int64 tte_now(void);
 /* A relation of schema tiktok; an error when there is none. */
 extern Oid	tte_relation(const char *name);
 
+/* The columns of tiktok.delivery, in order. */
+enum TteDeliveryColumn
+{
+	TTE_DELIVERY_ID,
+	TTE_DELIVERY_REQUEST_ID,
+	TTE_DELIVERY_STATUS,
+	TTE_DELIVERY_REASON,
+	TTE_DELIVERY_AT,
+	TTE_DELIVERY_ATTEMPTS,
+	TTE_DELIVERY_FIRST_ATTEMPT_AT,
+	TTE_DELIVERY_POSSIBLY_RECEIVED_AT,
+	TTE_DELIVERY_COLUMNS
+};
+
 /* Server encoding to UTF-8 and back; what has no counterpart becomes U+FFFD or '?'. */
 extern const char *tte_to_utf8(const char *string, int len, int *utf8_len);
 extern char *tte_from_utf8(const char *string, int len);

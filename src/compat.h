@@ -49,6 +49,12 @@
 	ExecCheckIndexConstraints(info, slot, estate, tid, arbiters)
 #endif
 
+#if PG_VERSION_NUM >= 180000
+#define tte_index_beginscan(rel, index, snapshot, nkeys)	index_beginscan(rel, index, snapshot, NULL, nkeys, 0)
+#else
+#define tte_index_beginscan(rel, index, snapshot, nkeys)	index_beginscan(rel, index, snapshot, nkeys, 0)
+#endif
+
 #if PG_VERSION_NUM >= 160000
 #define tte_stringToQualifiedNameList(name) stringToQualifiedNameList(name, NULL)
 #define tte_function_aclcheck(function, role) object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE)

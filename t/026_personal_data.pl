@@ -72,6 +72,21 @@ is_polled("SELECT count(*) = 0 FROM tiktok.request WHERE finished_at IS NULL", '
 is(sql("SELECT status, reason IS NULL, http_status, attempts FROM tiktok.event_status WHERE event_id = 'taken'"), 'delivered|t|200|1', 'TikTok took it all the same');
 is(copies('taken'), 1, 'once');
 
+# The same in a batch large enough to be recorded at once
+my @many = map { "many$_" } 1 .. 40;
+sql("SELECT tiktok.pause('shop')");
+sql(views(@many));
+$tiktok->script({ action => 'delay', seconds => 2, when => 'before' });
+sql("SELECT tiktok.resume('shop')");
+in_flight();
+is(withdraw('many7'), 1, 'withdrawn while it is on its way with others');
+is_polled("SELECT count(*) = 0 FROM tiktok.request WHERE finished_at IS NULL", 'the answer comes');
+is(Rehearsal::statuses($node, "event_id ~ '^many'"), 'delivered 40', 'TikTok took them all');
+my $copies = 0;
+$copies += copies($_) for @many;
+is($copies, 40, 'once');
+is(sql("SELECT count(*) FROM tiktok.identity"), 0, 'no identifiers are left');
+
 # On its way, and no answer: it is not sent again
 $tiktok->script({ action => 'hang' });
 sql(views('lost'));

@@ -41,6 +41,7 @@
 
 #include "common.h"
 #include "compat.h"
+#include "deliver/bulk.h"
 #include "deliver/guard.h"
 #include "deliver/queue.h"
 #include "event/schedule.h"
@@ -89,10 +90,9 @@ typedef struct StatementText
 	const char *text;
 } StatementText;
 
-#define EVENT_COLUMNS "e.xid, e.id, e.event_time, e.test_code, e.payload, i.user_data"
+#define EVENT_COLUMNS "e.xid, e.id, e.event_time, e.test_code, e.payload"
 #define EVENT_RANGE \
-	"FROM tiktok.event e LEFT JOIN tiktok.identity i ON i.id = e.id " \
-	"WHERE e.source_id = $1 AND (e.xid, e.id) > ($2, $3) AND e.xid < $4 AND e.payload IS NOT NULL "
+	"FROM tiktok.event e WHERE e.source_id = $1 AND (e.xid, e.id) > ($2, $3) AND e.xid < $4 AND e.payload IS NOT NULL "
 #define NO_FATE \
 	"AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id = e.id) " \
 	"AND NOT EXISTS (SELECT FROM tiktok.retry r WHERE r.id = e.id) "
@@ -137,7 +137,7 @@ static const StatementText statements[] =
 		"LEFT JOIN tiktok.event e ON e.id = due.id LEFT JOIN tiktok.delivery d ON d.id = due.id "
 	"WHERE r.id = due.id AND (e.id IS NULL OR d.id IS NOT NULL)"},
 	{SQL_READ_DUE, 3, {INT4OID, TIMESTAMPTZOID, INT4OID},
-		"SELECT " EVENT_COLUMNS ", r.attempts, r.possibly_received_at, q.outcome IN ('interrupted', 'failed'), "
+		"SELECT " EVENT_COLUMNS ", i.user_data, r.attempts, r.possibly_received_at, q.outcome IN ('interrupted', 'failed'), "
 		"q.outcome = 'interrupted' AND q.events = 1 "
 		"FROM tiktok.retry r JOIN tiktok.event e ON e.id = r.id LEFT JOIN tiktok.identity i ON i.id = e.id "
 		"LEFT JOIN tiktok.request q ON q.id = r.last_request_id "
@@ -227,6 +227,9 @@ static const StatementText statements[] =
 };
 
 #define VERSION_LEN	32
+
+/* So many fates are inserted together, which takes a subtransaction; fewer one by one. */
+#define BULK	32
 
 /* Versions of the extension with whose tables this library can work. */
 static const char *const known_versions[] = {TTE_VERSION};
@@ -669,6 +672,39 @@ stored_size(struct varlena *stored)
 }
 
 static int
+by_id(const void *a, const void *b)
+{
+	int64		x = (*(TteQueueRow *const *) a)->id;
+	int64		y = (*(TteQueueRow *const *) b)->id;
+
+	return x < y ? -1 : x > y;
+}
+
+static void
+add_identities(TteQueueRow *rows, int n)
+{
+	TteQueueRow **sorted = palloc(n * sizeof(*sorted));
+	struct varlena **values = palloc(n * sizeof(*values));
+	int64	   *ids = palloc(n * sizeof(*ids));
+
+	for (int i = 0; i < n; i++)
+		sorted[i] = &rows[i];
+	qsort(sorted, n, sizeof(*sorted), by_id);
+	for (int i = 0; i < n; i++)
+		ids[i] = sorted[i]->id;
+	tte_bulk_read_identities(ids, n, values);
+	for (int i = 0; i < n; i++)
+		sorted[i]->user_data = values[i];
+}
+
+static void
+add_sizes(TteQueueRow *rows, int n)
+{
+	for (int i = 0; i < n; i++)
+		rows[i].size = stored_size(rows[i].payload) + stored_size(rows[i].user_data);
+}
+
+static int
 collect_rows(int n, bool due, TteQueueRow **rows)
 {
 	*rows = palloc0(Max(n, 1) * sizeof(TteQueueRow));
@@ -681,15 +717,17 @@ collect_rows(int n, bool due, TteQueueRow **rows)
 		row->event_time = result_time(i, 3);
 		row->test_code = result_text(i, 4);
 		row->payload = result_stored(i, 5);
-		row->user_data = result_stored(i, 6);
-		row->size = stored_size(row->payload) + stored_size(row->user_data);
 		if (!due)
 			continue;
+		row->user_data = result_stored(i, 6);
 		row->attempts = result_int4(i, 7);
 		row->possibly_received_at = result_time(i, 8);
 		row->suspect = result_int8(i, 9) != 0;
 		row->alone = result_int8(i, 10) != 0;
 	}
+	if (!due && n > 0)
+		add_identities(*rows, n);
+	add_sizes(*rows, n);
 	return n;
 }
 
@@ -802,6 +840,58 @@ tte_queue_finish_request(const TteRequestEnd *end)
 	TTE_FAULT_POINT("request-finished", NULL);
 }
 
+static int
+compare_ids(const void *a, const void *b)
+{
+	int64		x = *(const int64 *) a;
+	int64		y = *(const int64 *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* False: one of them has a fate, which an operator gave it while it was on its way. */
+static bool
+insert_fates(const TteFinal *final, const int64 *ids, int n)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool inserted = true;
+
+	BeginInternalSubTransaction(NULL);
+	PG_TRY();
+	{
+		tte_bulk_insert_fates(final, ids, n);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		if (geterrcode() != ERRCODE_UNIQUE_VIOLATION)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		inserted = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return inserted;
+}
+
+static bool
+record_bulk(const TteFinal *final, const int64 *ids, int n)
+{
+	int64	   *sorted = palloc(n * sizeof(int64));
+
+	memcpy(sorted, ids, n * sizeof(int64));
+	qsort(sorted, n, sizeof(int64), compare_ids);
+	if (!insert_fates(final, sorted, n))
+		return false;
+	if (!final->keep_identity)
+		tte_bulk_delete_identities(sorted, n);
+	CommandCounterIncrement();
+	return true;
+}
+
 void
 tte_queue_record_final(const TteFinal *final, const int64 *ids, int n)
 {
@@ -815,6 +905,11 @@ tte_queue_record_final(const TteFinal *final, const int64 *ids, int n)
 
 	if (n == 0)
 		return;
+	if (n >= BULK && !final->from_retry && record_bulk(final, ids, n))
+	{
+		TTE_FAULT_POINT("fate-written", final->status);
+		return;
+	}
 	if (final->request_id == 0)
 		nulls[0] = 'n';
 	if (final->reason == NULL)

@@ -53,19 +53,6 @@ enum IdentityColumn
 	IDENTITY_COLUMNS
 };
 
-enum DeliveryColumn
-{
-	DELIVERY_ID,
-	DELIVERY_REQUEST_ID,
-	DELIVERY_STATUS,
-	DELIVERY_REASON,
-	DELIVERY_AT,
-	DELIVERY_ATTEMPTS,
-	DELIVERY_FIRST_ATTEMPT_AT,
-	DELIVERY_POSSIBLY_RECEIVED_AT,
-	DELIVERY_COLUMNS
-};
-
 /* A table that rows are inserted into. */
 typedef struct Target
 {
@@ -305,7 +292,7 @@ static bool
 is_revoked(HeapTuple delivery, TupleDesc desc)
 {
 	bool		isnull;
-	Datum		value = heap_getattr(delivery, DELIVERY_REASON + 1, desc, &isnull);
+	Datum		value = heap_getattr(delivery, TTE_DELIVERY_REASON + 1, desc, &isnull);
 	char	   *reason = isnull ? NULL : TextDatumGetCString(value);
 
 	return reason != NULL && (strcmp(reason, "forgotten") == 0 || strcmp(reason, "consent_withdrawn") == 0);
@@ -337,12 +324,12 @@ free_key(int64 id)
 	bool		isnull;
 	bool		freed = false;
 
-	ScanKeyInit(&key, DELIVERY_ID + 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
+	ScanKeyInit(&key, TTE_DELIVERY_ID + 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
 	scan = systable_beginscan(rel, tte_primary_key_index(rel), true, snapshot, 1, &key);
 	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple) && heap_attisnull(tuple, DELIVERY_REQUEST_ID + 1, RelationGetDescr(rel)))
+	if (HeapTupleIsValid(tuple) && heap_attisnull(tuple, TTE_DELIVERY_REQUEST_ID + 1, RelationGetDescr(rel)))
 	{
-		Datum		status = heap_getattr(tuple, DELIVERY_STATUS + 1, RelationGetDescr(rel), &isnull);
+		Datum		status = heap_getattr(tuple, TTE_DELIVERY_STATUS + 1, RelationGetDescr(rel), &isnull);
 
 		if (never_sent_status(TextDatumGetCString(status)) && !is_revoked(tuple, RelationGetDescr(rel)))
 			freed = delete_row(rel, &tuple->t_self);
@@ -460,8 +447,8 @@ verdict_status(TteVerdict verdict)
 static void
 insert_companion(int64 id, const TteRendered *event)
 {
-	Datum		values[DELIVERY_COLUMNS] = {0};
-	bool		nulls[DELIVERY_COLUMNS];
+	Datum		values[TTE_DELIVERY_COLUMNS] = {0};
+	bool		nulls[TTE_DELIVERY_COLUMNS];
 
 	memset(nulls, true, sizeof(nulls));
 	nulls[0] = nulls[1] = false;
@@ -474,12 +461,12 @@ insert_companion(int64 id, const TteRendered *event)
 		insert_row(&identity_target, values, nulls, IDENTITY_COLUMNS);
 		return;
 	}
-	nulls[DELIVERY_REQUEST_ID] = true;
-	set_text(values, nulls, DELIVERY_STATUS, verdict_status(event->verdict));
-	set_text(values, nulls, DELIVERY_REASON, event->reason);
-	nulls[DELIVERY_AT] = false;
-	values[DELIVERY_AT] = TimestampTzGetDatum(GetCurrentTimestamp());
-	insert_row(&delivery_target, values, nulls, DELIVERY_COLUMNS);
+	nulls[TTE_DELIVERY_REQUEST_ID] = true;
+	set_text(values, nulls, TTE_DELIVERY_STATUS, verdict_status(event->verdict));
+	set_text(values, nulls, TTE_DELIVERY_REASON, event->reason);
+	nulls[TTE_DELIVERY_AT] = false;
+	values[TTE_DELIVERY_AT] = TimestampTzGetDatum(GetCurrentTimestamp());
+	insert_row(&delivery_target, values, nulls, TTE_DELIVERY_COLUMNS);
 }
 
 int64
