@@ -14,7 +14,6 @@
 #include "postgres.h"
 
 #include "access/genam.h"
-#include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -176,7 +175,6 @@ tte_bulk_insert_fates(const TteFinal *final, const int64 *ids, int n)
 	Relation	rel = table_open(tte_relation("delivery"), RowExclusiveLock);
 	EState	   *estate = CreateExecutorState();
 	ResultRelInfo *info = makeNode(ResultRelInfo);
-	BulkInsertState bulk = GetBulkInsertState();
 	TupleTableSlot *slots[ROWS_AT_ONCE];
 	Datum		status = CStringGetTextDatum(final->status);
 	Datum		reason = final->reason ? CStringGetTextDatum(final->reason) : (Datum) 0;
@@ -192,7 +190,7 @@ tte_bulk_insert_fates(const TteFinal *final, const int64 *ids, int n)
 		rows = Min(n - first, ROWS_AT_ONCE);
 		for (int i = 0; i < rows; i++)
 			fill_fate(slots[i], final, now, status, reason, ids[first + i]);
-		table_multi_insert(rel, slots, rows, GetCurrentCommandId(true), 0, bulk);
+		table_multi_insert(rel, slots, rows, GetCurrentCommandId(true), 0, NULL);
 		for (int i = 0; i < rows; i++)
 		{
 			tte_ExecInsertIndexTuples(info, slots[i], estate, false, NULL, NIL);
@@ -201,7 +199,6 @@ tte_bulk_insert_fates(const TteFinal *final, const int64 *ids, int n)
 	}
 	for (int i = 0; i < Min(n, ROWS_AT_ONCE); i++)
 		ExecDropSingleTupleTableSlot(slots[i]);
-	FreeBulkInsertState(bulk);
 	ExecCloseIndices(info);
 	FreeExecutorState(estate);
 	table_close(rel, NoLock);
