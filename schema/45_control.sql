@@ -48,7 +48,7 @@ COMMENT ON FUNCTION tiktok.set_test_code(text, text, interval) IS 'sets the test
 CREATE FUNCTION tiktok.retry(id bigint, allow_double boolean DEFAULT false) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'tte_sql_retry_event';
-COMMENT ON FUNCTION tiktok.retry(bigint, boolean) IS 'sends a rejected, uncertain, expired or discarded event again; with allow_double also one that TikTok may count twice';
+COMMENT ON FUNCTION tiktok.retry(bigint, boolean) IS 'sends a rejected or uncertain event again, and an expired or discarded one that needs no identifiers, because its own are deleted; with allow_double also one that TikTok may count twice';
 
 CREATE FUNCTION tiktok.retry(source text, status text DEFAULT NULL, allow_double boolean DEFAULT false) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -106,7 +106,7 @@ BEGIN
 			HINT = 'The page shows what the database has recorded: record the event first, in this transaction or an earlier one.';
 	END IF;
 	-- what the database does not send, the browser shall not send either
-	IF recorded.payload IS NULL OR recorded.status = 'suppressed' THEN
+	IF recorded.payload IS NULL OR recorded.status IN ('suppressed', 'discarded') THEN
 		RETURN '';
 	END IF;
 	identity := coalesce(user_data::json, recorded.user_data);

@@ -58,7 +58,7 @@ CREATE FUNCTION tiktok.grant_tracker(role regrole) RETURNS void
 LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT tiktok._grant(role, '{tracker}')
 $$;
-COMMENT ON FUNCTION tiktok.grant_tracker(regrole) IS 'lets a role record events by calls, and make the scripts of the Pixel; it sees nothing';
+COMMENT ON FUNCTION tiktok.grant_tracker(regrole) IS 'lets a role record events by calls, and make the scripts of the Pixel; of events it sees nothing but what such a script tells of one whose event_id it knows';
 
 CREATE FUNCTION tiktok.grant_admin(role regrole) RETURNS void
 LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$

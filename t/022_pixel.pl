@@ -124,6 +124,12 @@ my $revoked = browse('shop', 'Purchase', 'SO-2', 'ttq.revokeConsent();');
 is(scalar(@{ $revoked->{sent} }) + @{ $revoked->{waiting} }, 0, 'refusal drops it');
 is(scalar(grep { $_->[0] eq 'track' } @{ browse('shop', 'Purchase', 'SO-3', 'ttq.grantConsent();')->{sent} }), 0,
 	'an event the database suppressed is not reported by the browser');
+$node->safe_psql('postgres', "SELECT tiktok.pause('shop')");
+$node->safe_psql('postgres', <<SQL);
+SELECT tiktok.track('shop', 'Purchase', 'SO-4', now(), '{"email": "ada\@example.com"}', '{"value": 1, "currency": "EUR"}', '{"url": "https://shop.example/thanks"}', consent => true);
+SELECT tiktok.discard('shop');
+SQL
+is($node->safe_psql('postgres', "SELECT tiktok.pixel_event('shop', 'Purchase', 'SO-4') = ''"), 't', 'nor is one that was discarded');
 
 $node->stop;
 $api->stop;

@@ -1005,7 +1005,7 @@ tte_sender_rewind(TteSender *sender)
  * What the breaker is told: a row of refused single events, none accepted
  * between, is trouble of the source.
  */
-static void
+static TteOutcome
 judge_source(TteSender *sender, const TteRequest *request, int64 now)
 {
 	TteReply	verdict = request->reply;
@@ -1016,20 +1016,21 @@ judge_source(TteSender *sender, const TteRequest *request, int64 now)
 		++sender->refused >= REFUSALS_TO_STOP)
 		verdict.outcome = TTE_OUTCOME_STOP_CONFIGURATION;
 	(void) tte_breaker_result(&sender->breaker, &verdict, now, pg_prng_double(&pg_global_prng_state));
+	return verdict.outcome;
 }
 
 static void
-note_trouble(TteSender *sender, const TteRequest *request)
+note_trouble(TteSender *sender, const TteRequest *request, TteOutcome outcome)
 {
-	const char *outcome = tte_outcome_name(request->reply.outcome);
+	const char *name = tte_outcome_name(outcome);
 	size_t		size = sizeof(sender->trouble);
 
 	if (request->reply.has_code)
-		snprintf(sender->trouble, size, "%s: code %d", outcome, request->reply.code);
+		snprintf(sender->trouble, size, "%s: code %d", name, request->reply.code);
 	else if (request->http_status != 0)
-		snprintf(sender->trouble, size, "%s: http %d", outcome, request->http_status);
+		snprintf(sender->trouble, size, "%s: http %d", name, request->http_status);
 	else
-		snprintf(sender->trouble, size, "%s: %s", outcome, request->reply.message);
+		snprintf(sender->trouble, size, "%s: %s", name, request->reply.message);
 }
 
 /* One that has events held back stays open: they may have been received. */
@@ -1051,11 +1052,11 @@ static void
 record_answer(TteRequest *request, int64 now)
 {
 	TteSender  *sender = request->batch->sender;
+	TteOutcome	outcome = judge_source(sender, request, now);
 
-	judge_source(sender, request, now);
 	if (sender->breaker.state != TTE_BREAKER_CLOSED)
 	{
-		note_trouble(sender, request);
+		note_trouble(sender, request, outcome);
 		sender->rewind = true;
 	}
 	record_outcome(request, now);
