@@ -71,7 +71,14 @@ extern bool tte_builder_text(const TteJson *value, char room[80], const char **s
 extern TteDecimalState tte_builder_decimal(const TteJson *value, TteDecimal *decimal);
 
 /* Writes `"name":`, with a comma where one is due. */
-extern void tte_builder_key(TteEvent *event, const char *name);
+extern void tte_builder_write_key(TteEvent *event, const char *name, int len);
+
+/* The compiler knows the length of a constant name. */
+static inline void
+tte_builder_key(TteEvent *event, const char *name)
+{
+	tte_builder_write_key(event, name, strlen(name));
+}
 
 /*
  * Writes a string of a field; false (and the event too large) if it does not

@@ -176,7 +176,7 @@ take_hash(const Value *value, StringInfo out)
 		hash[i] = pg_ascii_tolower((unsigned char) value->at[i]);
 	if (is_junk_hash(hash))
 		return "junk";
-	appendBinaryStringInfo(out, hash, TTE_HEX_LEN);
+	tte_append(out, hash, TTE_HEX_LEN);
 	return NULL;
 }
 
@@ -247,23 +247,24 @@ inspect(TteIdentifier kind, Value *value)
 }
 
 /* What programs write when they have no value; also in other letter case. */
-static const char *const junk_words[] = {
-	"0", "+", "-", "--", ".", "null", "(null)", "<null>", "undefined", "none",
-	"n/a", "[object object]", "__clickid__"
+static const TteWord junk_words[] = {
+	TTE_WORD("0"), TTE_WORD("+"), TTE_WORD("-"), TTE_WORD("--"), TTE_WORD("."),
+	TTE_WORD("null"), TTE_WORD("(null)"), TTE_WORD("<null>"), TTE_WORD("undefined"),
+	TTE_WORD("none"), TTE_WORD("n/a"), TTE_WORD("[object object]"), TTE_WORD("__clickid__")
 };
 
 /* The same, but some are names, places or languages as well. */
-static const char *const junk_id_words[] = {"na", "nil", "nan"};
+static const TteWord junk_id_words[] = {TTE_WORD("na"), TTE_WORD("nil"), TTE_WORD("nan")};
 
 static const char zero_uuid[] = "00000000-0000-0000-0000-000000000000";
 
 static bool
-is_word(const Value *value, const char *const *words, int count)
+is_word(const Value *value, const TteWord *words, int count)
 {
 	for (int i = 0; i < count; i++)
 	{
-		if (value->len == strlen(words[i]) &&
-			pg_strncasecmp(value->at, words[i], value->len) == 0)
+		if (value->len == words[i].len &&
+			pg_strncasecmp(value->at, words[i].text, value->len) == 0)
 			return true;
 	}
 	return false;
@@ -289,7 +290,11 @@ append_lower(StringInfo out, const Value *value)
 {
 	enlargeStringInfo(out, value->len);
 	for (int i = 0; i < value->len; i++)
-		out->data[out->len + i] = pg_ascii_tolower((unsigned char) value->at[i]);
+	{
+		char		c = value->at[i];
+
+		out->data[out->len + i] = (c >= 'A' && c <= 'Z') ? c + ('a' - 'A') : c;
+	}
 	out->len += value->len;
 	out->data[out->len] = '\0';
 }
@@ -306,7 +311,7 @@ append_code(StringInfo out, uint32 code)
 {
 	char		bytes[4];
 
-	appendBinaryStringInfo(out, bytes, tte_utf8_encode(code, bytes));
+	tte_append(out, bytes, tte_utf8_encode(code, bytes));
 }
 
 /*
@@ -363,6 +368,31 @@ is_domain(const char *at, const char *end)
 	return dot && letters && at > label && *label != '-' && end[-1] != '-';
 }
 
+/* What stands around an address or between two, or in a quoted one. */
+static bool
+is_address_syntax(char c)
+{
+	switch (c)
+	{
+		case '\0':
+		case ' ':
+		case '"':
+		case '(':
+		case ')':
+		case ',':
+		case ':':
+		case ';':
+		case '<':
+		case '>':
+		case '[':
+		case ']':
+		case '\\':
+			return true;
+		default:
+			return false;
+	}
+}
+
 /*
  * One "@" with something sensible on both sides.  Quoted local parts, names
  * beside the address and lists of addresses are refused; dots in odd places
@@ -380,7 +410,7 @@ normalize_email(const Value *value, StringInfo out)
 		return "email_syntax";
 	for (const char *at = value->at; at < sign; at++)
 	{
-		if (strchr(" \"(),:;<>[]\\", *at) != NULL)
+		if (is_address_syntax(*at))
 			return "email_syntax";
 	}
 	if (!value->ascii && has_wide_blank(value))
@@ -410,7 +440,7 @@ normalize_external_id(const Value *value, const TteIdentityRules *rules, StringI
 	const char *end = at + value->len;
 
 	if (!rules->lower_external_id)
-		appendBinaryStringInfo(out, value->at, value->len);
+		tte_append(out, value->at, value->len);
 	else if (value->ascii)
 		append_lower(out, value);
 	else
@@ -449,7 +479,7 @@ normalize_locale(const Value *value, StringInfo out)
 		else
 			return "locale_syntax";
 	}
-	appendBinaryStringInfo(out, value->at, value->len);
+	tte_append(out, value->at, value->len);
 	return NULL;
 }
 
@@ -487,22 +517,23 @@ normalize_device_id(TteIdentifier kind, const Value *value, StringInfo out)
 	else if (kind == TTE_GAID)
 		append_lower(out, value);
 	else
-		appendBinaryStringInfo(out, value->at, value->len);
+		tte_append(out, value->at, value->len);
 	return NULL;
 }
 
 static const char *
 normalize_att_status(const Value *value, StringInfo out)
 {
-	static const char *const allowed[] = {
-		"AUTHORIZED", "DENIED", "NOT_DETERMINED", "RESTRICTED", "NOT_APPLICABLE"
+	static const TteWord allowed[] = {
+		TTE_WORD("AUTHORIZED"), TTE_WORD("DENIED"), TTE_WORD("NOT_DETERMINED"),
+		TTE_WORD("RESTRICTED"), TTE_WORD("NOT_APPLICABLE")
 	};
 
 	for (int i = 0; i < lengthof(allowed); i++)
 	{
 		if (is_word(value, &allowed[i], 1))
 		{
-			appendStringInfoString(out, allowed[i]);
+			tte_append(out, allowed[i].text, allowed[i].len);
 			return NULL;
 		}
 	}
@@ -634,7 +665,7 @@ normalize_place(TteIdentifier kind, const Value *value, const TteIdentityRules *
 	if (code != NULL)
 		appendStringInfoString(out, code);
 	else
-		appendBinaryStringInfo(out, letters, n);
+		tte_append(out, letters, n);
 	return NULL;
 }
 
@@ -669,7 +700,7 @@ normalize_zip_code(const Value *value, const TteIdentityRules *rules, StringInfo
 		return "junk";
 	if (n < 2)
 		return "zip_syntax";
-	appendBinaryStringInfo(out, code, n);
+	tte_append(out, code, n);
 	return NULL;
 }
 
@@ -687,7 +718,7 @@ normalize(TteIdentifier kind, const Value *value, const TteIdentityRules *rules,
 		case TTE_TTCLID:
 		case TTE_TTP:
 		case TTE_USER_AGENT:
-			appendBinaryStringInfo(out, value->at, value->len);
+			tte_append(out, value->at, value->len);
 			return NULL;
 		case TTE_IP:
 			return tte_address_normalize(value->at, value->len, out);
@@ -761,11 +792,11 @@ tte_identifier_wire(TteIdentifier kind, const char *normalized, int len, StringI
 
 	if (!kinds[kind].hashed || is_lower_sha256(normalized, len))
 	{
-		appendBinaryStringInfo(out, normalized, len);
+		tte_append(out, normalized, len);
 		return;
 	}
 	tte_sha256_hex(normalized, len, hex);
-	appendBinaryStringInfo(out, hex, TTE_HEX_LEN);
+	tte_append(out, hex, TTE_HEX_LEN);
 }
 
 static bool
@@ -828,8 +859,8 @@ append_wire_object(StringInfo out, const TteJson *user, bool ascii)
 		if (m != user->first)
 			appendStringInfoCharMacro(out, ',');
 		appendStringInfoCharMacro(out, '"');
-		appendBinaryStringInfo(out, m->key, m->keylen);
-		appendBinaryStringInfo(out, "\":", 2);
+		tte_append(out, m->key, m->keylen);
+		tte_append(out, "\":", 2);
 		if (!append_wire_values(out, kind, m, ascii))
 			return false;
 	}

@@ -259,15 +259,22 @@ tte_builder_decimal(const TteJson *value, TteDecimal *decimal)
 }
 
 void
-tte_builder_key(TteEvent *event, const char *name)
+tte_builder_write_key(TteEvent *event, const char *name, int len)
 {
 	StringInfo	out = &event->payload;
+	char	   *to;
 
-	if (out->data[out->len - 1] != '{')
-		appendStringInfoCharMacro(out, ',');
-	appendStringInfoCharMacro(out, '"');
-	appendBinaryStringInfo(out, name, strlen(name));
-	appendBinaryStringInfo(out, "\":", 2);
+	enlargeStringInfo(out, len + 4);
+	to = out->data + out->len;
+	if (to[-1] != '{')
+		*to++ = ',';
+	*to++ = '"';
+	memcpy(to, name, len);
+	to += len;
+	*to++ = '"';
+	*to++ = ':';
+	*to = '\0';
+	out->len = to - out->data;
 }
 
 static void
@@ -640,7 +647,8 @@ write_payload(TteEvent *event)
 	appendStringInfoCharMacro(out, '{');
 	tte_builder_key(event, "event");
 	tte_json_append_string(out, r->event, strlen(r->event), event->ascii);
-	appendStringInfo(out, ",\"event_time\":" INT64_FORMAT, seconds_of(r->event_time));
+	tte_builder_key(event, "event_time");
+	tte_append_integer(out, seconds_of(r->event_time));
 	tte_builder_key(event, "event_id");
 	tte_json_append_string(out, r->event_id, strlen(r->event_id), event->ascii);
 	if (limited)

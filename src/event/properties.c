@@ -37,8 +37,9 @@ typedef struct Item
 	TteDecimal	price;
 } Item;
 
-static const char *const item_fields[] = {
-	"price", "content_id", "content_category", "content_name", "brand", "quantity"
+static const TteWord item_fields[] = {
+	TTE_WORD("price"), TTE_WORD("content_id"), TTE_WORD("content_category"),
+	TTE_WORD("content_name"), TTE_WORD("brand"), TTE_WORD("quantity")
 };
 
 typedef enum ItemField
@@ -249,7 +250,7 @@ item_price(TteEvent *event, Item *item, const TteJson *value)
 		return false;
 	}
 	item->priced = true;
-	write_number(event, item_fields[ITEM_PRICE], &item->price);
+	write_number(event, item_fields[ITEM_PRICE].text, &item->price);
 	return true;
 }
 
@@ -268,7 +269,7 @@ item_quantity(TteEvent *event, Item *item, const TteJson *value)
 	}
 	/* without the fraction that 2.00 has */
 	quantity.digits[quantity.whole] = '\0';
-	write_number(event, item_fields[ITEM_QUANTITY], &quantity);
+	write_number(event, item_fields[ITEM_QUANTITY].text, &quantity);
 	return true;
 }
 
@@ -281,7 +282,7 @@ item_text(TteEvent *event, Item *item, ItemField field, const TteJson *value)
 
 	if (tte_builder_text(value, room, &str, &len))
 	{
-		tte_builder_key(event, item_fields[field]);
+		tte_builder_write_key(event, item_fields[field].text, item_fields[field].len);
 		return tte_builder_string(event, TTE_FIELD_CONTENTS, str, len, value->fixed);
 	}
 	if (field == ITEM_ID)
@@ -298,8 +299,8 @@ find_item_field(const TteJson *member)
 {
 	for (int i = 0; i < lengthof(item_fields); i++)
 	{
-		if (member->keylen == strlen(item_fields[i]) &&
-			memcmp(member->key, item_fields[i], member->keylen) == 0)
+		if (member->keylen == item_fields[i].len &&
+			memcmp(member->key, item_fields[i].text, member->keylen) == 0)
 			return i;
 	}
 	return -1;
@@ -595,7 +596,7 @@ write_num_items(TteEvent *event, const TteJson *given, const Basket *basket)
 	if (count < 0)
 		return;
 	tte_builder_key(event, "num_items");
-	appendStringInfo(&event->payload, INT64_FORMAT, count);
+	tte_append_integer(&event->payload, count);
 }
 
 /* What an event that cannot be sent is worth, as far as that can be read. */
@@ -645,6 +646,6 @@ tte_builder_properties(TteEvent *event)
 	if (event->rendered->currency != NULL)
 	{
 		tte_builder_key(event, "currency");
-		appendStringInfo(&event->payload, "\"%s\"", event->rendered->currency);
+		tte_json_append_string(&event->payload, event->rendered->currency, 3, false);
 	}
 }

@@ -58,8 +58,8 @@ tte_plain_length(const char *str, int len)
 		uint64		word;
 
 		memcpy(&word, str + n, 8);
-		if ((word & EIGHT(0x80)) || ANY_BELOW(word, 0x20) || ANY_EQUAL(word, '"') ||
-			ANY_EQUAL(word, '\\') || ANY_EQUAL(word, 0x7F))
+		if (((word & EIGHT(0x80)) | ANY_BELOW(word, 0x20) | ANY_EQUAL(word, '"') |
+			 ANY_EQUAL(word, '\\') | ANY_EQUAL(word, 0x7F)) != 0)
 			break;
 		n += 8;
 	}
@@ -221,7 +221,7 @@ append_unit(StringInfo out, uint32 unit)
 	escape[3] = hex[(unit >> 8) & 0xF];
 	escape[4] = hex[(unit >> 4) & 0xF];
 	escape[5] = hex[unit & 0xF];
-	appendBinaryStringInfo(out, escape, 6);
+	tte_append(out, escape, 6);
 }
 
 static void
@@ -261,7 +261,7 @@ append_special(StringInfo out, unsigned char c)
 			append_unit(out, c);
 			return;
 	}
-	appendBinaryStringInfo(out, pair, 2);
+	tte_append(out, pair, 2);
 }
 
 /* A character beyond ASCII; len is its valid length, not 0. */
@@ -275,7 +275,24 @@ append_wide(StringInfo out, const char *str, int len, bool ascii)
 	if (ascii || code < 0xA0 || code == 0x2028 || code == 0x2029)
 		append_escaped(out, code);
 	else
-		appendBinaryStringInfo(out, str, len);
+		tte_append(out, str, len);
+}
+
+void
+tte_append_integer(StringInfo out, int64 number)
+{
+	char		digits[20];
+	char	   *at = digits + sizeof(digits);
+	uint64		rest = (number < 0) ? 0 - (uint64) number : number;
+
+	do
+	{
+		*--at = '0' + rest % 10;
+		rest /= 10;
+	} while (rest > 0);
+	if (number < 0)
+		*--at = '-';
+	tte_append(out, at, digits + sizeof(digits) - at);
 }
 
 bool
@@ -291,7 +308,7 @@ tte_json_append_string(StringInfo out, const char *str, int len, bool ascii)
 		int			n = tte_plain_length(at, end - at);
 
 		if (n > 0)
-			appendBinaryStringInfo(out, at, n);
+			tte_append(out, at, n);
 		at += n;
 		if (at == end)
 			break;

@@ -62,6 +62,28 @@ extern TteJson *tte_json_parse(const char *text, size_t len, const char **why);
 extern TteJson *tte_json_parse_with(TteJson *nodes, int count, const char *text, size_t len,
 									const char **why);
 
+/* A constant text that many others are compared with. */
+typedef struct TteWord
+{
+	const char *text;
+	int			len;
+} TteWord;
+
+#define TTE_WORD(word)	{word, sizeof(word) - 1}
+
+/* appendBinaryStringInfo(), without a call while there is room. */
+static inline void
+tte_append(StringInfo out, const char *bytes, int len)
+{
+	if (len >= out->maxlen - out->len)
+		enlargeStringInfo(out, len);
+	memcpy(out->data + out->len, bytes, len);
+	out->len += len;
+	out->data[out->len] = '\0';
+}
+
+extern void tte_append_integer(StringInfo out, int64 number);
+
 /* The value of a hex digit, or -1. */
 extern int	tte_hex_digit(char c);
 

@@ -128,6 +128,13 @@ ends_with_blank(const char *at, const char *end, const char **last)
 	return false;
 }
 
+/* ASCII, and no blank. */
+static bool
+is_visible(char c)
+{
+	return c > ' ' && c < 0x7F;
+}
+
 void
 tte_unicode_trim(const char **str, int *len)
 {
@@ -135,6 +142,9 @@ tte_unicode_trim(const char **str, int *len)
 	const char *end = at + *len;
 	const char *step;
 
+	/* most text begins and ends with a letter or digit */
+	if (at < end && is_visible(*at) && is_visible(end[-1]))
+		return;
 	while (at < end && starts_with_blank(at, end, &step))
 		at = step;
 	while (at < end && ends_with_blank(at, end, &step))

@@ -200,7 +200,7 @@ write_identifier(TteEvent *event, TteIdentifier kind)
 	appendStringInfoCharMacro(user, user->len == 0 ? '{' : ',');
 	appendStringInfoCharMacro(user, '"');
 	appendStringInfoString(user, tte_identifier_names[kind]);
-	appendBinaryStringInfo(user, "\":", 2);
+	tte_append(user, "\":", 2);
 	if (taken->count > 1)
 		appendStringInfoCharMacro(user, '[');
 	for (int i = 0; i < taken->count; i++)
