@@ -246,10 +246,9 @@ check_text(const char *str, int len, bool ascii)
 	require(tte_json_append_string(&out, str, len, ascii) == valid, "a repair is told");
 	require(tte_json_parse(out.data, out.len, NULL) != NULL, "text becomes a JSON string");
 	resetStringInfo(&out);
-	tte_url_scrub(str, len, &out);
 	initStringInfo(&again);
-	require(!tte_url_scrub(out.data, out.len, &again) && strcmp(out.data, again.data) == 0,
-			"scrubbing twice changes nothing");
+	require(tte_url_scrub(str, len, &out) || out.len == 0, "what is not scrubbed is not copied");
+	require(!tte_url_scrub(out.data, out.len, &again), "scrubbing twice changes nothing");
 	if (!valid)
 		return;
 	id = tte_event_derived_id(str, len);

@@ -15,19 +15,22 @@
 #define LONGEST_NAME	32
 
 /* Names of parameters, reduced to letters and digits. */
-static const char *const private_names[] = {
-	"address", "address1", "address2", "apikey", "auth", "authorization",
-	"birthdate", "birthday", "cardnumber", "cell", "cellphone", "cvc", "cvv",
-	"dateofbirth", "dob", "familyname", "firstname", "fname", "fullname",
-	"givenname", "iban", "jwt", "lastname", "lname", "msisdn", "name",
-	"pass", "passwd", "pwd", "secret", "session", "sessionid", "ssn",
-	"street", "streetaddress", "surname", "tel", "username"
+static const TteWord private_names[] = {
+	TTE_WORD("address"), TTE_WORD("address1"), TTE_WORD("address2"), TTE_WORD("apikey"), TTE_WORD("auth"),
+	TTE_WORD("authorization"), TTE_WORD("birthdate"), TTE_WORD("birthday"), TTE_WORD("cardnumber"),
+	TTE_WORD("cell"), TTE_WORD("cellphone"), TTE_WORD("cvc"), TTE_WORD("cvv"), TTE_WORD("dateofbirth"),
+	TTE_WORD("dob"), TTE_WORD("familyname"), TTE_WORD("firstname"), TTE_WORD("fname"), TTE_WORD("fullname"),
+	TTE_WORD("givenname"), TTE_WORD("iban"), TTE_WORD("jwt"), TTE_WORD("lastname"), TTE_WORD("lname"),
+	TTE_WORD("msisdn"), TTE_WORD("name"), TTE_WORD("pass"), TTE_WORD("passwd"), TTE_WORD("pwd"),
+	TTE_WORD("secret"), TTE_WORD("session"), TTE_WORD("sessionid"), TTE_WORD("ssn"), TTE_WORD("street"),
+	TTE_WORD("streetaddress"), TTE_WORD("surname"), TTE_WORD("tel"), TTE_WORD("username")
 };
 
 /* With anything in front: customer_email, billing[phone], access_token. */
-static const char *const private_endings[] = {
-	"email", "emailaddress", "firstname", "lastname", "mail", "mobile",
-	"mobilenumber", "password", "phone", "phonenumber", "telephone", "token"
+static const TteWord private_endings[] = {
+	TTE_WORD("email"), TTE_WORD("emailaddress"), TTE_WORD("firstname"), TTE_WORD("lastname"),
+	TTE_WORD("mail"), TTE_WORD("mobile"), TTE_WORD("mobilenumber"), TTE_WORD("password"), TTE_WORD("phone"),
+	TTE_WORD("phonenumber"), TTE_WORD("telephone"), TTE_WORD("token")
 };
 
 static bool
@@ -66,7 +69,12 @@ tte_url_full(const char *url, int len)
 		return false;
 	for (; at < end; at++)
 	{
-		if ((unsigned char) *at <= ' ' || *at == 0x7F)
+		int			plain = tte_plain_length(at, end - at);
+
+		if (memchr(at, ' ', plain) != NULL)
+			return false;
+		at += plain;
+		if (at < end && ((unsigned char) *at <= ' ' || *at == 0x7F))
 			return false;
 	}
 	return true;
@@ -132,13 +140,13 @@ tte_text_has_email(const char *str, int len)
 static bool
 holds_at_sign(const char *at, const char *end)
 {
-	for (; at < end; at++)
+	if (memchr(at, '@', end - at) != NULL)
+		return true;
+	while ((at = memchr(at, '%', end - at)) != NULL)
 	{
-		if (*at == '@')
-			return true;
-		if (*at == '%' && end - at >= 3 && at[1] == '4' && at[2] == '0')
-			return true;
-		if (*at == '%' && end - at >= 5 && memcmp(at + 1, "2540", 4) == 0)
+		at++;
+		if ((end - at >= 2 && memcmp(at, "40", 2) == 0) ||
+			(end - at >= 4 && memcmp(at, "2540", 4) == 0))
 			return true;
 	}
 	return false;
@@ -147,14 +155,6 @@ holds_at_sign(const char *at, const char *end)
 /*
  * Parameters
  */
-
-static bool
-ends_with(const char *name, int len, const char *ending)
-{
-	int			n = strlen(ending);
-
-	return len >= n && memcmp(name + len - n, ending, n) == 0;
-}
 
 static bool
 is_private_name(const char *at, const char *end)
@@ -175,138 +175,157 @@ is_private_name(const char *at, const char *end)
 	}
 	for (int i = 0; i < lengthof(private_endings); i++)
 	{
-		if (ends_with(name, len, private_endings[i]))
+		const TteWord *ending = &private_endings[i];
+
+		if (len >= ending->len && name[len - 1] == ending->text[ending->len - 1] &&
+			memcmp(name + len - ending->len, ending->text, ending->len) == 0)
 			return true;
 	}
 	for (int i = 0; i < lengthof(private_names); i++)
 	{
-		if (len == strlen(private_names[i]) && memcmp(name, private_names[i], len) == 0)
+		const TteWord *whole = &private_names[i];
+
+		if (len == whole->len && name[0] == whole->text[0] && memcmp(name, whole->text, len) == 0)
 			return true;
 	}
 	return false;
 }
 
-/* The first of three characters, or the end. */
-static const char *
-find_any(const char *at, const char *end, const char set[3])
+/* A set of characters below 64, a bit each. */
+#define ONE(c)		(UINT64CONST(1) << (c))
+
+/* The first character of a set, or the end. */
+static inline const char *
+find_any(const char *at, const char *end, uint64 set)
 {
-	while (at < end && *at != set[0] && *at != set[1] && *at != set[2])
+	while (at < end && ((unsigned char) *at >= 64 || (set & ONE(*at)) == 0))
 		at++;
 	return at;
 }
 
-/* One parameter, "name=value" or a value alone. */
-static bool
-scrub_parameter(const char *at, const char *end, StringInfo out)
-{
-	const char *equals = memchr(at, '=', end - at);
-	const char *value = (equals != NULL) ? equals + 1 : at;
+/*
+ * Removal
+ */
 
-	if (value == end || !(holds_at_sign(value, end) ||
-						  (equals != NULL && is_private_name(at, equals))))
-	{
-		appendBinaryStringInfo(out, at, end - at);
-		return false;
-	}
-	appendBinaryStringInfo(out, at, value - at);
-	return true;
+/* An address that is looked through. */
+typedef struct Scrub
+{
+	StringInfo	out;
+	const char *kept;			/* what is before is in out, or was removed */
+	bool		removed;
+	bool		sign;			/* there is an "@" somewhere */
+} Scrub;
+
+static void
+drop(Scrub *scrub, const char *from, const char *to)
+{
+	appendBinaryStringInfo(scrub->out, scrub->kept, from - scrub->kept);
+	scrub->kept = to;
+	scrub->removed = true;
 }
 
-/* Query and fragment alike: both are lists of parameters in practice. */
-static bool
-scrub_parameters(const char *at, const char *end, StringInfo out)
+/* What stands before the last "@" of the authority is a user and a password. */
+static void
+scrub_authority(Scrub *scrub, const char *authority, const char *end)
 {
-	bool		removed = false;
-
-	while (at < end)
+	for (const char *at = end; at > authority; at--)
 	{
-		const char *next;
-
-		appendStringInfoCharMacro(out, *at);
-		at++;
-		next = find_any(at, end, "&?#");
-		removed |= scrub_parameter(at, next, out);
-		at = next;
+		if (at[-1] == '@')
+		{
+			drop(scrub, authority, at);
+			break;
+		}
 	}
-	return removed;
 }
 
-static bool
-scrub_segment(const char *at, const char *end, StringInfo out)
+static void
+scrub_segment(Scrub *scrub, const char *segment, const char *end)
 {
 	char		plain[512];
 	int			n = 0;
 
-	if (!holds_at_sign(at, end))
+	if (!holds_at_sign(segment, end))
+		return;
+	for (const char *at = segment; at < end && n < sizeof(plain);)
+		plain[n++] = decode(&at, end);
+	if (n == sizeof(plain) || tte_text_has_email(plain, n))
+		drop(scrub, segment, end);
+}
+
+/* One parameter, "name=value" or a value alone. */
+static void
+scrub_parameter(Scrub *scrub, const char *parameter, const char *end)
+{
+	const char *equals = memchr(parameter, '=', end - parameter);
+	const char *value = (equals != NULL) ? equals + 1 : parameter;
+
+	if (value < end &&
+		((scrub->sign && holds_at_sign(value, end)) ||
+		 (equals != NULL && is_private_name(parameter, equals))))
+		drop(scrub, value, end);
+}
+
+/* Query and fragment alike: both are lists of parameters in practice. */
+static void
+scrub_parameters(Scrub *scrub, const char *at, const char *end)
+{
+	while (at < end)
 	{
-		appendBinaryStringInfo(out, at, end - at);
-		return false;
+		const char *next = find_any(at + 1, end, ONE('&') | ONE('?') | ONE('#'));
+
+		scrub_parameter(scrub, at + 1, next);
+		at = next;
 	}
-	for (const char *c = at; c < end && n < sizeof(plain);)
-		plain[n++] = decode(&c, end);
-	if (n < sizeof(plain) && !tte_text_has_email(plain, n))
-	{
-		appendBinaryStringInfo(out, at, end - at);
-		return false;
-	}
-	return true;
 }
 
 bool
 tte_url_scrub(const char *url, int len, StringInfo out)
 {
 	const char *end = url + len;
-	const char *at = find_any(url, end, ":::");
+	const char *at = find_any(url, end, ONE(':'));
 	const char *authority = at + Min(3, end - at);
-	const char *path = find_any(authority, end, "/?#");
-	bool		removed = false;
+	Scrub		scrub = {out, url, false, holds_at_sign(url, end)};
 
-	appendBinaryStringInfo(out, url, authority - url);
-	for (at = path; at > authority; at--)
+	at = find_any(authority, end, ONE('/') | ONE('?') | ONE('#'));
+	if (scrub.sign)
+		scrub_authority(&scrub, authority, at);
+	while (at < end && *at == '/')
 	{
-		/* what stands before the last "@" is a user and a password */
-		if (at[-1] == '@')
-		{
-			removed = true;
-			break;
-		}
-	}
-	appendBinaryStringInfo(out, at, path - at);
-	at = path;
-	while (at < end && *at != '?' && *at != '#')
-	{
-		const char *next = find_any(at + 1, end, "/?#");
+		const char *next = find_any(at + 1, end, ONE('/') | ONE('?') | ONE('#'));
 
-		appendStringInfoCharMacro(out, *at);
-		removed |= scrub_segment(at + 1, next, out);
+		if (scrub.sign)
+			scrub_segment(&scrub, at + 1, next);
 		at = next;
 	}
-	return scrub_parameters(at, end, out) || removed;
+	scrub_parameters(&scrub, at, end);
+	if (scrub.removed)
+		drop(&scrub, end, end);
+	return scrub.removed;
 }
 
 bool
 tte_url_parameter(const char *url, int len, const char *name, StringInfo out)
 {
-	const char *end = url + len;
-	const char *at = find_any(url, end, "?##");
+	const char *hash = memchr(url, '#', len);
+	const char *end = (hash != NULL) ? hash : url + len;
+	const char *query = memchr(url, '?', end - url);
 	int			n = strlen(name);
+	const char *at = query;
 
-	if (at == end || *at == '#')
-		return false;
-	end = find_any(at, end, "###");
-	while (at < end)
+	while (at != NULL && (at = memmem(at, end - at, name, n)) != NULL)
 	{
-		const char *next = find_any(at + 1, end, "&&?");
+		bool		first = (at > query && (at[-1] == '?' || at[-1] == '&'));
+		const char *next;
 
-		at++;
-		if (next - at > n + 1 && memcmp(at, name, n) == 0 && at[n] == '=')
-		{
-			at += n + 1;
-			while (at < next)
-				appendStringInfoCharMacro(out, decode(&at, next));
-			return true;
-		}
-		at = next;
+		at += n;
+		if (!first || at == end || *at != '=')
+			continue;
+		next = find_any(++at, end, ONE('&') | ONE('?'));
+		if (next == at)
+			continue;
+		while (at < next)
+			appendStringInfoCharMacro(out, decode(&at, next));
+		return true;
 	}
 	return false;
 }

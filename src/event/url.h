@@ -17,7 +17,7 @@ extern bool tte_url_full(const char *url, int len);
  * Appends the address without what may be personal: user and password, the
  * values of parameters that carry such data by their name or hold an "@",
  * path segments with an e-mail address.  Returns true if anything was
- * removed.
+ * removed; otherwise nothing is appended.
  */
 extern bool tte_url_scrub(const char *url, int len, StringInfo out);
 
