@@ -452,7 +452,8 @@ render_row(TteMapping *m, const TteSource *source, TriggerData *trigdata, TupleT
 		   const char *name, const char *stage, bool ascii)
 {
 	TteEvent   *event = tte_event_begin(&source->rules, ascii);
-	char	   *id = row_id(m, row, stage);
+	bool		id_of_column = m->has_event_id && m->using_name == NULL;
+	char	   *id = id_of_column ? NULL : row_id(m, row, stage);
 
 	set_name(event, name);
 	if (source->id == 0)
@@ -472,7 +473,9 @@ render_row(TteMapping *m, const TteSource *source, TriggerData *trigdata, TupleT
 		if (m->using_name != NULL)
 			apply_using(event, m, trigdata->tg_relation, row);
 	}
-	return tte_event_finish(event, id ? id : tte_random_id(), tte_now());
+	if (id_of_column && !tte_event_has_id(event))
+		id = row_id(m, row, stage);
+	return tte_event_finish(event, id || tte_event_has_id(event) ? id : tte_random_id(), tte_now());
 }
 
 /* The source, with the test code to record under; a source that has gone has the id 0. */

@@ -80,6 +80,12 @@ tte_event_id(TteEvent *event, const char *id, int len)
 	event->id_len = (id != NULL && !is_blank(id, len)) ? len : 0;
 }
 
+bool
+tte_event_has_id(const TteEvent *event)
+{
+	return event->id_len > 0;
+}
+
 void
 tte_event_time(TteEvent *event, int64 usec, bool finite)
 {

@@ -96,6 +96,7 @@ extern TteEvent *tte_event_begin(const TteSourceRules *rules, bool ascii);
  */
 extern void tte_event_name(TteEvent *event, const char *name, int len);
 extern void tte_event_id(TteEvent *event, const char *id, int len);
+extern bool tte_event_has_id(const TteEvent *event);
 
 /*
  * Microseconds since 1970; finite false for infinity.  Not called: now.  A
