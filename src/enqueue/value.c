@@ -176,57 +176,60 @@ parse(const char *string, int len)
 	return tte_json_parse(utf8, utf8_len, NULL);
 }
 
-static TteJson *
-jsonb_scalar(const JsonbValue *value)
+/* The nodes here are zeroed memory. */
+static void
+jsonb_scalar(const JsonbValue *value, TteJson *into)
 {
-	const char *number;
-
 	switch (value->type)
 	{
 		case jbvString:
-			return tte_json_string(value->val.string.val, value->val.string.len);
+			into->kind = TTE_JSON_STRING;
+			into->text = value->val.string.val;
+			into->len = value->val.string.len;
+			break;
 		case jbvNumeric:
-			number = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
-			return tte_json_number(number, strlen(number));
+			into->kind = TTE_JSON_NUMBER;
+			into->text = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
+			into->len = strlen(into->text);
+			break;
 		case jbvBool:
-			return tte_json_bool(value->val.boolean);
+			into->kind = TTE_JSON_BOOL;
+			into->boolean = value->val.boolean;
+			break;
 		default:
-			return palloc0(sizeof(TteJson));	/* null */
+			break;				/* null */
 	}
 }
 
-/* The elements of the array or object that the iterator has entered; NULL: too deep. */
-static TteJson *
-jsonb_elements(JsonbIterator **it, TteJsonKind kind, int depth)
+/* The array or object that the iterator has entered with start; false: too deep. */
+static bool
+jsonb_elements(JsonbIterator **it, const JsonbValue *start, TteJson *into, int depth)
 {
-	TteJson    *into = palloc0(sizeof(TteJson));
-	TteJson   **link = &into->first;
+	bool		array = (start->type == jbvArray);
+	TteJson    *node;
 	JsonbValue	value;
 	JsonbIteratorToken token;
 
-	into->kind = kind;
-	while ((token = JsonbIteratorNext(it, &value, false)) != WJB_END_ARRAY && token != WJB_END_OBJECT)
+	into->kind = array ? TTE_JSON_ARRAY : TTE_JSON_OBJECT;
+	into->count = array ? start->val.array.nElems : start->val.object.nPairs;
+	if (into->count > 0)
+		into->first = palloc0(into->count * sizeof(TteJson));
+	for (node = into->first; (token = JsonbIteratorNext(it, &value, false)) != WJB_END_ARRAY && token != WJB_END_OBJECT; node++)
 	{
-		JsonbValue	key = value;
-		bool		keyed = (token == WJB_KEY);
-
-		if (keyed)
-			token = JsonbIteratorNext(it, &value, false);
-		if (token == WJB_ELEM || token == WJB_VALUE)
-			*link = jsonb_scalar(&value);
-		else if (depth < TTE_JSON_MAX_DEPTH)
-			*link = jsonb_elements(it, token == WJB_BEGIN_ARRAY ? TTE_JSON_ARRAY : TTE_JSON_OBJECT, depth + 1);
-		if (*link == NULL)
-			return NULL;
-		if (keyed)
+		if (token == WJB_KEY)
 		{
-			(*link)->key = key.val.string.val;
-			(*link)->keylen = key.val.string.len;
+			node->key = value.val.string.val;
+			node->keylen = value.val.string.len;
+			token = JsonbIteratorNext(it, &value, false);
 		}
-		link = &(*link)->next;
-		into->count++;
+		if (token == WJB_ELEM || token == WJB_VALUE)
+			jsonb_scalar(&value, node);
+		else if (depth == TTE_JSON_MAX_DEPTH || !jsonb_elements(it, &value, node, depth + 1))
+			return false;
+		if (node > into->first)
+			node[-1].next = node;
 	}
-	return into;
+	return true;
 }
 
 /* Strings are taken as they are, so the encoding must be one that needs no conversion. */
@@ -234,11 +237,13 @@ static TteJson *
 read_jsonb(Jsonb *jb)
 {
 	JsonbIterator *it = JsonbIteratorInit(&jb->root);
+	TteJson    *json = palloc0(sizeof(TteJson));
 	JsonbValue	value;
-	JsonbIteratorToken token = JsonbIteratorNext(&it, &value, false);
-	TteJson    *json = jsonb_elements(&it, token == WJB_BEGIN_ARRAY ? TTE_JSON_ARRAY : TTE_JSON_OBJECT, 1);
 
-	return json != NULL && JB_ROOT_IS_SCALAR(jb) ? json->first : json;
+	JsonbIteratorNext(&it, &value, false);
+	if (!jsonb_elements(&it, &value, json, 1))
+		return NULL;
+	return JB_ROOT_IS_SCALAR(jb) ? json->first : json;
 }
 
 TteJson *
