@@ -14,8 +14,8 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "event/identity.h"
 #include "event/reply.h"
-#include "event/text.h"
 
 #define SECOND				INT64CONST(1000000)
 #define RETRY_AFTER_CAP		3600	/* seconds: the longest pause obeyed */
@@ -30,6 +30,9 @@
 
 #define MASK				"***"
 #define PHONE_DIGITS		7	/* as many digits may be a telephone number */
+#define PHONE_DIGITS_MAX	15
+#define SHORTEST_ID			20	/* of TikTok's for a request */
+#define SHORTEST_HIDDEN		3	/* what is shorter says nothing about anybody */
 #define SECRET_LEN			32	/* as many characters may be a hash or token */
 #define IPV6_TEXT			45	/* longest form of an IPv6 address */
 #define MAX_INDEX_DIGITS	4
@@ -568,16 +571,27 @@ read_code(const TteJson *value, int *code)
 	return true;
 }
 
+/*
+ * An id has letters and digits, so it is no address; nor does it look like a hash
+ * or a telephone number.
+ */
 static void
 read_request_id(const TteJson *value, TteReply *reply)
 {
+	int			digits = 0;
+	int			hex = 0;
+
 	if (value == NULL || value->kind != TTE_JSON_STRING || value->len >= TTE_REPLY_REQUEST_ID)
 		return;
 	for (int i = 0; i < value->len; i++)
 	{
-		if (value->text[i] <= ' ' || value->text[i] > '~')
+		if (!is_alpha(value->text[i]) && !is_digit(value->text[i]) && !one_of(value->text[i], "-_"))
 			return;
+		digits += is_digit(value->text[i]);
+		hex += is_hex(value->text[i]);
 	}
+	if (hex == TTE_HEX_LEN || (digits == value->len && digits >= PHONE_DIGITS && digits <= PHONE_DIGITS_MAX))
+		return;
 	memcpy(reply->request_id, value->text, value->len);
 	reply->request_id[value->len] = '\0';
 }
@@ -661,6 +675,118 @@ read_body(const char *body, size_t len, TteReply *reply)
 	message = tte_json_get(object, "message");
 	if (message != NULL && message->kind == TTE_JSON_STRING)
 		keep_message(reply, message->text, message->len);
+}
+
+/*-------------------------------------------------------------------------
+ * What was sent, and comes back
+ *
+ * The rules above know what identifiers look like.  What has no look, as a name
+ * or a town, is known from the request.
+ *-------------------------------------------------------------------------
+ */
+
+/* Does the text stand at p, as words of its own? */
+static bool
+stands_at(const Message *msg, const char *p, const char *text, size_t len)
+{
+	return pg_tolower((unsigned char) *p) == pg_tolower((unsigned char) *text) && pg_strncasecmp(p, text, len) == 0 &&
+		!(is_wordy(*text) && is_wordy(before(msg, p))) &&
+		!(is_wordy(text[len - 1]) && p + len < msg->end && is_wordy(p[len]));
+}
+
+static bool
+stands_in(const char *where, const char *text, size_t len)
+{
+	Message		all = {where, where + strlen(where)};
+
+	for (const char *p = all.start; (size_t) (all.end - p) >= len; p++)
+	{
+		if (stands_at(&all, p, text, len))
+			return true;
+	}
+	return false;
+}
+
+void
+tte_reply_hide(TteReply *reply, const char *text, size_t len)
+{
+	Message		all = {reply->message, reply->message + strlen(reply->message)};
+
+	if (len < SHORTEST_HIDDEN)
+		return;
+	if (stands_in(reply->request_id, text, len))
+		reply->request_id[0] = '\0';
+	for (char *p = reply->message; (size_t) (all.end - p) >= len; p++)
+	{
+		if (!stands_at(&all, p, text, len))
+			continue;
+		memcpy(p, MASK, strlen(MASK));
+		memmove(p + strlen(MASK), p + len, all.end - (p + len) + 1);
+		all.end -= len - strlen(MASK);
+		p += strlen(MASK) - 1;
+	}
+}
+
+/* The end of the JSON object that begins at p. */
+static const char *
+object_end(const char *p)
+{
+	bool		quoted = false;
+	int			depth = 0;
+
+	for (; *p != '\0'; p++)
+	{
+		if (quoted && *p == '\\' && p[1] != '\0')
+			p++;
+		else if (*p == '"')
+			quoted = !quoted;
+		else if (!quoted && *p == '{')
+			depth++;
+		else if (!quoted && *p == '}' && --depth == 0)
+			return p + 1;
+	}
+	return p;
+}
+
+static void
+hide_values(TteReply *reply, const TteJson *value)
+{
+	if (value->kind == TTE_JSON_STRING)
+		tte_reply_hide(reply, value->text, value->len);
+	for (const TteJson *e = value->kind == TTE_JSON_ARRAY ? value->first : NULL; e != NULL; e = e->next)
+		hide_values(reply, e);
+}
+
+/* Is it what every good answer says, with an id as TikTok makes them? */
+static bool
+says_nothing(const TteReply *reply)
+{
+	size_t		len = strlen(reply->request_id);
+
+	return (strcmp(reply->message, "OK") == 0 || reply->message[0] == '\0') &&
+		(len == 0 || (len >= SHORTEST_ID && strspn(reply->request_id, "0123456789ABCDEF") == len));
+}
+
+void
+tte_reply_hide_sent(TteReply *reply, const char *body)
+{
+	static const char *const members[] = {"\"user\":{", "\"ad\":{"};
+
+	if (says_nothing(reply))
+		return;
+	for (int i = 0; i < lengthof(members); i++)
+	{
+		for (const char *p = body; (p = strstr(p, members[i])) != NULL;)
+		{
+			const char *start = p + strlen(members[i]) - 1;
+			const TteJson *object;
+
+			p = object_end(start);
+			object = tte_json_parse(start, p - start, NULL);
+			for (const TteJson *member = object ? object->first : NULL; member != NULL; member = member->next)
+				hide_values(reply, member);
+		}
+	}
 }
 
 /*-------------------------------------------------------------------------

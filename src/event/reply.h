@@ -43,7 +43,7 @@ typedef struct TteReply
 	bool		has_code;
 	int			code;			/* TikTok's, if has_code */
 	char		message[TTE_REPLY_MESSAGE]; /* redacted, valid UTF-8, no controls */
-	char		request_id[TTE_REPLY_REQUEST_ID];	/* printable ASCII or "" */
+	char		request_id[TTE_REPLY_REQUEST_ID];	/* letters, digits, - and _, or "" */
 	int			bad_index;		/* index in data[] the message names, or -1 */
 	int64		retry_after;	/* microseconds, 0: none usable */
 } TteReply;
@@ -56,5 +56,12 @@ typedef struct TteReply
 extern void tte_reply_judge(TteTransport transport, int status, const char *body, size_t body_len,
 							bool truncated, const char *transport_error,
 							const char *retry_after, int64 now, TteReply *reply);
+
+/*
+ * Takes out of message and request_id what the answer repeats: a text, or the
+ * identifiers in the body of the request.
+ */
+extern void tte_reply_hide(TteReply *reply, const char *text, size_t len);
+extern void tte_reply_hide_sent(TteReply *reply, const char *body);
 
 #endif							/* TTE_REPLY_H */

@@ -296,6 +296,15 @@ test_request_id(void)
 	is_text(answered(200, "{\"code\":0,\"request_id\":\"2026ABC-1\"}").request_id, "2026ABC-1", "request id");
 	is_text(answered(200, "{\"code\":0,\"request_id\":12}").request_id, "", "request id: a number");
 	is_text(answered(200, "{\"code\":0,\"request_id\":\"a b\"}").request_id, "", "request id: a blank");
+	is_text(answered(200, "{\"code\":0,\"request_id\":\"ann@example.com\"}").request_id, "", "request id: an e-mail address");
+	is_text(answered(200, "{\"code\":0,\"request_id\":\"203.0.113.9\"}").request_id, "", "request id: an IPv4 address");
+	is_text(answered(200, "{\"code\":0,\"request_id\":\"2001:db8::1\"}").request_id, "", "request id: an IPv6 address");
+	is_text(answered(200, "{\"code\":0,\"request_id\":\"14155550100\"}").request_id, "", "request id: a telephone number");
+	is_text(answered(200, "{\"code\":0,\"request_id\":\"9f7ec22d72092cd3c0b58726ed9c2d91b92e51a3f29837508fb2948bb22dd2fd\"}").request_id,
+			"", "request id: a hash");
+	is_text(answered(200, "{\"code\":0,\"request_id\":\"2026112217344500000025E105FDD652B\"}").request_id,
+			"2026112217344500000025E105FDD652B", "request id: one as TikTok makes them");
+	is_text(answered(200, "{\"code\":0,\"request_id\":\"0\"}").request_id, "0", "request id: 0");
 	is_text(answered(200, "{\"code\":0,\"request_id\":\"\xc3\xa4\"}").request_id, "", "request id: not ASCII");
 	is_text(answered(200, "{\"code\":0,\"request_id\":\"a\\u001b[1m\"}").request_id, "",
 			"request id: terminal escapes");
@@ -558,6 +567,45 @@ test_random(void)
 	ok(good, "200,000 random bodies");
 }
 
+/* A refusal with that message, to a request with that body. */
+static const char *
+hidden(const char *message, const char *body)
+{
+	static TteReply reply;
+
+	reply = with_message(message, strlen(message));
+	tte_reply_hide_sent(&reply, body);
+	return reply.message;
+}
+
+static void
+test_hiding(void)
+{
+	static const char body[] = "{\"data\":[{\"properties\":{\"description\":\"shoes\"},\"ad\":{\"callback\":\"E.C.P.click\"},"
+		"\"user\":{\"city\":\"Lake \\\"City\\\"\",\"ttp\":[\"ttp-1\",\"ttp-2\"],\"country\":\"de\"}},"
+		"{\"event\":\"a\\\"user\\\":{\",\"user\":{\"city\":\"ulm\",\"user_agent\":\"M (X} {) \\u00e4\"}}]}";
+	TteReply	reply;
+
+	is_text(hidden("no city lake \"city\" here", body), "no city *** here", "what was sent is hidden, in any case");
+	is_text(hidden("ttp-2 of ttp-1, ttp-12", body), "*** of ***, ttp-12", "each value of several, as a word");
+	is_text(hidden("Ulm, ULM: ulm; Ulmer", body), "***, ***: ***; Ulmer", "wherever it stands");
+	is_text(hidden("M (X} {) \xc3\xa4 is no browser", body), "*** is no browser", "with braces and escapes");
+	is_text(hidden("E.C.P.click has expired", body), "*** has expired", "the click id");
+	is_text(hidden("de shoes", body), "de shoes", "neither a country nor a description");
+	is_text(hidden("no ulm", "{\"user\":{\"city\":\"ulm"), "no ulm", "half a body");
+	is_text(hidden("no ulm", ""), "no ulm", "no body");
+
+	reply = with_message("a secret, SECRET.", 17);
+	strlcpy(reply.request_id, "2026-secret", sizeof(reply.request_id));
+	tte_reply_hide(&reply, "secret", 6);
+	is_text(reply.message, "a ***, ***.", "a token is hidden");
+	is_text(reply.request_id, "", "in the request's id as well");
+	reply = answered(200, "{\"code\":0,\"message\":\"OK\",\"request_id\":\"ttp-1\"}");
+	tte_reply_hide_sent(&reply, body);
+	is_text(reply.message, "OK", "a good answer is as it was");
+	is_text(reply.request_id, "", "without an id that was sent");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -571,6 +619,7 @@ main(int argc, char **argv)
 	test_bad_index();
 	test_redaction();
 	test_canaries();
+	test_hiding();
 	test_cleaning();
 	test_random();
 	return tap_end();
