@@ -380,7 +380,7 @@ collect(void)
 static void
 count_request(const TteRequest *request)
 {
-	bool		delivered = request->reply.outcome == TTE_OUTCOME_DELIVERED;
+	bool		delivered = !request->failed && request->reply.outcome == TTE_OUTCOME_DELIVERED;
 
 	pg_atomic_fetch_add_u64(&slot->requests, 1);
 	if (delivered)
@@ -391,7 +391,7 @@ count_request(const TteRequest *request)
 		ereport(LOG,
 				(errmsg("tiktok_events: request " INT64_FORMAT " to source \"%s\": %d events, %s, http %d, code %d, %d ms",
 						request->id, request->batch->sender->config.name, request->hi - request->lo,
-						tte_outcome_name(request->reply.outcome), request->http_status,
+						request->failed ? "failed" : tte_outcome_name(request->reply.outcome), request->http_status,
 						request->reply.has_code ? request->reply.code : -1,
 						(int) ((tte_now() - request->started_at) / 1000))));
 }
