@@ -25,6 +25,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <openssl/x509_vfy.h>
 #include <pthread.h>
@@ -38,6 +39,7 @@
 
 #include "compat.h"
 #include "deliver/http.h"
+#include "deliver/token.h"
 #include "faultpoint.h"
 
 #ifndef TTE_VERSION
@@ -56,7 +58,6 @@
 #define HEADERS_MAX				65536	/* bytes of a reply's headers */
 #define RETRY_AFTER_MAX			64
 #define ERROR_MAX				160
-#define TOKEN_MAX				4096
 #define UPLOAD_BUFFER			(256L * 1024)
 #define RECEIVE_BUFFER			(16L * 1024)
 #define STALL_SECONDS			10L
@@ -77,7 +78,8 @@ struct TteExchange
 	TteExchange *next;
 	TteHttp    *http;
 	CURL	   *easy;
-	struct curl_slist *headers;
+	struct curl_slist *headers; /* all but the first */
+	struct curl_slist token_line;	/* the first; its text is no part of a core file */
 	ExchangeState state;
 	int			uses;
 	void	   *owner;
@@ -496,12 +498,11 @@ set_callbacks(CURL *easy, TteExchange *exchange)
 	return rc;
 }
 
-/* Frees the header list; the token is wiped first. */
 static void
 drop_headers(TteExchange *exchange)
 {
-	for (struct curl_slist *item = exchange->headers; item != NULL; item = item->next)
-		explicit_bzero(item->data, strlen(item->data));
+	explicit_bzero(exchange->token_line.data, TTE_SECRET_SIZE);
+	exchange->token_line.next = NULL;
 	curl_slist_free_all(exchange->headers);
 	exchange->headers = NULL;
 }
@@ -511,7 +512,8 @@ free_exchange(TteExchange *exchange)
 {
 	if (exchange->easy != NULL)
 		curl_easy_cleanup(exchange->easy);
-	drop_headers(exchange);
+	curl_slist_free_all(exchange->headers);
+	tte_secret_free(exchange->token_line.data);
 	free(exchange);
 }
 
@@ -523,8 +525,9 @@ new_exchange(TteHttp *http)
 	if (exchange == NULL)
 		return NULL;
 	exchange->http = http;
+	exchange->token_line.data = tte_secret_alloc();
 	exchange->easy = curl_easy_init();
-	if (exchange->easy == NULL ||
+	if (exchange->easy == NULL || exchange->token_line.data == NULL ||
 		set_target(exchange->easy, http) != CURLE_OK ||
 		set_request(exchange->easy) != CURLE_OK ||
 		set_limits(exchange->easy, &http->options) != CURLE_OK ||
@@ -620,6 +623,32 @@ check_library(void)
 	return NULL;
 }
 
+/*
+ * The token and the identifiers pass through libcurl's buffers: what was freed
+ * holds them no more.
+ */
+static void
+wipe_and_free(void *memory)
+{
+	if (memory != NULL)
+		explicit_bzero(memory, malloc_usable_size(memory));
+	free(memory);
+}
+
+static void *
+move_and_wipe(void *memory, size_t size)
+{
+	size_t		had = memory != NULL ? malloc_usable_size(memory) : 0;
+	void	   *moved = malloc(size);
+
+	if (moved == NULL)
+		return NULL;
+	if (memory != NULL)
+		memcpy(moved, memory, had < size ? had : size);
+	wipe_and_free(memory);
+	return moved;
+}
+
 static const char *
 initialize_library(void)
 {
@@ -635,7 +664,7 @@ initialize_library(void)
 	/* With it in the environment every session key would land in a file. */
 	unsetenv("SSLKEYLOGFILE");
 	tte_curl_resolver_options();
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+	if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wipe_and_free, move_and_wipe, strdup, calloc) != CURLE_OK)
 		return "could not initialize libcurl";
 	initialized = true;
 	return NULL;
@@ -749,22 +778,19 @@ static bool
 add_token(TteExchange *exchange, const char *token)
 {
 	static const char name[] = "Access-Token: ";
-	char		line[sizeof(name) + TOKEN_MAX];
 	size_t		len = strlen(token);
-	bool		added;
 
-	if (len == 0 || len > TOKEN_MAX)
+	if (len == 0 || len > TTE_TOKEN_MAX)
 		return false;
 	for (size_t i = 0; i < len; i++)
 	{
 		if (token[i] <= ' ' || token[i] > '~')
 			return false;
 	}
-	memcpy(line, name, sizeof(name) - 1);
-	memcpy(line + sizeof(name) - 1, token, len + 1);
-	added = add_header(exchange, line);
-	explicit_bzero(line, sizeof(line));
-	return added;
+	memcpy(exchange->token_line.data, name, sizeof(name) - 1);
+	memcpy(exchange->token_line.data + sizeof(name) - 1, token, len + 1);
+	exchange->token_line.next = exchange->headers;
+	return true;
 }
 
 static bool
@@ -789,7 +815,7 @@ prepare(TteExchange *exchange, const char *token, const char *body, size_t len)
 	return add_header(exchange, "Content-Type: application/json") &&
 		add_header(exchange, "Expect:") &&
 		add_token(exchange, token) &&
-		curl_easy_setopt(exchange->easy, CURLOPT_HTTPHEADER, exchange->headers) == CURLE_OK &&
+		curl_easy_setopt(exchange->easy, CURLOPT_HTTPHEADER, &exchange->token_line) == CURLE_OK &&
 		curl_easy_setopt(exchange->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) len) == CURLE_OK;
 }
 

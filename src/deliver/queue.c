@@ -550,6 +550,24 @@ copy_text(MemoryContext context, int row, int column)
 	return value ? MemoryContextStrdup(context, value) : NULL;
 }
 
+/* The same for a token, of which no other copy stays behind. */
+static char *
+copy_token(MemoryContext context, int row, int column)
+{
+	bool		isnull;
+	Datum		value = result(row, column, &isnull);
+	text	   *stored;
+	char	   *copy;
+
+	if (isnull)
+		return NULL;
+	stored = DatumGetTextPP(value);
+	copy = MemoryContextAllocZero(context, VARSIZE_ANY_EXHDR(stored) + 1);
+	memcpy(copy, VARDATA_ANY(stored), VARSIZE_ANY_EXHDR(stored));
+	explicit_bzero(VARDATA_ANY(stored), VARSIZE_ANY_EXHDR(stored));
+	return copy;
+}
+
 /* Is the stamp in two columns that of another database, or missing? */
 static bool
 is_foreign(int row, int system_identifier, int database)
@@ -579,7 +597,7 @@ tte_queue_sources(MemoryContext context, TteSourceConfig **configs)
 		c->batch_size = result_int4(i, 6);
 		c->requests_per_second = result_int4(i, 7);
 		c->max_event_age = DatumGetInt64(DirectFunctionCall1(numeric_int8, result(i, 8, &isnull)));
-		c->token = copy_text(context, i, 9);
+		c->token = copy_token(context, i, 9);
 		c->copied = c->token != NULL && is_foreign(i, 10, 11);
 		c->database_copied = is_foreign(i, 14, 15);
 		c->paused = DatumGetBool(result(i, 12, &isnull));

@@ -26,6 +26,7 @@
 #include "common.h"
 #include "compat.h"
 #include "deliver/sender.h"
+#include "deliver/token.h"
 #include "event/wire.h"
 #include "faultpoint.h"
 #include "shared.h"
@@ -105,6 +106,20 @@ copy_string(const char *s)
 	return s ? pstrdup(s) : NULL;
 }
 
+static char *
+keep_token(const char *token)
+{
+	char	   *kept = token ? tte_secret_alloc() : NULL;
+
+	if (kept != NULL)
+		strlcpy(kept, token, TTE_SECRET_SIZE);
+	else if (token != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	return kept;
+}
+
 static bool
 may_send(const TteSender *sender)
 {
@@ -125,9 +140,10 @@ lacks_token(const TteSourceConfig *config)
 void
 tte_sender_configure(TteSender *sender, const TteSourceConfig *config)
 {
-	const char *had = sender->config.token;
+	char	   *had = sender->config.token;
 	bool		new_token = config->token != NULL && (had == NULL || strcmp(had, config->token) != 0);
 	bool		resumed = config->resumed_at > sender->breaker.since;
+	char	   *token = keep_token(config->token);
 	MemoryContext old;
 
 	if ((new_token || resumed) && sender->breaker.state != TTE_BREAKER_CLOSED)
@@ -136,15 +152,15 @@ tte_sender_configure(TteSender *sender, const TteSourceConfig *config)
 		tte_breaker_reset(&sender->breaker);
 		sender->breaker.since = tte_now();
 	}
-	if (had != NULL)
-		explicit_bzero(sender->config.token, strlen(had));
+	tte_secret_free(had);
+	sender->config.token = NULL;
 	MemoryContextReset(sender->config_context);
 	old = MemoryContextSwitchTo(sender->config_context);
 	sender->config = *config;
+	sender->config.token = token;
 	sender->config.name = copy_string(config->name);
 	sender->config.event_source = copy_string(config->event_source);
 	sender->config.event_source_id = copy_string(config->event_source_id);
-	sender->config.token = copy_string(config->token);
 	sender->config.token_problem = copy_string(config->token_problem);
 	sender->config.stored_state = copy_string(config->stored_state);
 	MemoryContextSwitchTo(old);
@@ -182,8 +198,7 @@ tte_sender_clock_set_back(TteSender *sender)
 void
 tte_sender_destroy(TteSender *sender)
 {
-	if (sender->config.token != NULL)
-		explicit_bzero(sender->config.token, strlen(sender->config.token));
+	tte_secret_free(sender->config.token);
 	MemoryContextDelete(sender->context);
 }
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * token.c
- *	  Access tokens in files.
+ *	  Access tokens in files, and in memory.
  *
  * A file outside the data directory is the safest place for a token: no
  * dump, no WAL and no copy of the database carries it.  The rules are those
@@ -9,11 +9,15 @@
  * is not followed.  What is opened is what is judged, so nobody can swap the
  * file in between; and whatever lies there, opening it does not block.
  *
+ * In memory a token has a page of its own, which is neither in a core file nor,
+ * as far as the process may lock memory, in swap space.
+ *
  *-------------------------------------------------------------------------
  */
 #include "deliver/token.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -158,4 +162,25 @@ tte_token_stamp(const char *dir, const char *source_name)
 	stamp = mix(stamp, st.st_mtim.tv_nsec);
 	stamp = mix(stamp, st.st_ctim.tv_sec);	/* owner and mode */
 	return mix(stamp, st.st_ctim.tv_nsec);
+}
+
+char *
+tte_secret_alloc(void)
+{
+	char	   *secret = mmap(NULL, TTE_SECRET_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (secret == MAP_FAILED)
+		return NULL;
+	(void) mlock(secret, TTE_SECRET_SIZE);
+	(void) madvise(secret, TTE_SECRET_SIZE, MADV_DONTDUMP);
+	return secret;
+}
+
+void
+tte_secret_free(char *secret)
+{
+	if (secret == NULL)
+		return;
+	explicit_bzero(secret, TTE_SECRET_SIZE);
+	munmap(secret, TTE_SECRET_SIZE);
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * token.h
- *	  Access tokens in files: tiktok_events.access_token_dir.
+ *	  Access tokens in files (tiktok_events.access_token_dir), and in memory.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,5 +31,11 @@ extern const char *tte_token_read(const char *dir, const char *source_name, char
  * or given another owner or mode.  0 when there is none.
  */
 extern uint64 tte_token_stamp(const char *dir, const char *source_name);
+
+/* Memory for a token or a line with one that is in no core file; NULL: there is none. */
+#define TTE_SECRET_SIZE	1024
+
+extern char *tte_secret_alloc(void);
+extern void tte_secret_free(char *secret);
 
 #endif							/* TTE_TOKEN_H */

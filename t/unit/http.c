@@ -1113,6 +1113,7 @@ test_bad_calls(void)
 {
 	TteHttpOptions options = {"ftp://127.0.0.1/", NULL, true, 1000, 1000, 4};
 	const char *error = NULL;
+	char		long_token[514];
 	TteHttp    *http = tte_http_create(&options, &error);
 
 	ok(http == NULL && error != NULL, "another protocol is refused");
@@ -1120,6 +1121,9 @@ test_bad_calls(void)
 	ok(tte_http_post(http, "a\r\nX: y", BODY, 1, NULL) == NULL, "a line end in the token is refused");
 	ok(tte_http_post(http, "", BODY, 1, NULL) == NULL, "an empty token is refused");
 	ok(tte_http_post(http, "a\x80", BODY, 1, NULL) == NULL, "a token beyond ASCII is refused");
+	memset(long_token, 'x', sizeof(long_token));
+	long_token[sizeof(long_token) - 1] = '\0';
+	ok(tte_http_post(http, long_token, BODY, 1, NULL) == NULL, "a token that is too long is refused");
 	ok(post(http, BODY, strlen(BODY)).status == 200, "and the next one works");
 	tte_http_destroy(http);
 	tte_http_destroy(NULL);

@@ -2,7 +2,7 @@
  *
  * token.c
  *	  Unit test of deliver/token.c: files that may hold a token, and things
- *	  that may lie in their place.
+ *	  that may lie in their place; memory that holds one.
  *
  *-------------------------------------------------------------------------
  */
@@ -245,6 +245,45 @@ test_stamps(void)
 	unlink(path_of(NAME));
 }
 
+/* Is memory at that place left out of core files? */
+static bool
+is_dumped(const char *place)
+{
+	FILE	   *maps = fopen("/proc/self/smaps", "r");
+	char		line[512];
+	unsigned long from;
+	unsigned long to;
+	bool		here = false;
+	bool		dumped = true;
+
+	while (maps != NULL && fgets(line, sizeof(line), maps) != NULL)
+	{
+		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+			here = (unsigned long) place >= from && (unsigned long) place < to;
+		else if (here && strncmp(line, "VmFlags:", 8) == 0)
+			dumped = strstr(line, " dd") == NULL;
+	}
+	if (maps != NULL)
+		fclose(maps);
+	return dumped;
+}
+
+static void
+test_memory(void)
+{
+	char	   *one = tte_secret_alloc();
+	char	   *other = tte_secret_alloc();
+
+	ok(one != NULL && other != NULL && one != other, "memory for two tokens");
+	memset(one, 'x', TTE_SECRET_SIZE);
+	ok(other[0] == '\0' && other[TTE_SECRET_SIZE - 1] == '\0', "which is empty");
+	ok(!is_dumped(one) && !is_dumped(one + TTE_SECRET_SIZE - 1), "is in no core file");
+	ok(is_dumped(dir), "as other memory is");
+	tte_secret_free(one);
+	tte_secret_free(other);
+	tte_secret_free(NULL);
+}
+
 static int
 open_files(void)
 {
@@ -269,6 +308,7 @@ main(void)
 	test_strange_files();
 	test_names();
 	test_stamps();
+	test_memory();
 	ok(open_files() == files, "every file has been closed");
 	rmdir(dir);
 	return tap_end();
