@@ -317,7 +317,10 @@ tte_event_derived_id(const char *id, int len)
 
 	if (tte_text_has_email(id, len))
 	{
-		tte_sha256_hex(id, len, hash);
+		/* the hash of an address alone would be the identifier that TikTok knows */
+		char	   *salted = psprintf("event_id %.*s", len, id);
+
+		tte_sha256_hex(salted, strlen(salted), hash);
 		return pnstrdup(hash, HASH_DIGITS);
 	}
 	for (int i = 0; plain && i < len; i++)
