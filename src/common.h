@@ -51,6 +51,12 @@ extern bool tte_ascii_payload(void);
 extern void tte_share_fates(int32 source_id);
 extern bool tte_lock_fates(int32 source_id);
 
+/*
+ * For ereport(): the statement may hold identifiers or a token, so that neither
+ * it nor the statements around it shall be in the server log.
+ */
+#define tte_hide_statement()	errhidestmt(true), errhidecontext(true)
+
 /* An error if an argument of a function called in SQL is null. */
 extern void tte_require_argument(FunctionCallInfo fcinfo, int argument, const char *name);
 extern char *tte_required_text(FunctionCallInfo fcinfo, int argument, const char *name);

@@ -84,7 +84,8 @@ syntax_error(const char *argument, const char *hint)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("invalid argument of tiktok.track_row: %s", argument),
-			 errhint("%s", hint)));
+			 errhint("%s", hint),
+			 tte_hide_statement()));
 }
 
 static void
@@ -202,7 +203,8 @@ unknown_target(const char *argument, const char *name)
 			 errmsg("invalid argument of tiktok.track_row: %s", argument),
 			 errdetail("There is no target \"%s\".", name),
 			 near ? errhint("Perhaps you meant \"%s\".", near) :
-			 errhint("Targets are event_id, event_time, limited_data_use, consent, using, time_zone and TikTok's field names.")));
+			 errhint("Targets are event_id, event_time, limited_data_use, consent, using, time_zone and TikTok's field names."),
+			 tte_hide_statement()));
 }
 
 /* The type of the value must be one that can be read, and a path needs JSON. */
@@ -420,7 +422,8 @@ tte_mapping_parse(const Trigger *trigger, Relation rel)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("trigger \"%s\" has too few arguments", trigger->tgname),
-				 errhint("The arguments of tiktok.track_row are a source, an event (or '=column' for a lead's stage), and 'target=value' pairs.")));
+				 errhint("The arguments of tiktok.track_row are a source, an event (or '=column' for a lead's stage), and 'target=value' pairs."),
+				 tte_hide_statement()));
 	m->source = pstrdup(trigger->tgargs[0]);
 	m->zone = pg_tzset("UTC");
 	m->targets = palloc0(trigger->tgnargs * sizeof(TteTarget));

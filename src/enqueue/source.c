@@ -274,7 +274,8 @@ tte_source_require(const char *name, TteSource *source)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("event source \"%s\" does not exist", name),
-				 errhint("Sources are the rows of tiktok.source.")));
+				 errhint("Sources are the rows of tiktok.source."),
+				 tte_hide_statement()));
 }
 
 char *

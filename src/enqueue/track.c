@@ -92,7 +92,8 @@ unknown_key(TteSection section, const TteJson *member)
 			 errmsg("unknown key \"%s\" in %s", pnstrdup(member->key, member->keylen), where) :
 			 errmsg("unknown key in %s", where),
 			 near ? errhint("Perhaps you meant \"%s\".", near) :
-			 errhint("Keys are the field names of TikTok's Events API.")));
+			 errhint("Keys are the field names of TikTok's Events API."),
+			 tte_hide_statement()));
 }
 
 static void
@@ -105,13 +106,15 @@ set_section(TteEvent *event, TteSection section, Datum argument)
 	if (object == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("%s is too large or too deeply nested", name)));
+				 errmsg("%s is too large or too deeply nested", name),
+				 tte_hide_statement()));
 	if (object->kind == TTE_JSON_NULL)
 		return;
 	if (object->kind != TTE_JSON_OBJECT)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must be a JSON object", name)));
+				 errmsg("%s must be a JSON object", name),
+				 tte_hide_statement()));
 	tte_set_section(event, section, object, &unknown);
 	if (unknown != NULL)
 		unknown_key(section, unknown);
@@ -202,7 +205,8 @@ tte_refuse_invalid(const TteRendered *event)
 			 errmsg("event \"%s\" cannot be sent: %s",
 					tte_from_utf8(event->event, strlen(event->event)), event->reason),
 			 event->detail ? errdetail("%s", tte_from_utf8(event->detail, strlen(event->detail))) : 0,
-			 event->hint ? errhint("%s", tte_from_utf8(event->hint, strlen(event->hint))) : 0));
+			 event->hint ? errhint("%s", tte_from_utf8(event->hint, strlen(event->hint))) : 0,
+			 tte_hide_statement()));
 }
 
 void
@@ -211,7 +215,8 @@ tte_notice_rename(const TteRendered *event)
 	if (event->renamed_from != NULL)
 		ereport(NOTICE,
 				(errmsg("event \"%s\" is sent as \"%s\"", event->renamed_from, event->event),
-				 errhint("Use \"%s\" in the Pixel too: TikTok deduplicates by name and event_id.", event->event)));
+				 errhint("Use \"%s\" in the Pixel too: TikTok deduplicates by name and event_id.", event->event),
+				 tte_hide_statement()));
 }
 
 Datum
@@ -223,7 +228,8 @@ tte_event_jsonb(const TteRendered *event)
 	if (!tte_wire_event(&wire, event->payload, event->payload_len, event->user_data, event->user_data_len, false))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("rendered event cannot be read")));
+				 errmsg("rendered event cannot be read"),
+				 tte_hide_statement()));
 	/* escapes would be refused by jsonb_in where the encoding has no such character */
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(tte_from_utf8(wire.data, wire.len)));
 }
@@ -238,7 +244,8 @@ require_test_code(FunctionCallInfo fcinfo, const TteSource *source)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("event source \"%s\" has no valid test code", tte_required_text(fcinfo, ARG_SOURCE, "source")),
 				 errdetail("Events of this session are test events, because tiktok_events.test_event is on."),
-				 errhint("Set a code with tiktok.set_test_code(), or turn tiktok_events.test_event off.")));
+				 errhint("Set a code with tiktok.set_test_code(), or turn tiktok_events.test_event off."),
+				 tte_hide_statement()));
 	return code;
 }
 
@@ -266,7 +273,8 @@ tte_sql_preview(PG_FUNCTION_ARGS)
 	if (event->verdict != TTE_EVENT_READY)
 	{
 		ereport(NOTICE,
-				(errmsg("event \"%s\" would not be sent: %s", event->event, event->reason)));
+				(errmsg("event \"%s\" would not be sent: %s", event->event, event->reason),
+				 tte_hide_statement()));
 		PG_RETURN_NULL();
 	}
 	PG_RETURN_DATUM(tte_event_jsonb(event));

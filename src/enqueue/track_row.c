@@ -51,7 +51,8 @@ refuse(const char *message, const char *hint)
 	ereport(ERROR,
 			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 			 errmsg("%s", message),
-			 errhint("%s", hint)));
+			 errhint("%s", hint),
+			 tte_hide_statement()));
 }
 
 static void
@@ -432,7 +433,8 @@ warn_mapping(TteMapping *m, TriggerData *trigdata)
 			(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 			 errmsg("trigger \"%s\" does not fit table \"%s\": its events are recorded as invalid",
 					trigdata->tg_trigger->tgname, RelationGetRelationName(trigdata->tg_relation)),
-			 errdetail("%s", m->problem)));
+			 errdetail("%s", m->problem),
+			 tte_hide_statement()));
 }
 
 static void
@@ -488,7 +490,8 @@ get_source(TteMapping *m, TteSource *source)
 		if (!m->warned)
 			ereport(WARNING,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
-					 errmsg("event source \"%s\" does not exist: its events are recorded as invalid", m->source)));
+					 errmsg("event source \"%s\" does not exist: its events are recorded as invalid", m->source),
+					 tte_hide_statement()));
 		m->warned = true;
 	}
 	source->test_code = tte_test_code(source);

@@ -228,7 +228,8 @@ check_token(const char *token)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid access token"),
 				 errdetail("A token has 1 to 512 printable ASCII characters and no blanks."),
-				 errhint("Copy it from Events Manager, without line breaks.")));
+				 errhint("Copy it from Events Manager, without line breaks."),
+				 tte_hide_statement()));
 }
 
 static int32

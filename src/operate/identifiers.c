@@ -154,8 +154,9 @@ set_rules(TteIdentifier kind, const char *place, TteIdentityRules *rules)
 		if (rules->calling_code == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("invalid calling code: \"%s\"", tte_from_utf8(place, strlen(place))),
-					 errhint("Use a country calling code, as 49, or a country, as DE.")));
+					 errmsg("invalid calling code"),
+					 errhint("Use a country calling code, as 49, or a country, as DE."),
+					 tte_hide_statement()));
 		return;
 	}
 	/* a country that is none counts as not given, as in an event */
@@ -289,8 +290,9 @@ kind_argument(FunctionCallInfo fcinfo)
 		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "", tte_identifier_names[i]);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("unknown kind of identifier: \"%s\"", name),
-			 errhint("Kinds are %s.", names.data)));
+			 errmsg("unknown kind of identifier"),
+			 errhint("Kinds are %s.", names.data),
+			 tte_hide_statement()));
 }
 
 /* Appends a row (step, what, result); the result may be NULL. */

@@ -145,7 +145,7 @@ refuse(TteIdentifier kind, const char *hint)
 			 errmsg("%s cannot be used", tte_identifier_names[kind]),
 			 errdetail("No event has it."),
 			 errhint("%s", hint),
-			 errhidestmt(true), errhidecontext(true)));
+			 tte_hide_statement()));
 }
 
 /* What would be sent of one identifier; false: nothing, for any source. */
