@@ -13,4 +13,4 @@ COMMENT ON FUNCTION tiktok.forget(text, text, text) IS 'erases all identifiers o
 CREATE FUNCTION tiktok.withdraw_consent(source text, event_id text) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'tte_sql_withdraw_consent';
-COMMENT ON FUNCTION tiktok.withdraw_consent(text, text) IS 'suppresses the events of that event_id that are not final (consent_withdrawn), deletes their identifiers and those of the final ones, and returns how many were suppressed; one that is on its way becomes delivered if TikTok has taken it';
+COMMENT ON FUNCTION tiktok.withdraw_consent(text, text) IS 'suppresses the events of that event_id (consent_withdrawn), deletes their identifiers, and returns how many were suppressed; those that are invalid or delivered remain so, and one that is on its way becomes delivered if TikTok has taken it; none of them is sent again';

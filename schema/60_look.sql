@@ -35,7 +35,7 @@ COMMENT ON COLUMN tiktok.event_status.event_id IS 'key of the order or lead; the
 COMMENT ON COLUMN tiktok.event_status.event_time IS 'when it happened';
 COMMENT ON COLUMN tiktok.event_status.enqueued_at IS 'when it was recorded';
 COMMENT ON COLUMN tiktok.event_status.status IS 'pending, retrying; final: delivered, rejected, invalid, suppressed, expired, uncertain, discarded';
-COMMENT ON COLUMN tiktok.event_status.reason IS 'why the event was not sent or not accepted, as one word';
+COMMENT ON COLUMN tiktok.event_status.reason IS 'why the event was not sent or not accepted, as one word; of a delivered one: what was asked for too late';
 COMMENT ON COLUMN tiktok.event_status.attempts IS 'how often it was sent; attempts that never reached TikTok are not counted';
 COMMENT ON COLUMN tiktok.event_status.first_attempt_at IS 'when it was sent first';
 COMMENT ON COLUMN tiktok.event_status.last_attempt_at IS 'when it was sent last';

@@ -97,9 +97,9 @@ typedef struct StatementText
 	"AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id = e.id) " \
 	"AND NOT EXISTS (SELECT FROM tiktok.retry r WHERE r.id = e.id) "
 
-/* What was suppressed while it was on its way. */
+/* What was suppressed while it was on its way; the reason stays. */
 #define TAKEN_ALL_THE_SAME \
-	"ON CONFLICT (id) DO UPDATE SET status = excluded.status, reason = excluded.reason, request_id = excluded.request_id, " \
+	"ON CONFLICT (id) DO UPDATE SET status = excluded.status, request_id = excluded.request_id, " \
 	"at = excluded.at WHERE delivery.status = 'suppressed' AND excluded.status = 'delivered'"
 
 /* Names need no schema where pg_catalog is meant: it is the search path. */
@@ -165,7 +165,7 @@ static const StatementText statements[] =
 		"final AS (INSERT INTO tiktok.delivery SELECT id, coalesce($1, last_request_id), $2, $3, clock_timestamp(), "
 		"attempts + $6, first_attempt_at, coalesce(possibly_received_at, $7) FROM gone "
 		"ON CONFLICT DO NOTHING RETURNING id), "
-		"taken AS (UPDATE tiktok.delivery SET status = $2, reason = $3, request_id = $1, at = clock_timestamp() "
+		"taken AS (UPDATE tiktok.delivery SET status = $2, request_id = $1, at = clock_timestamp() "
 		"WHERE id = ANY ($5) AND status = 'suppressed' AND $2 = 'delivered') "
 	"DELETE FROM tiktok.identity i USING final WHERE i.id = final.id AND NOT $4"},
 	{SQL_RETRY, 7, {INT4OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT8ARRAYOID, TIMESTAMPTZARRAYOID},

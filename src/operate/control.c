@@ -48,13 +48,16 @@
 	"coalesce(d.possibly_received_at," \
 	" CASE WHEN d.status" EQ "'delivered' THEN coalesce(q.started_at, d.at) END)"
 
+/* tiktok.withdraw_consent() came too late for it. */
+#define WITHDRAWN "coalesce(d.reason" EQ "'consent_withdrawn', false)"
+
 #define HAS_IDENTITY \
 	"(e.match_keys" EQ "0 OR EXISTS (SELECT FROM tiktok.identity i WHERE i.id" EQ "e.id))"
 
 /* Where one event stands; $2 is the time before which a copy would count again. */
 static const char standing_sql[] =
 "SELECT coalesce(d.status, CASE WHEN r.id IS NULL THEN 'pending' ELSE 'retrying' END),"
-" e.payload IS NOT NULL, " HAS_IDENTITY ", coalesce(" RECEIVED " OPERATOR(pg_catalog.<) $2, false), e.source_id"
+" e.payload IS NOT NULL, " HAS_IDENTITY ", coalesce(" RECEIVED " OPERATOR(pg_catalog.<) $2, false), e.source_id, " WITHDRAWN
 " FROM tiktok.event e"
 " LEFT JOIN tiktok.delivery d ON d.id" EQ "e.id"
 " LEFT JOIN tiktok.retry r ON r.id" EQ "e.id"
@@ -69,7 +72,7 @@ static const char standing_sql[] =
 	" LEFT JOIN tiktok.request q ON q.id" EQ "d.request_id" \
 	" WHERE e." which " AND d.status" EQ "$2 AND e.payload IS NOT NULL AND " HAS_IDENTITY "), " \
 	"gone AS (" \
-	" DELETE FROM tiktok.delivery d USING found f WHERE d.id" EQ "f.id" \
+	" DELETE FROM tiktok.delivery d USING found f WHERE d.id" EQ "f.id AND NOT " WITHDRAWN \
 	" AND ($3 OR f.received IS NULL OR f.received OPERATOR(pg_catalog.>=) $4) RETURNING f.*), " \
 	"back AS (" \
 	" INSERT INTO tiktok.retry (id, source_id, attempts, first_attempt_at," \
@@ -147,6 +150,7 @@ typedef struct Standing
 	bool		has_payload;
 	bool		has_identity;	/* or needs none */
 	bool		too_late;		/* TikTok would count a copy */
+	bool		withdrawn;		/* without consent */
 } Standing;
 
 PG_FUNCTION_INFO_V1(tte_sql_pause);
@@ -298,6 +302,7 @@ get_standing(Datum id, Standing *standing)
 	standing->has_identity = DatumGetBool(result(3));
 	standing->too_late = DatumGetBool(result(4));
 	standing->source_id = DatumGetInt32(result(5));
+	standing->withdrawn = DatumGetBool(result(6));
 	SPI_finish();
 }
 
@@ -382,6 +387,8 @@ check_retry(const Standing *event, bool allow_double)
 	if (strcmp(event->status, "pending") == 0 || strcmp(event->status, "retrying") == 0)
 		refuse(event, what, psprintf("It is %s, and is sent by itself.", event->status),
 			   "Columns of tiktok.event_status and tiktok.backlog say when.");
+	if (event->withdrawn)
+		refuse(event, what, "Consent to it has been withdrawn.", "It would need a new event, with consent.");
 	if (event->has_payload && strcmp(event->status, "suppressed") == 0)
 		refuse(event, what, "It is suppressed because the person asked for it.", "Its reason is in tiktok.event_status.");
 	if (!event->has_payload || find_move(retry_moves, event->status) == NULL)

@@ -12,7 +12,9 @@
  * What waits is closed as an operator's discard closes it, and the worker reads
  * again what it has in memory.  What is on its way cannot be called back: its
  * event is suppressed at once, so that it is not sent again, and becomes
- * delivered if TikTok's answer says that it was taken.
+ * delivered if TikTok's answer says that it was taken.  Without consent nothing
+ * goes out later either: what an operator could put back is suppressed, too, and
+ * what was delivered bears the reason for which it is not sent again.
  *
  *-------------------------------------------------------------------------
  */
@@ -88,6 +90,15 @@ static const char suppress_sql[] =
 "   AND (e.xid, e.id) >= (q.first_xid, q.first_id) AND (e.xid, e.id) <= (q.last_xid, q.last_id))))"
 " FROM tiktok.event e LEFT JOIN retried r ON r.id = e.id WHERE e.id = ANY ($1) AND e.payload IS NOT NULL"
 " AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id = e.id) ON CONFLICT (id) DO NOTHING RETURNING id) "
+"SELECT count(*) FROM final";
+
+/* The same for what tiktok.retry() could send again. */
+static const char suppress_final_sql[] =
+"WITH gone AS (DELETE FROM tiktok.delivery d USING tiktok.event e WHERE d.id = ANY ($1) AND e.id = d.id AND e.payload IS NOT NULL"
+" AND d.status IN ('rejected', 'uncertain', 'expired', 'discarded') RETURNING d.*), "
+"final AS (INSERT INTO tiktok.delivery (id, request_id, status, reason, at, attempts, first_attempt_at, possibly_received_at)"
+" SELECT id, request_id, 'suppressed', $2, clock_timestamp(), attempts, first_attempt_at, possibly_received_at FROM gone RETURNING id), "
+"taken AS (UPDATE tiktok.delivery SET reason = $2 WHERE id = ANY ($1) AND status = 'delivered') "
 "SELECT count(*) FROM final";
 
 static const char erase_sql[] =
@@ -308,7 +319,7 @@ find_unmatchable(const IdList *events, IdList *found)
  */
 
 static int64
-suppress(const IdList *events, const char *reason)
+suppress(const char *sql, const IdList *events, const char *reason)
 {
 	Oid			types[] = {INT8ARRAYOID, TEXTOID};
 	Datum		args[2];
@@ -318,7 +329,7 @@ suppress(const IdList *events, const char *reason)
 		return 0;
 	args[0] = id_array(events);
 	args[1] = CStringGetTextDatum(reason);
-	SPI_execute_with_args(suppress_sql, 2, types, args, NULL, false, 0);
+	SPI_execute_with_args(sql, 2, types, args, NULL, false, 0);
 	tte_requeue_at_commit();
 	return DatumGetInt64(column(0, 1, &isnull));
 }
@@ -366,7 +377,7 @@ tte_sql_forget(PG_FUNCTION_ARGS)
 	find_events(&people, &events);
 	if (events.n > 0)
 		find_unmatchable(&events, &unmatchable);
-	(void) suppress(&unmatchable, "forgotten");
+	(void) suppress(suppress_sql, &unmatchable, "forgotten");
 	erased = erase(&events);
 	SPI_finish();
 	PG_RETURN_INT64(erased);
@@ -392,7 +403,9 @@ tte_sql_withdraw_consent(PG_FUNCTION_ARGS)
 	SPI_execute_with_args(keyed_sql, 2, types, args, NULL, false, 0);
 	for (uint64 i = 0; i < SPI_processed; i++)
 		remember(&events, DatumGetInt64(column(i, 1, &isnull)));
-	n = suppress(&events, "consent_withdrawn");
+	/* in this order, so that an operator who puts one back meanwhile comes too late */
+	n = suppress(suppress_final_sql, &events, "consent_withdrawn");
+	n += suppress(suppress_sql, &events, "consent_withdrawn");
 	(void) erase(&events);
 	SPI_finish();
 	PG_RETURN_INT64(n);
