@@ -36,6 +36,7 @@ sub leads
 	return join '', map { "SELECT tiktok.track('crm', 'Won', '$_', user_data => '{\"email\": \"canary-$_\@example.com\"}', "
 		  . "lead => '{\"lead_id\": \"7412345678901234567\"}');\n" } @_;
 }
+sub bare_leads { return join '', map { "SELECT tiktok.track('crm', 'Won', '$_', lead => '{\"lead_id\": \"7412345678901234567\"}');\n" } @_ }
 sub forget { return sql("SELECT tiktok.forget(email => 'canary-$_[0]\@example.com')") }
 sub withdraw { return sql("SELECT tiktok.withdraw_consent('shop', '$_[0]')") }
 
@@ -69,7 +70,7 @@ sql(views('taken'));
 in_flight();
 is(withdraw('taken') . status('taken'), '1suppressed', 'withdrawn on its way it is suppressed');
 is_polled("SELECT count(*) = 0 FROM tiktok.request WHERE finished_at IS NULL", 'the answer comes');
-is(sql("SELECT status, reason IS NULL, http_status, attempts FROM tiktok.event_status WHERE event_id = 'taken'"), 'delivered|t|200|1', 'TikTok took it all the same');
+is(sql("SELECT status, reason, http_status, attempts FROM tiktok.event_status WHERE event_id = 'taken'"), 'delivered|consent_withdrawn|200|1', 'TikTok took it all the same');
 is(copies('taken'), 1, 'once');
 
 # The same in a batch large enough to be recorded at once
@@ -86,6 +87,25 @@ my $copies = 0;
 $copies += copies($_) for @many;
 is($copies, 40, 'once');
 is(sql("SELECT count(*) FROM tiktok.identity"), 0, 'no identifiers are left');
+
+# What needs no identifier to be sent is not sent again either, whether TikTok refused it, took it, or took it at the moment
+$tiktok->script({ reject_event_ids => ['refused'] }, { action => 'delay', seconds => 2, when => 'before', match => { event_id => 'moment' } });
+sql(bare_leads('refused', 'accepted', 'other'));
+ok(drained(), 'a lead is refused, others are taken');
+sql(bare_leads('moment'));
+in_flight();
+is(sql("SELECT tiktok.withdraw_consent('crm', 'refused'), tiktok.withdraw_consent('crm', 'accepted'), tiktok.withdraw_consent('crm', 'moment')"), '1|0|1', 'consent is withdrawn');
+is_polled("SELECT status = 'delivered' FROM tiktok.event_status WHERE event_id = 'moment'", 'the answer comes');
+is(join(' ', map { status($_) } qw(refused accepted moment)), 'suppressed delivered delivered', 'what was taken remains so');
+$tiktok->script;
+for my $lead (qw(refused accepted moment))
+{
+	my (undef, undef, $err) = $node->psql('postgres', "SELECT tiktok.retry(id, true) FROM tiktok.event_status WHERE event_id = '$lead'");
+	like($err, qr/cannot be sent again.*Consent to it has been withdrawn/s, "$lead: tiktok.retry refuses it");
+}
+is(sql("SELECT tiktok.retry('crm', 'delivered', true)"), 1, 'tiktok.retry leaves them out where it sends another again');
+ok(drained(), 'finished');
+is(join(' ', map { copies($_) } qw(refused accepted moment other)), '0 1 1 2', 'only that one');
 
 # On its way, and no answer: it is not sent again
 $tiktok->script({ action => 'hang' });
@@ -133,6 +153,29 @@ $node->reload;
 is_polled("SELECT count(*) = 0 FROM tiktok.identity", 'for the time of identifier_ttl');
 my ($rc, $out, $err) = $node->psql('postgres', "SELECT tiktok.retry(id) FROM tiktok.event_status WHERE event_id = 'bad'");
 like($err, qr/cannot be sent again.*identifiers have been deleted/s, 'then it cannot be sent again');
+
+# While a source is paused or disabled, nothing waits longer than an event may
+my $ages = "event_time => now() - make_interval(days => CASE WHEN n <= 2500 THEN 3 ELSE 0 END)";
+for my $held (['shop', "SELECT tiktok.pause('shop')", "SELECT tiktok.resume('shop')"],
+	['app', "UPDATE tiktok.source SET enabled = false WHERE name = 'app'", "UPDATE tiktok.source SET enabled = true WHERE name = 'app'"])
+{
+	my ($source, $stop, $go) = @$held;
+	my $is_mine = "source = '$source' AND event_id ~ '^aged'";
+	sql("$stop; UPDATE tiktok.source SET max_event_age = '4 days' WHERE name = '$source'");
+	sql("SELECT count(tiktok.track('$source', 'ViewContent', 'aged' || n, $ages, user_data => '{\"email\": \"canary-aged\@example.com\"}', "
+		  . ($source eq 'shop' ? "page => '{\"url\": \"https://shop.example.com/\"}'" : "app => '{\"app_id\": \"7400000000000000002\"}'") . ")) FROM generate_series(1, 2510) n");
+	# two that TikTok may have: the operator may yet discard the young one
+	sql("INSERT INTO tiktok.retry SELECT e.id, source_id, 1, now() - interval '3 days', now() - interval '3 days', now() FROM tiktok.event e JOIN tiktok.source s ON s.id = source_id "
+		  . "WHERE s.name = '$source' AND event_id IN ('aged1', 'aged2510'); SELECT tiktok.retry('$source')");
+	sql("UPDATE tiktok.source SET max_event_age = '2 days' WHERE name = '$source'");
+	is_polled("SELECT count(*) = 2499 FROM tiktok.event_status WHERE $is_mine AND status = 'expired'", "$source: what is too old expires");
+	is(Rehearsal::statuses($node, $is_mine), 'expired 2499, pending 9, retrying 1, uncertain 1', "$source: nothing else has another fate");
+	is(sql("SELECT count(*) FROM tiktok.identity JOIN tiktok.event_status USING (id) WHERE $is_mine AND status <> 'uncertain'"), 10, "$source: the identifiers are gone");
+	sql($go);
+	ok(drained(), "$source: it goes on");
+	is(Rehearsal::statuses($node, $is_mine), 'delivered 9, expired 2499, uncertain 2', "$source: what is young enough is sent");
+	sql("UPDATE tiktok.source SET max_event_age = NULL WHERE name = '$source'");
+}
 
 # Retention: events and requests, beside deliveries, in batches, without what is unfinished or locked
 sql("UPDATE tiktok.source SET max_event_age = '1 hour' WHERE name = 'store'; SELECT tiktok.pause('store')");

@@ -120,20 +120,24 @@ keep_token(const char *token)
 	return kept;
 }
 
+/* A source that waits for the operator's word. */
+static bool
+is_held_back(const TteSourceConfig *config)
+{
+	return !config->enabled || config->paused;
+}
+
+/* A source to which nothing will go, however long it takes. */
+static bool
+is_closed(const TteSourceConfig *config)
+{
+	return is_held_back(config) || config->token == NULL || config->copied;
+}
+
 static bool
 may_send(const TteSender *sender)
 {
-	const TteSourceConfig *config = &sender->config;
-
-	return config->enabled && !config->paused && config->token != NULL && !config->copied &&
-		sender->nheld < HELD_MAX;
-}
-
-/* A source that waits for its token, not for the operator's word. */
-static bool
-lacks_token(const TteSourceConfig *config)
-{
-	return config->enabled && !config->paused && (config->token == NULL || config->copied);
+	return !is_closed(&sender->config) && sender->nheld < HELD_MAX;
 }
 
 /* A new token, or an operator's word, is a reason to try again at once. */
@@ -301,7 +305,7 @@ sending_due(TteSender *sender, int64 now)
 	if (sender->rewind)
 		return 0;
 	if (!may_send(sender))
-		return lacks_token(&sender->config) ? Max(sender->expire_at, now) : 0;
+		return is_closed(&sender->config) ? Max(sender->expire_at, now) : 0;
 	if (sender->next_due != 0 && !sender->retry_out)
 		due = sender->next_due;
 	if (has_work(sender, now))
@@ -392,14 +396,17 @@ fits(const Reading *r, const TteQueueRow *row)
 	return !row->suspect && same_code(r->batch, row) && r->size + row->size <= r->limits->max_body;
 }
 
-/* Age and horizon are judged again before every send. */
+/*
+ * Age and horizon are judged again before every send.  What an operator holds back
+ * must not be kept beyond its age; the horizon he may pass by tiktok.discard().
+ */
 static bool
 too_late(Reading *r, const TteQueueRow *row)
 {
 	bool		expired = r->now - row->event_time > r->sender->config.max_event_age;
 
 	if (row->possibly_received_at != 0 &&
-		(expired || r->now - row->possibly_received_at > TTE_RETRY_HORIZON))
+		(expired || (!is_held_back(&r->sender->config) && r->now - row->possibly_received_at > TTE_RETRY_HORIZON)))
 		remember(&r->uncertain, row->id, r->limit);
 	else if (expired)
 		remember(&r->expired, row->id, r->limit);
@@ -671,7 +678,7 @@ record_late(const Reading *r, bool from_retry)
 bool
 tte_sender_expires(const TteSender *sender, int64 now)
 {
-	return lacks_token(&sender->config) && !sender->rewind && sender->in_flight == 0 && sender->nheld < HELD_MAX &&
+	return is_closed(&sender->config) && !sender->rewind && sender->in_flight == 0 && sender->nheld < HELD_MAX &&
 		(sender->expire_at <= now || sender->expire_at > now + EXPIRE_INTERVAL);
 }
 
