@@ -83,7 +83,8 @@ like(sql($standby, "SELECT tiktok.preview('shop', 'ViewContent', 'p', user_data 
 for my $call (
 	"track('shop', 'Contact', 'c', user_data => '{\"external_id\": 1}')", "pause('shop')", "resume('shop')",
 	"retry('shop')", 'retry(1)', "discard('shop')", 'discard(1)', "set_access_token('shop', 't')",
-	"set_test_code('shop', 't')", 'confirm_database()')
+	"set_test_code('shop', 't')", 'confirm_database()',
+	"forget(external_id => '1')", "withdraw_consent('shop', 'first')", 'purge()', "pixel_seen('shop', 'ViewContent', 'first')", "grant_reader('pg_monitor')")
 {
 	my (undef, undef, $err) = $standby->psql('postgres', "SELECT tiktok.$call", extra_params => [ '-v', 'VERBOSITY=sqlstate' ]);
 	is($err, 'psql:<stdin>:1: ERROR:  25006', "a standby refuses tiktok.$call");

@@ -87,6 +87,24 @@ is(arrived('long-', 2, 'all tables locked for long'), 1, 'what was in flight is 
 is(scalar @{ errors() }, 1, 'one error is logged');
 is(worker(), $worker, 'by a worker that stays');
 
+# Rows are deleted and altered while their request is on its way
+$tiktok->script({ action => 'delay', seconds => 1, when => 'after' });
+sql(track_many('away-', 30));
+wait_for('in_flight > 0 FROM tiktok.worker_status');
+sql("DELETE FROM tiktok.event WHERE event_id IN ('away-1', 'away-30'); UPDATE tiktok.event SET event = 'Contact', event_time = now(), xid = '1' WHERE event_id IN ('away-2', 'away-29');");
+sql("DELETE FROM tiktok.identity; UPDATE tiktok.request SET events = 0, bytes = 0 WHERE finished_at IS NULL");
+wait_for("count(*) = 0 FROM tiktok.request WHERE finished_at IS NULL");
+ok(drained(), 'rows altered on their way: nothing is left pending');
+is(Rehearsal::statuses($node, "event_id ~ '^away-'"), 'delivered 28', 'and what is there is delivered');
+$tiktok->script({ action => 'delay', seconds => 1, when => 'after' });
+sql(track_many('lost-', 30));
+wait_for('in_flight > 0 FROM tiktok.worker_status');
+sql("DELETE FROM tiktok.request WHERE finished_at IS NULL");
+ok(drained(), 'their request is deleted: nothing is left pending');
+is(Rehearsal::statuses($node, "event_id ~ '^lost-'"), 'delivered 30', 'they are delivered');
+is_deeply(errors(), [], 'without an error');
+is(worker(), $worker, 'by the same worker');
+
 # Tables are truncated and events deleted while a part of them is to be retried
 $tiktok->script({ action => 'status', status => 500, when => 'after', times => undef, match => { probability => 0.3, seed => 3 } });
 my @writers = map { my $w = $_; Rehearsal::writer($node, join '', map { track_many("t$w-$_-", 20) } 1 .. 150) } 1 .. 2;
