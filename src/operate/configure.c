@@ -36,6 +36,7 @@ PG_FUNCTION_INFO_V1(tte_sql_configuration_changed);
 PG_FUNCTION_INFO_V1(tte_sql_set_access_token);
 PG_FUNCTION_INFO_V1(tte_sql_confirm_database);
 PG_FUNCTION_INFO_V1(tte_sql_installed);
+PG_FUNCTION_INFO_V1(tte_sql_wake_worker);
 
 static void
 refuse(const char *column, const char *value, const char *hint)
@@ -305,5 +306,13 @@ tte_sql_installed(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("tiktok_events is not preloaded: events are recorded but not sent"),
 				 errhint("Add tiktok_events to shared_preload_libraries and restart the server.")));
+	PG_RETURN_VOID();
+}
+
+/* For what logical replication brings: an apply worker records events without enqueue/outbox.c. */
+Datum
+tte_sql_wake_worker(PG_FUNCTION_ARGS)
+{
+	tte_wake_at_commit();
 	PG_RETURN_VOID();
 }

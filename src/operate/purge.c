@@ -6,9 +6,10 @@
  * A pass goes over the identifiers in the order of their ids, over the events
  * of each source in the order of the queue, and over the requests in the order
  * of their ids.  All of these are orders of time, so a pass begins with what is
- * oldest and ends where something is too young; of the Pixel's reports it looks
- * at all.  It is cut into batches of a bounded number of rows, each of which the
- * worker makes a transaction of its own.
+ * oldest and ends where something is too young; it looks at all of the Pixel's
+ * reports, and at all identifiers where ids come from several databases.  It is
+ * cut into batches of a bounded number of rows, each of which the worker makes
+ * a transaction of its own.
  *
  * Only what has a row in tiktok.delivery is deleted, and that row first: an
  * operator who puts an event back deletes the same row, so one of the two comes
@@ -91,9 +92,13 @@ static const char terms_sql[] =
 " clock_timestamp() - CASE WHEN $2 < interval '0' THEN " MAX_EVENT_AGE " ELSE least($2, " FOREVER ") END "
 "FROM (SELECT id, event_source, max_event_age FROM tiktok.source UNION ALL SELECT 0, 'crm', NULL) s";
 
-/* $2 and $3: the terms of each source; $4: of the one whose identifiers go first. */
+/*
+ * $2 and $3: the terms of each source; $4: of the one whose identifiers go first.
+ * A database that shares the numbers with others draws them in steps.
+ */
 static const char read_identities_sql[] =
-"SELECT i.id, e.enqueued_at >= $4, d.id IS NOT NULL AND e.enqueued_at < t.until "
+"SELECT i.id, e.enqueued_at >= $4 AND (SELECT seqincrement = 1 FROM pg_sequence WHERE seqrelid = 'tiktok.event_id_seq'::regclass), "
+"d.id IS NOT NULL AND e.enqueued_at < t.until "
 "FROM tiktok.identity i LEFT JOIN tiktok.event e ON e.id = i.id LEFT JOIN tiktok.delivery d ON d.id = i.id "
 "LEFT JOIN unnest($2, $3) t (source_id, until) ON t.source_id = e.source_id "
 "WHERE i.id > $1 ORDER BY i.id LIMIT $5";

@@ -1,0 +1,75 @@
+-- What logical replication brings: on a hub the events of its shards, on a shard their fates (docs/scale-out.md). These triggers fire in
+-- apply workers and copies of tables alone. What comes a second time, as after a failover, is not stored again.
+
+CREATE FUNCTION tiktok._wake_worker() RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_wake_worker';
+COMMENT ON FUNCTION tiktok._wake_worker() IS 'has the worker look at the queue when this transaction commits';
+
+CREATE FUNCTION tiktok._event_arrives() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	known bigint;
+BEGIN
+	-- the queue is in the order of this server's transactions
+	NEW.xid := pg_current_xact_id();
+	PERFORM tiktok._wake_worker();
+	-- compared in this way, a planner without statistics can take but one index
+	SELECT e.id INTO known FROM tiktok.event e
+	WHERE e.event_id = NEW.event_id AND (e.event, e.source_id, e.test_code) IS NOT DISTINCT FROM (NEW.event, NEW.source_id, NEW.test_code);
+	IF known IS NULL THEN
+		RETURN NEW;
+	ELSIF known = NEW.id THEN
+		RETURN NULL;
+	END IF;
+	-- the conditions under which a key makes room are those of enqueue/outbox.c
+	DELETE FROM tiktok.delivery d WHERE d.id = known AND d.request_id IS NULL AND d.status IN ('invalid', 'suppressed', 'expired')
+		AND coalesce(d.reason, '') NOT IN ('forgotten', 'consent_withdrawn');
+	IF FOUND THEN
+		DELETE FROM tiktok.event e WHERE e.id = known;
+		RETURN NEW;
+	END IF;
+	RAISE WARNING 'tiktok_events: event % is not sent: event % of the same source has the same event_id', NEW.id, known
+		USING HINT = 'The event_ids of all shards must differ.';
+	DELETE FROM tiktok.identity i WHERE i.id = NEW.id;
+	INSERT INTO tiktok.delivery (id, status, reason, at) VALUES (NEW.id, 'invalid', 'duplicate', clock_timestamp()) ON CONFLICT (id) DO NOTHING;
+	RETURN NULL;
+END $$;
+COMMENT ON FUNCTION tiktok._event_arrives() IS 'takes an event of a shard into the queue, unless it is known; an event of another one with the same key is refused (invalid, duplicate)';
+
+CREATE FUNCTION tiktok._identity_arrives() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF EXISTS (SELECT FROM tiktok.delivery d WHERE d.id = NEW.id) OR EXISTS (SELECT FROM tiktok.identity i WHERE i.id = NEW.id) THEN
+		RETURN NULL;
+	END IF;
+	RETURN NEW;
+END $$;
+COMMENT ON FUNCTION tiktok._identity_arrives() IS 'takes the identifiers of an event of a shard, unless it is final';
+
+CREATE FUNCTION tiktok._fate_arrives() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	-- a hub that was recovered to an earlier state may know less than the one before it
+	IF EXISTS (SELECT FROM tiktok.delivery d WHERE d.id = NEW.id AND d.status = 'delivered') THEN
+		RETURN NULL;
+	END IF;
+	DELETE FROM tiktok.delivery d WHERE d.id = NEW.id;
+	IF NEW.status NOT IN ('rejected', 'uncertain') THEN
+		-- The hub may be faster than the transaction that recorded the event, which is seen here only when a synchronous standby has
+		-- it too. The key of its identifiers waits for it.
+		IF NOT EXISTS (SELECT FROM tiktok.event e WHERE e.id = NEW.id) THEN
+			INSERT INTO tiktok.identity VALUES (NEW.id, 'null') ON CONFLICT (id) DO NOTHING;
+		END IF;
+		DELETE FROM tiktok.identity i WHERE i.id = NEW.id;
+	END IF;
+	RETURN NEW;
+END $$;
+COMMENT ON FUNCTION tiktok._fate_arrives() IS 'takes the hub''s word on an event of this shard, unless that is delivered, and deletes its identifiers';
+
+CREATE TRIGGER replicated BEFORE INSERT ON tiktok.event FOR EACH ROW EXECUTE FUNCTION tiktok._event_arrives();
+CREATE TRIGGER replicated BEFORE INSERT ON tiktok.identity FOR EACH ROW EXECUTE FUNCTION tiktok._identity_arrives();
+CREATE TRIGGER replicated BEFORE INSERT ON tiktok.delivery FOR EACH ROW EXECUTE FUNCTION tiktok._fate_arrives();
+ALTER TABLE tiktok.event ENABLE REPLICA TRIGGER replicated;
+ALTER TABLE tiktok.identity ENABLE REPLICA TRIGGER replicated;
+-- The worker itself writes fates as a replica would: enabled on shards alone, where it writes none.
+ALTER TABLE tiktok.delivery DISABLE TRIGGER replicated;
