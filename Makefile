@@ -1,51 +1,64 @@
 # tiktok_events: PGXS makefile.  make, make install, make installcheck;
 # make unit builds the tests of src/event/ that need no server, make fuzz its
-# libFuzzer targets; make FAULT_POINTS=1 a library for t/faults/ alone.
+# libFuzzer targets; make FAULT_POINTS=1 a library for t/faults/ alone;
+# make dist the release archives.  Builds in another folder with make -f.
 
 EXTENSION = tiktok_events
-EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(EXTENSION).control)
 
+# Files of the source tree by pattern, named relative to it
+srctree := $(patsubst %/,%,$(dir $(firstword $(MAKEFILE_LIST))))
+files = $(patsubst $(srctree)/%,%,$(sort $(wildcard $(addprefix $(srctree)/,$(1)))))
+
+# The one place that says the version; PGXN and its META.json want three numbers
+EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(srctree)/$(EXTENSION).control)
+SEMVERSION := $(EXTVERSION)$(if $(word 3,$(subst ., ,$(EXTVERSION))),,.0)
+
+ROOMS = src src/enqueue src/event src/deliver src/operate
 MODULE_big = tiktok_events
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/enqueue/*.c src/event/*.c src/deliver/*.c src/operate/*.c)))
+OBJS = $(patsubst %.c,%.o,$(call files,$(addsuffix /*.c,$(ROOMS))))
 
-DATA = $(wildcard schema/upgrade/*.sql)
+DATA = $(call files,schema/upgrade/*.sql)
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
-SCHEMA_PARTS = $(sort $(wildcard schema/*.sql))
 
-REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
-REGRESS_OPTS = --inputdir=. --encoding=UTF8 --load-extension=tiktok_events
-ISOLATION = $(patsubst specs/%.spec,%,$(sort $(wildcard specs/*.spec)))
-ISOLATION_OPTS = --inputdir=. --load-extension=tiktok_events
+REGRESS = $(patsubst sql/%.sql,%,$(call files,sql/*.sql))
+REGRESS_OPTS = --encoding=UTF8 --load-extension=tiktok_events
+ISOLATION = $(patsubst specs/%.spec,%,$(call files,specs/*.spec))
+ISOLATION_OPTS = --load-extension=tiktok_events
 TAP_TESTS ?= 1
 
-PG_CPPFLAGS = -Isrc -DTTE_VERSION='"$(EXTVERSION)"'
+PG_CPPFLAGS = -I$(srctree)/src -DTTE_VERSION='"$(EXTVERSION)"'
 ifdef FAULT_POINTS
 PG_CPPFLAGS += -DTTE_FAULT_POINTS
 endif
 SHLIB_LINK = -lcurl -lcrypto
 
-UNITS = $(patsubst %.c,%,$(sort $(wildcard t/unit/*.c)))
-FUZZERS = $(patsubst %.c,%,$(sort $(wildcard fuzz/fuzz_*.c)))
-EXTRA_CLEAN = $(EXTENSION)--$(EXTVERSION).sql $(UNITS) $(FUZZERS)
+UNITS = $(patsubst %.c,%,$(call files,t/unit/*.c))
+FUZZERS = $(patsubst %.c,%,$(call files,fuzz/fuzz_*.c))
+EXTRA_CLEAN = $(UNITS) $(FUZZERS) META.json $(DIST).zip $(DIST).tar.gz t/__pycache__ t/unit/__pycache__ bench/__pycache__
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-$(OBJS): $(wildcard src/*.h src/enqueue/*.h src/event/*.h src/deliver/*.h)
+$(OBJS) $(OBJS:.o=.bc): $(call files,$(addsuffix /*.h,$(ROOMS))) | $(addprefix $(CURDIR)/,$(ROOMS))
 
-$(EXTENSION)--$(EXTVERSION).sql: $(SCHEMA_PARTS)
+# By full names: VPATH would find those of the source tree
+$(addprefix $(CURDIR)/,$(ROOMS)):
+	mkdir -p $@
+
+$(EXTENSION)--$(EXTVERSION).sql: $(call files,schema/*.sql)
 	cat $^ > $@
 
-UNIT_SOURCES = $(wildcard src/event/*.c) src/deliver/window.c src/deliver/http.c src/deliver/token.c
+UNIT_SOURCES = $(call files,src/event/*.c) src/deliver/window.c src/deliver/http.c src/deliver/token.c
+FRONTEND = -DFRONTEND -I$(shell $(PG_CONFIG) --includedir-server) $(CPPFLAGS)
+FRONTEND_LIBS = -L$(shell $(PG_CONFIG) --libdir) -L$(shell $(PG_CONFIG) --pkglibdir) -lpgcommon -lpgport
 
 .PHONY: unit
 unit: $(UNITS)
 
-t/unit/%: t/unit/%.c $(UNIT_SOURCES)
-	$(CC) -DFRONTEND $(CFLAGS) -Isrc -I$(shell $(PG_CONFIG) --includedir-server) $(CPPFLAGS) \
-		$< $(UNIT_SOURCES) -o $@ -L$(shell $(PG_CONFIG) --libdir) -L$(shell $(PG_CONFIG) --pkglibdir) \
-		-lpgcommon -lpgport -lcurl -lssl -lcrypto -lm
+$(UNITS): %: %.c $(UNIT_SOURCES)
+	mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(FRONTEND) $^ -o $@ $(FRONTEND_LIBS) -lcurl -lssl -lcrypto -lm
 
 FUZZ_CC ?= clang
 FUZZ_FLAGS ?= -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
@@ -53,7 +66,23 @@ FUZZ_FLAGS ?= -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=a
 .PHONY: fuzz
 fuzz: $(FUZZERS)
 
-fuzz/%: fuzz/%.c fuzz/fuzz.h t/unit/arena.h $(wildcard src/event/*.[ch])
-	$(FUZZ_CC) -DFRONTEND -Wall -Wno-ignored-attributes $(FUZZ_FLAGS) -Isrc -I$(shell $(PG_CONFIG) --includedir-server) $(CPPFLAGS) \
-		$< $(wildcard src/event/*.c) -o $@ -L$(shell $(PG_CONFIG) --libdir) -L$(shell $(PG_CONFIG) --pkglibdir) \
-		-lpgcommon -lpgport -lcrypto -lm
+$(FUZZERS): %: %.c fuzz/fuzz.h t/unit/arena.h $(call files,src/event/*.[ch])
+	mkdir -p $(@D)
+	$(FUZZ_CC) -Wall -Wno-ignored-attributes $(FUZZ_FLAGS) $(FRONTEND) $(filter %.c,$^) -o $@ $(FRONTEND_LIBS) -lcrypto -lm
+
+META.json: META.json.in $(EXTENSION).control
+	sed 's/@VERSION@/$(SEMVERSION)/' $< > $@
+
+# What names the version and is not made from the control file
+.PHONY: check-version
+check-version:
+	@head -1 $(srctree)/debian/changelog | grep -qF '($(EXTVERSION)-' || { echo 'debian/changelog is not about $(EXTVERSION)'; exit 1; }
+	@grep -m1 '^## ' $(srctree)/CHANGELOG.md | grep -qwF '$(EXTVERSION)' || { echo 'CHANGELOG.md does not begin with $(EXTVERSION)'; exit 1; }
+
+# What is committed, with META.json
+DIST = $(EXTENSION)-$(EXTVERSION)
+
+.PHONY: dist
+dist: check-version META.json
+	git archive --prefix=$(DIST)/ --add-file=META.json -o $(DIST).zip HEAD
+	git archive --prefix=$(DIST)/ --add-file=META.json -o $(DIST).tar.gz HEAD

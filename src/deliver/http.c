@@ -42,10 +42,6 @@
 #include "deliver/token.h"
 #include "faultpoint.h"
 
-#ifndef TTE_VERSION
-#define TTE_VERSION "1.0"
-#endif
-
 /*
  * Kept HTTP/1.1 connections carried bodies of 600 kB twice as fast as HTTP/2
  * streams did, and one request per connection makes a cancelled request cheap.
