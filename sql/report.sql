@@ -39,8 +39,8 @@ SELECT tiktok.report_html(NULL, '2026-03-01');
 SELECT tiktok.report_html('2026-03-01', '2026-03-31', 'nowhere');
 
 -- Hostile names, and a month of events of every status
-INSERT INTO tiktok.source (id, name, event_source, event_source_id) VALUES
-	(901, '<script>alert(1)<b> & "x"', 'web', 'C1'), (902, 'a" onload="x''&amp;<b>', 'crm', '74001'), (903, 'Grüße 日本', 'app', '75001');
+INSERT INTO tiktok.source (id, name, event_source, event_source_id, max_event_age) VALUES
+	(901, '<script>alert(1)<b> & "x"', 'web', 'C1', '100 years'), (902, 'a" onload="x''&amp;<b>', 'crm', '74001', '100 years'), (903, 'Grüße 日本', 'app', '75001', '100 years');
 INSERT INTO tiktok.lead_stage VALUES
 	('a" onload="x''&amp;<b>', '<i>new</i>', 'Lead', 1), ('a" onload="x''&amp;<b>', 'won', '</svg><b>Won', 2), ('a" onload="x''&amp;<b>', 'lost', 'Lost', 3);
 INSERT INTO tiktok.event (id, source_id, event, event_id, event_time, enqueued_at, value, currency, match_keys, notes, payload, test_code)
