@@ -86,7 +86,7 @@ sub synchronous { my ($node, $name) = @_; $node->append_conf('postgresql.conf', 
 synchronous($shard[1], 'nobody');
 my $writer = Rehearsal::writer($shard[1], "SELECT tiktok.track('shop', 'ViewContent', 'early', user_data => '{\"external_id\": 1}', page => '{\"url\": \"https://shop.example.com/\"}')");
 Rehearsal::await('its delivery', sub { status($hub, 'early') eq 'delivered' });
-$shard[1]->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'logical replication worker' AND wait_event_type = 'Lock'")
+$shard[1]->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type LIKE 'logical replication %worker' AND wait_event_type = 'Lock'")
   or die 'the fate does not wait';
 is(status($shard[1], 'early'), '', 'an event is delivered before its shard sees it');
 synchronous($shard[1], '');
@@ -112,7 +112,7 @@ $shard[0]->poll_query_until('postgres', "SELECT count(*) > $written + 20 FROM ti
 $shard[1]->stop('immediate');
 $shard[1]->start;
 $shard[0]->stop('immediate');
-kill 'TERM', $clients[0]{pid};
+kill 'KILL', $clients[0]{pid};    # at any other end it would stop the servers
 $standby->promote;
 $shard[0] = $standby;
 recipe('on a promoted shard', $standby);
