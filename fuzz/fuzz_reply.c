@@ -84,6 +84,10 @@ LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
 	if (transport != TTE_TRANSPORT_ANSWERED || truncated)
 		require(reply.outcome != TTE_OUTCOME_DELIVERED, "a success was read to its end");
 	check_success(&reply, status, body, len);
+	/* an answer as the request it answers: then it repeats much */
+	tte_reply_hide_sent(&reply, heap_string(data + 2 + header_len, len));
+	tte_reply_hide(&reply, header, strlen(header));
+	check_reply(&reply);
 	arena_reset();
 	return 0;
 }
