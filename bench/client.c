@@ -181,6 +181,7 @@ post(char **arg)
 			curl_multi_poll(multi, NULL, 0, 100, NULL);
 	}
 	print_result(requests * events, begin);
+	free(body);
 }
 
 /*
@@ -211,9 +212,13 @@ append(Text *text, const char *piece)
 
 	while (text->length + length >= text->space)
 	{
+		char	   *larger;
+
 		text->space = text->space == 0 ? 4096 : text->space * 2;
-		if ((text->data = realloc(text->data, text->space)) == NULL)
+		larger = realloc(text->data, text->space);
+		if (larger == NULL)
 			die("queue", "out of memory");
+		text->data = larger;
 	}
 	memcpy(text->data + text->length, piece, length + 1);
 	text->length += length;
@@ -332,6 +337,9 @@ queue(char **arg)
 		events += n;
 	}
 	print_result(events, begin);
+	for (int i = 0; i < MAX_IN_FLIGHT; i++)
+		free(bodies[i].data);
+	free(ids.data);
 	PQfinish(conn);
 }
 

@@ -40,13 +40,14 @@ arena_unlink(ArenaBlock *block)
 static void
 arena_reset(void)
 {
-	while (arena.next != &arena)
-	{
-		ArenaBlock *block = arena.next;
+	ArenaBlock *next;
 
-		arena_unlink(block);
+	for (ArenaBlock *block = arena.next; block != &arena; block = next)
+	{
+		next = block->next;
 		free(block);
 	}
+	arena = (ArenaBlock) {&arena, &arena};
 }
 
 void *
