@@ -153,7 +153,7 @@ SELECT hour, source, event, bucket,
 	bucket > 7 AS over_48_hours,
 	count(*) AS events
 FROM (SELECT hour, source, event,
-		CASE status WHEN 'delivered' THEN
+		CASE WHEN status = 'delivered' THEN
 			1 + width_bucket(at - event_time, '{10 s,1 min,5 min,1 h,6 h,24 h,48 h,7 d}'::interval[])
 		ELSE 10 END AS bucket
 	FROM tiktok._fate
@@ -171,12 +171,12 @@ COMMENT ON COLUMN tiktok.lateness.events IS 'delivered and expired events of tha
 
 CREATE VIEW tiktok.value_problems AS
 SELECT hour, id, source, event, event_id, status, value_problem AS problem, value, currency,
-	CASE value_problem
-		WHEN 'value_missing' THEN 'Map value and currency; without them there is no return on ad spend.'
-		WHEN 'value_zero' THEN 'Give the value of the whole order, or no event for what costs nothing.'
-		WHEN 'currency_missing' THEN 'Map currency, or give it as a literal.'
-		WHEN 'currency' THEN 'Convert to a currency of TikTok''s list.'
-		WHEN 'value_negative' THEN 'Condition the trigger so that money given back makes no event.'
+	CASE
+		WHEN value_problem = 'value_missing' THEN 'Map value and currency; without them there is no return on ad spend.'
+		WHEN value_problem = 'value_zero' THEN 'Give the value of the whole order, or no event for what costs nothing.'
+		WHEN value_problem = 'currency_missing' THEN 'Map currency, or give it as a literal.'
+		WHEN value_problem = 'currency' THEN 'Convert to a currency of TikTok''s list.'
+		WHEN value_problem = 'value_negative' THEN 'Condition the trigger so that money given back makes no event.'
 		ELSE 'Give amounts as plain numbers, as 49.90.'
 	END AS hint
 FROM tiktok._fate

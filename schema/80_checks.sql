@@ -82,15 +82,15 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 	SELECT 'sources', 'warn', 'there is no event source', 'Insert a row into tiktok.source.'
 	WHERE NOT EXISTS (SELECT FROM tiktok._source_health)
 	UNION ALL
-	SELECT 'source', CASE b.state WHEN 'sending' THEN 'ok' WHEN 'disabled' THEN 'warn' WHEN 'paused' THEN 'warn' ELSE 'fail' END,
-		format('"%s" is %s%s%s', b.source, CASE b.state WHEN 'open' THEN 'not sent to' WHEN 'no_token' THEN 'without a token' ELSE b.state END,
+	SELECT 'source', CASE WHEN b.state = 'sending' THEN 'ok' WHEN b.state IN ('disabled', 'paused') THEN 'warn' ELSE 'fail' END,
+		format('"%s" is %s%s%s', b.source, CASE WHEN b.state = 'open' THEN 'not sent to' WHEN b.state = 'no_token' THEN 'without a token' ELSE b.state END,
 			' since ' || date_trunc('second', b.since), ': ' || nullif(b.reason, '')),
-		CASE b.state
-			WHEN 'disabled' THEN 'Set enabled to true in tiktok.source.'
-			WHEN 'paused' THEN 'Call tiktok.resume().'
-			WHEN 'no_token' THEN CASE WHEN b.reason LIKE '%file%' THEN 'Mend the file in tiktok_events.access_token_dir.' ELSE 'Call tiktok.set_access_token().' END
-			WHEN 'copied' THEN 'If this database is the one to send, call tiktok.confirm_database(); a copy should send nothing.'
-			WHEN 'open' THEN format('It tries again %s. tiktok.explain_code() tells what a code means; tiktok.resume() tries at once.',
+		CASE
+			WHEN b.state = 'disabled' THEN 'Set enabled to true in tiktok.source.'
+			WHEN b.state = 'paused' THEN 'Call tiktok.resume().'
+			WHEN b.state = 'no_token' THEN CASE WHEN b.reason LIKE '%file%' THEN 'Mend the file in tiktok_events.access_token_dir.' ELSE 'Call tiktok.set_access_token().' END
+			WHEN b.state = 'copied' THEN 'If this database is the one to send, call tiktok.confirm_database(); a copy should send nothing.'
+			WHEN b.state = 'open' THEN format('It tries again %s. tiktok.explain_code() tells what a code means; tiktok.resume() tries at once.',
 				coalesce('at ' || date_trunc('second', b.next_attempt_at), 'by itself'))
 		END
 	FROM backlog b
@@ -107,7 +107,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 		format('"%s": %s pending, %s retrying%s', b.source, b.pending, b.retrying,
 			CASE WHEN b.oldest_enqueued_at IS NOT NULL THEN ', the oldest for ' || date_trunc('second', greatest(now() - b.oldest_enqueued_at, interval '0')) END),
 		CASE WHEN b.oldest_enqueued_at < now() - interval '5 minutes' THEN
-			CASE b.state WHEN 'sending' THEN 'Look at tiktok.request_log and tiktok.worker_status.' ELSE 'They wait because the source is not sent to.' END END
+			CASE WHEN b.state = 'sending' THEN 'Look at tiktok.request_log and tiktok.worker_status.' ELSE 'They wait because the source is not sent to.' END END
 	FROM backlog b
 	UNION ALL
 	SELECT 'rejected', CASE WHEN f.rejected > 0.1 * f.sent THEN 'fail' WHEN f.rejected > 0.01 * f.sent THEN 'warn' ELSE 'ok' END,

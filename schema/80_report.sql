@@ -20,9 +20,9 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_tem
 		WHEN c COLLATE "C" BETWEEN ' ' AND '~' THEN c
 		WHEN octet_length(c) = 1 AND get_byte(convert_to(c, getdatabaseencoding()), 0) < 128 THEN ' '
 		WHEN getdatabaseencoding() = 'SQL_ASCII' THEN '?'
-		ELSE (SELECT '&#' || CASE length(u)
-				WHEN 2 THEN get_byte(u, 0) % 32 * 64 + get_byte(u, 1) % 64
-				WHEN 3 THEN get_byte(u, 0) % 16 * 4096 + get_byte(u, 1) % 64 * 64 + get_byte(u, 2) % 64
+		ELSE (SELECT '&#' || CASE
+				WHEN length(u) = 2 THEN get_byte(u, 0) % 32 * 64 + get_byte(u, 1) % 64
+				WHEN length(u) = 3 THEN get_byte(u, 0) % 16 * 4096 + get_byte(u, 1) % 64 * 64 + get_byte(u, 2) % 64
 				ELSE get_byte(u, 0) % 8 * 262144 + get_byte(u, 1) % 64 * 4096 + get_byte(u, 2) % 64 * 64 + get_byte(u, 3) % 64
 			END || ';' FROM convert_to(c, 'UTF8') u)
 		END, '' ORDER BY n)
@@ -46,7 +46,7 @@ COMMENT ON FUNCTION tiktok._report_money(numeric, text) IS 'an amount as text';
 CREATE FUNCTION tiktok._report_state(state text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT format('<span class="state %s">%s %s</span>', tiktok._report_text(state),
-		CASE state WHEN 'ok' THEN '&#10003;' WHEN 'warn' THEN '&#9888;' ELSE '&#10007;' END, tiktok._report_text(state))
+		CASE WHEN state = 'ok' THEN '&#10003;' WHEN state = 'warn' THEN '&#9888;' ELSE '&#10007;' END, tiktok._report_text(state))
 $$;
 COMMENT ON FUNCTION tiktok._report_state(text) IS 'ok, warn or fail with its sign';
 
@@ -94,8 +94,8 @@ BEGIN
 	RETURN (
 	WITH cell AS MATERIALIZED (
 		SELECT f.source, f.event, f.is_sale, date_bin(width, f.enqueued_at, '2001-01-01 00:00+00') AS bucket, f.status, f.reason, f.currency,
-			CASE f.status WHEN 'delivered' THEN 1 + width_bucket(f.at - f.event_time, '{10 s,1 min,5 min,1 h,6 h,24 h,48 h,7 d}'::interval[])
-				WHEN 'expired' THEN 10 END AS lateness,
+			CASE WHEN f.status = 'delivered' THEN 1 + width_bucket(f.at - f.event_time, '{10 s,1 min,5 min,1 h,6 h,24 h,48 h,7 d}'::interval[])
+				WHEN f.status = 'expired' THEN 10 END AS lateness,
 			count(*) AS n, sum(f.value) AS value, min(f.id) AS first_id, max(f.id) AS last_id
 		FROM tiktok._fate f
 		WHERE (wanted IS NULL OR f.source_id = wanted)

@@ -81,9 +81,9 @@ DECLARE
 		page => '{"url": "https://example.com/?ttclid=identify"}', consent => true) -> 'user';
 BEGIN
 	RETURN json_strip_nulls(json_build_object(
-		'email', CASE jsonb_typeof(hashed -> 'email') WHEN 'array' THEN hashed -> 'email' -> 0 ELSE hashed -> 'email' END,
-		'phone_number', CASE jsonb_typeof(hashed -> 'phone') WHEN 'array' THEN hashed -> 'phone' -> 0 ELSE hashed -> 'phone' END,
-		'external_id', CASE jsonb_typeof(hashed -> 'external_id') WHEN 'array' THEN hashed -> 'external_id' -> 0 ELSE hashed -> 'external_id' END));
+		'email', CASE WHEN jsonb_typeof(hashed -> 'email') = 'array' THEN hashed -> 'email' -> 0 ELSE hashed -> 'email' END,
+		'phone_number', CASE WHEN jsonb_typeof(hashed -> 'phone') = 'array' THEN hashed -> 'phone' -> 0 ELSE hashed -> 'phone' END,
+		'external_id', CASE WHEN jsonb_typeof(hashed -> 'external_id') = 'array' THEN hashed -> 'external_id' -> 0 ELSE hashed -> 'external_id' END));
 -- not every identifier can be shown in a database that is not in UTF8
 EXCEPTION WHEN untranslatable_character THEN
 	RETURN '{}';
