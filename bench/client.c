@@ -56,7 +56,7 @@ cpu_seconds(void)
 }
 
 static size_t
-ignore_reply(char *data, size_t size, size_t n, void *arg)
+ignore_reply(void *data, size_t size, size_t n, void *arg)
 {
 	(void) data;
 	(void) arg;
@@ -206,36 +206,36 @@ typedef struct Text
 } Text;
 
 static void
-append(Text *text, const char *piece)
+append(Text *joined, const char *piece)
 {
 	size_t		length = strlen(piece);
 
-	while (text->length + length >= text->space)
+	while (joined->length + length >= joined->space)
 	{
 		char	   *larger;
 
-		text->space = text->space == 0 ? 4096 : text->space * 2;
-		larger = realloc(text->data, text->space);
+		joined->space = joined->space == 0 ? 4096 : joined->space * 2;
+		larger = realloc(joined->data, joined->space);
 		if (larger == NULL)
 			die("queue", "out of memory");
-		text->data = larger;
+		joined->data = larger;
 	}
-	memcpy(text->data + text->length, piece, length + 1);
-	text->length += length;
+	memcpy(joined->data + joined->length, piece, length + 1);
+	joined->length += length;
 }
 
 /* Joins n values of a column from row first on. */
 static void
-join(Text *text, PGresult *batch, int column, int first, int n, const char *begin, const char *end)
+join(Text *joined, PGresult *batch, int column, int first, int n, const char *begin, const char *end)
 {
-	text->length = 0;
-	append(text, begin);
+	joined->length = 0;
+	append(joined, begin);
 	for (int i = first; i < first + n; i++)
 	{
-		append(text, i > first ? "," : "");
-		append(text, PQgetvalue(batch, i, column));
+		append(joined, i > first ? "," : "");
+		append(joined, PQgetvalue(batch, i, column));
 	}
-	append(text, end);
+	append(joined, end);
 }
 
 /* Makes a body of n rows and gives it to the handle. */

@@ -51,7 +51,7 @@ extern TteJson *tte_value_read(const TteValueType *type, Datum value, int cap);
 extern char *tte_value_text(const TteValueType *type, Datum value);
 
 /* Points into the value, which must outlive it; NULL: too deep or too large. */
-extern TteJson *tte_value_jsonb(Datum jsonb);
+extern TteJson *tte_value_jsonb(Datum value);
 
 /*
  * A point in time as microseconds since 1970.  Values without a zone are taken in

@@ -150,7 +150,7 @@ extern bool tte_currency_known(const char *code);
 extern bool tte_calling_code(const char *digits, int len, bool *drops_trunk_zero);
 
 /* Calling code for an ISO 3166 alpha-2 code or for "+49"/"49"; NULL if neither. */
-extern const char *tte_calling_code_of(const char *text);
+extern const char *tte_calling_code_of(const char *given);
 
 /* Class of a TikTok return code (events-api section 6.1). */
 typedef enum TteCodeClass

@@ -133,16 +133,16 @@ static const char *
 international(const Number *number, char *phone)
 {
 	const TtePhonePlan *plan = tte_phone_plan_of(number->digits, number->len);
-	const char *national;
+	const char *rest;
 
 	if (number->len < 7 || number->len > TTE_PHONE_DIGITS + 2)
 		return "phone_length";
 	if (plan == NULL)
 		return "phone_syntax";
-	national = without_zero(plan, number->digits + strlen(plan->code));
-	if (national == NULL)
+	rest = without_zero(plan, number->digits + strlen(plan->code));
+	if (rest == NULL)
 		return "phone_syntax";
-	return finish_number(plan->code, national, phone);
+	return finish_number(plan->code, rest, phone);
 }
 
 /* Can the digits be a number of the plan, and if given as such a mobile one? */

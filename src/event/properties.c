@@ -481,6 +481,7 @@ write_content_ids(TteEvent *event, const TteJson *given, const TteJson *contents
 				write_content_id(event, id);
 		}
 	}
+	/* cppcheck-suppress knownConditionTrueFalse ; the writers append to it */
 	if (out->len == empty)
 	{
 		out->len = start;

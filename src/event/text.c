@@ -430,6 +430,7 @@ read_unicode_escape(Reader *r, char **to, bool *fixed)
 
 		if (unit < 0xDC00 && r->end - r->at >= 6 && r->at[0] == '\\' && r->at[1] == 'u')
 			second = hex_unit(r->at + 2, r->end);
+		/* cppcheck-suppress knownConditionTrueFalse ; hex_unit() has set it */
 		if (second >= 0xDC00 && second <= 0xDFFF)
 		{
 			code = 0x10000 + ((unit - 0xD800) << 10) + (second - 0xDC00);

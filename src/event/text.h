@@ -56,10 +56,10 @@ typedef struct TteJson
  * which must outlive the result.  Of equal keys in an object the last wins
  * (the earlier ones are unlinked).
  */
-extern TteJson *tte_json_parse(const char *text, size_t len, const char **why);
+extern TteJson *tte_json_parse(const char *str, size_t len, const char **why);
 
 /* The same, with the first nodes taken from the caller's array of count. */
-extern TteJson *tte_json_parse_with(TteJson *nodes, int count, const char *text, size_t len,
+extern TteJson *tte_json_parse_with(TteJson *nodes, int count, const char *str, size_t len,
 									const char **why);
 
 /* A constant text that many others are compared with. */
@@ -91,7 +91,7 @@ extern int	tte_hex_digit(char c);
 extern const TteJson *tte_json_get(const TteJson *object, const char *key);
 
 /* Builders for values that do not come from JSON text. */
-extern TteJson *tte_json_string(const char *text, int len);
+extern TteJson *tte_json_string(const char *str, int len);
 extern TteJson *tte_json_number(const char *literal, int len);
 extern TteJson *tte_json_bool(bool value);
 
@@ -101,12 +101,12 @@ extern TteJson *tte_json_bool(bool value);
  * ascii every non-ASCII character is escaped (surrogate pairs above U+FFFF).
  * Returns false when anything had to be repaired.
  */
-extern bool tte_json_append_string(StringInfo out, const char *text, int len, bool ascii);
+extern bool tte_json_append_string(StringInfo out, const char *str, int len, bool ascii);
 
 /* How many bytes at the start are printable ASCII, but no quote or backslash. */
 extern int	tte_plain_length(const char *str, int len);
 
 /* True when the bytes are valid UTF-8 without NUL (no overlong forms, no surrogates). */
-extern bool tte_utf8_valid(const char *text, int len);
+extern bool tte_utf8_valid(const char *str, int len);
 
 #endif							/* TTE_TEXT_H */

@@ -43,13 +43,13 @@ extern bool tte_unicode_mark(uint32 code);
  * Unicode that look further (capital I with dot, sigma at the end of a word).
  * Writes at most 2 * n characters to lower (not in place), returns how many.
  */
-extern int	tte_unicode_lower_text(const uint32 *text, int n, uint32 *lower);
+extern int	tte_unicode_lower_text(const uint32 *str, int n, uint32 *lower);
 
 /*
  * Brings n characters to NFC in place; room has space for 4 * n and the
  * result is never longer than that.  text must have the same space.
  */
-extern int	tte_unicode_nfc(uint32 *text, int n, uint32 *room);
+extern int	tte_unicode_nfc(uint32 *str, int n, uint32 *room);
 
 /* The ASCII letters that stand for a Latin letter: "" when there are none. */
 extern const char *tte_unicode_fold(uint32 code, char buffer[2]);

@@ -186,7 +186,7 @@ static void
 hash(StringInfo normalized, char hex[TTE_HEX_LEN + 1])
 {
 	if (is_hash(normalized))
-		strcpy(hex, normalized->data);
+		memcpy(hex, normalized->data, TTE_HEX_LEN + 1);
 	else
 		tte_sha256_hex(normalized->data, normalized->len, hex);
 }

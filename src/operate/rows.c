@@ -161,6 +161,7 @@ tte_rows_open(Oid relid, const char *trigger)
 
 	rows->rel = tte_table_open(relid, AccessShareLock);
 	rows->trigdata.type = T_TriggerData;
+	/* two of these are 0: NOLINTNEXTLINE(misc-redundant-expression) */
 	rows->trigdata.tg_event = TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW | TRIGGER_EVENT_AFTER;
 	rows->trigdata.tg_relation = rows->rel;
 	rows->trigdata.tg_trigger = find_trigger(rows->rel, trigger);

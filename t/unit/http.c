@@ -614,6 +614,7 @@ start_servers(void)
 	strlcpy(ca_file, "/tmp/tte_http_XXXXXX", sizeof(ca_file));
 	close(mkstemp(ca_file));
 	shared = mmap(NULL, sizeof(Shared), PROT_READ | PROT_WRITE,
+				  /* cppcheck-suppress invalidFunctionArg ; as MAP_ANONYMOUS wants it */
 				  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	port = start_server(NULL, &shared->connections);
 	other_port = start_server(NULL, &shared->strangers);
@@ -782,7 +783,7 @@ test_success(void)
 	ok(strstr(shared->head, "Accept-Encoding") == NULL, "no compression is offered");
 
 	for (int i = 0; i < 20; i++)
-		got = post(http, BODY, strlen(BODY));
+		(void) post(http, BODY, strlen(BODY));
 	ok(shared->connections == connections + 1, "21 requests share one connection");
 	tte_http_destroy(http);
 }
@@ -1202,7 +1203,7 @@ test_no_memory(void)
 	for (n = 1; n < 5000; n++)
 	{
 		TteHttp    *http;
-		Got			got = {0};
+		Got			got;
 
 		malloc_failed = false;
 		malloc_countdown = n;

@@ -42,7 +42,8 @@ write_bytes(const char *name, const char *bytes, size_t len, mode_t mode)
 
 	if (fd < 0 || write(fd, bytes, len) != (ssize_t) len || fchmod(fd, mode) != 0)
 		printf("# could not write %s: %s\n", name, strerror(errno));
-	close(fd);
+	if (fd >= 0)
+		close(fd);
 }
 
 static void
