@@ -419,12 +419,14 @@ tte_sql_retry_event(PG_FUNCTION_ARGS)
 Datum
 tte_sql_retry_source(PG_FUNCTION_ARGS)
 {
-	Datum		source_id = source_argument(fcinfo);
-	char	   *status = status_argument(fcinfo, retry_moves,
-										 "Events that are rejected, uncertain, expired, discarded or delivered can be sent again.");
 	bool		allow_double = flag_argument(fcinfo, 2);
+	Datum		source_id;
+	char	   *status;
 
 	tte_outbox_check("tiktok.retry()");
+	source_id = source_argument(fcinfo);
+	status = status_argument(fcinfo, retry_moves,
+							 "Events that are rejected, uncertain, expired, discarded or delivered can be sent again.");
 	if (status != NULL && strcmp(status, "delivered") == 0 && !allow_double)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -453,10 +455,12 @@ tte_sql_discard_event(PG_FUNCTION_ARGS)
 Datum
 tte_sql_discard_source(PG_FUNCTION_ARGS)
 {
-	Datum		source_id = source_argument(fcinfo);
-	char	   *status = status_argument(fcinfo, discard_moves,
-										 "Events that are pending, retrying, rejected or uncertain can be discarded.");
+	Datum		source_id;
+	char	   *status;
 
 	tte_outbox_check("tiktok.discard()");
+	source_id = source_argument(fcinfo);
+	status = status_argument(fcinfo, discard_moves,
+							 "Events that are pending, retrying, rejected or uncertain can be discarded.");
 	PG_RETURN_INT64(move_source(discard_moves, source_id, status, false));
 }
