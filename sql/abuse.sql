@@ -65,6 +65,24 @@ SELECT outcome('CALL tiktok.backfill(''pg_class'', ''x'')') AS backfill;
 SELECT pg_current_xact_id_if_assigned() IS NULL AS unwritten;
 COMMIT;
 
+-- in a parallel worker, where only a wrong label can bring them
+CREATE FUNCTION in_worker(call text) RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+DECLARE
+	result text;
+BEGIN
+	EXECUTE 'SELECT tiktok.' || call || '::text' INTO result;
+	RETURN (SELECT backend_type FROM pg_stat_activity WHERE pid = pg_backend_pid()) || ': ' || result;
+END $$;
+SELECT set_config(name, 'on', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
+SELECT in_worker($$hash_external_id('1')$$);
+SELECT in_worker($$track('shop', 'ViewContent', 'x', user_data => '{"external_id": 1}', page => '{"url": "https://example.com/"}')$$);
+SELECT in_worker($$retry(1)$$);
+SELECT in_worker($$discard('shop')$$);
+SELECT in_worker($$forget(external_id => '1')$$);
+SELECT in_worker($$withdraw_consent('shop', 'x')$$);
+SELECT in_worker($$purge()$$);
+SELECT set_config(name, 'off', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
+
 -- at commit, and in a subtransaction
 CREATE TABLE at_commit (event_id text);
 CREATE FUNCTION record() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -191,4 +209,4 @@ TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery, tiktok.retry, tiktok.pi
 DELETE FROM tiktok.source;
 DROP TABLE values_of_types, settings, bulk, at_commit, plain CASCADE;
 DROP VIEW functions;
-DROP FUNCTION outcome, usual, record, fires, memory, many, sent, sent_with;
+DROP FUNCTION outcome, in_worker, usual, record, fires, memory, many, sent, sent_with;
