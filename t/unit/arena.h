@@ -98,11 +98,11 @@ repalloc(void *pointer, Size size)
 }
 
 char *
-pnstrdup(const char *in, Size len)
+pnstrdup(const char *in, Size size)
 {
+	Size		len = strnlen(in, size);
 	char	   *out;
 
-	len = strnlen(in, len);
 	out = palloc(len + 1);
 	memcpy(out, in, len);
 	out[len] = '\0';
