@@ -76,7 +76,7 @@ is(copies('taken'), 1, 'once');
 # The same in a batch large enough to be recorded at once
 my @many = map { "many$_" } 1 .. 40;
 sql("SELECT tiktok.pause('shop')");
-sql(views(@many));
+sql('BEGIN;' . views(@many) . 'COMMIT');
 $tiktok->script({ action => 'delay', seconds => 2, when => 'before' });
 sql("SELECT tiktok.resume('shop')");
 in_flight();
@@ -135,7 +135,7 @@ is(status('second'), 'delivered', 'TikTok took it');
 
 # A batch that is to be split after its answer: what is in memory is out of date
 sql("SELECT tiktok.pause('shop')");
-sql(views('good1', 'good2', 'bad', 'gone1', 'gone2', 'good3'));
+sql('BEGIN;' . views('good1', 'good2', 'bad', 'gone1', 'gone2', 'good3') . 'COMMIT');
 $tiktok->script({ action => 'delay', seconds => 2, when => 'before', times => 1 }, { reject_event_ids => ['bad'], name_index => JSON::PP::false });
 sql("SELECT tiktok.resume('shop')");
 in_flight();
