@@ -45,7 +45,8 @@ typedef struct CounterKey
 {
 	Oid			database;
 	int32		source_id;
-	char		stage[TTE_STAGE_LEN];	/* padded with zeros; empty: the source */
+	char		stage[TTE_STAGE_LEN];	/* padded with zeros; empty: the
+										 * source */
 } CounterKey;
 
 typedef struct Counter
@@ -60,10 +61,12 @@ typedef struct TteShared
 	LWLock	   *lock;			/* error texts, and the list of who waits */
 	LWLock	   *counters_lock;	/* exclusive to add and remove counters */
 	pg_atomic_uint32 launcher;	/* process number + 1 */
-	pg_atomic_uint32 kick;		/* database that the launcher shall look at, or 0 */
+	pg_atomic_uint32 kick;		/* database that the launcher shall look at,
+								 * or 0 */
 	int			nwaiting;
 	TteWaiting	waiting[TTE_MAX_WAITING];
-	TimestampTz made_at;		/* after the start of the server: made anew in a crash */
+	TimestampTz made_at;		/* after the start of the server: made anew in
+								 * a crash */
 	int			slots;
 	TteSlot		slot[FLEXIBLE_ARRAY_MEMBER];
 } TteShared;

@@ -23,7 +23,8 @@ typedef enum TteWorkerState
 	TTE_WORKER_IDLE,
 	TTE_WORKER_SENDING,
 	TTE_WORKER_FAILED,			/* recovers from an error */
-	TTE_WORKER_MISMATCH,		/* the extension is of a version it does not know */
+	TTE_WORKER_MISMATCH,		/* the extension is of a version it does not
+								 * know */
 	TTE_WORKER_REFUSED			/* somebody has changed the tables */
 } TteWorkerState;
 
@@ -46,8 +47,10 @@ typedef struct TteSlot
 	pg_atomic_uint32 database;	/* Oid, 0: free */
 	pg_atomic_uint32 proc;		/* process number + 1, 0: no worker */
 	pg_atomic_uint32 wake;		/* events were committed since it was cleared */
-	pg_atomic_uint32 requeue;	/* fates were changed by hand since it was cleared */
-	pg_atomic_uint32 reconfigure;	/* configuration was changed since it was cleared */
+	pg_atomic_uint32 requeue;	/* fates were changed by hand since it was
+								 * cleared */
+	pg_atomic_uint32 reconfigure;	/* configuration was changed since it was
+									 * cleared */
 	pg_atomic_uint32 leave;		/* asked to end */
 	pg_atomic_uint32 state;		/* TteWorkerState */
 	pg_atomic_uint32 exit_reason;	/* TteExitReason */
@@ -109,10 +112,11 @@ extern void tte_launcher_announce(void);
 /* Shall a database be looked at again (InvalidOid: several)?  And clears. */
 extern bool tte_launcher_kicked(Oid *database);
 extern void tte_waiting_publish(const TteWaiting *waiting, int n);
-extern int	tte_waiting_read(TteWaiting *waiting);	/* into TTE_MAX_WAITING entries */
+extern int	tte_waiting_read(TteWaiting *waiting);	/* into TTE_MAX_WAITING
+													 * entries */
 
 /* The worker's side. */
-extern void tte_slot_attach(TteSlot *slot);	/* detaches at exit */
+extern void tte_slot_attach(TteSlot *slot); /* detaches at exit */
 extern bool tte_slot_is_to_look(const TteSlot *slot);	/* the last one */
 extern void tte_slot_set_state(TteSlot *slot, TteWorkerState state);
 extern void tte_slot_set_error(TteSlot *slot, const char *message);

@@ -75,7 +75,8 @@ struct TteExchange
 	TteHttp    *http;
 	CURL	   *easy;
 	struct curl_slist *headers; /* all but the first */
-	struct curl_slist token_line;	/* the first; its text is no part of a core file */
+	struct curl_slist token_line;	/* the first; its text is no part of a
+									 * core file */
 	ExchangeState state;
 	int			uses;
 	void	   *owner;

@@ -55,10 +55,12 @@ typedef struct Database
 	bool		exists;			/* seen in the last scan */
 	bool		probed;			/* we know whether it has the extension */
 	bool		unwanted;		/* it has not */
-	bool		kicked;			/* look again, whatever a worker started before finds */
+	bool		kicked;			/* look again, whatever a worker started
+								 * before finds */
 	int			failures;		/* in a row */
 	TimestampTz not_before;		/* back-off */
-	TimestampTz waiting_since;	/* there is no slot for it; 0: it does not wait */
+	TimestampTz waiting_since;	/* there is no slot for it; 0: it does not
+								 * wait */
 	TimestampTz started_at;
 	TteSlot    *slot;			/* NULL: no worker */
 	BackgroundWorkerHandle *handle; /* NULL: started by a launcher before us */
@@ -121,7 +123,10 @@ add_database(Oid oid)
 static bool
 is_candidate(Form_pg_database form)
 {
-	/* A connection limit of -2 marks a database whose removal was interrupted. */
+	/*
+	 * A connection limit of -2 marks a database whose removal was
+	 * interrupted.
+	 */
 	return form->datallowconn && !form->datistemplate && form->datconnlimit != -2 &&
 		tte_database_selected(NameStr(form->datname));
 }
@@ -430,7 +435,11 @@ time_to_wait(void)
 
 		if (db->slot == NULL && !db->unwanted && db->not_before > now)
 			due = Min(due, db->not_before);
-		/* one that we did not start, or that is being probed, tells us nothing */
+
+		/*
+		 * one that we did not start, or that is being probed, tells us
+		 * nothing
+		 */
 		if (db->slot != NULL && (db->handle == NULL || !db->probed))
 			due = Min(due, TimestampTzPlusMilliseconds(now, db->handle ? 100 : 1000));
 	}

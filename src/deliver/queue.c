@@ -106,20 +106,20 @@ typedef struct StatementText
 static const StatementText statements[] =
 {
 	{SQL_SOURCES, 0, {0},
-		"SELECT s.id, s.name, s.event_source, s.event_source_id, s.enabled, s.batch_size, s.requests_per_second, "
-		"least(extract(epoch FROM coalesce(s.max_event_age, "
-		"CASE WHEN s.event_source IN ('web', 'app') THEN interval '7 days' ELSE interval '28 days' END)), 4e12) * 1e6::numeric, "
-		"t.token, t.system_identifier, t.database_oid, coalesce(c.paused, false), c.changed_at, "
-		"i.system_identifier, i.database_oid, u.state "
-		"FROM tiktok.source s LEFT JOIN tiktok.installation i ON true LEFT JOIN tiktok.access_token t ON t.source_id = s.id "
-		"LEFT JOIN tiktok.source_control c ON c.source_id = s.id "
+	"SELECT s.id, s.name, s.event_source, s.event_source_id, s.enabled, s.batch_size, s.requests_per_second, "
+	"least(extract(epoch FROM coalesce(s.max_event_age, "
+	"CASE WHEN s.event_source IN ('web', 'app') THEN interval '7 days' ELSE interval '28 days' END)), 4e12) * 1e6::numeric, "
+	"t.token, t.system_identifier, t.database_oid, coalesce(c.paused, false), c.changed_at, "
+	"i.system_identifier, i.database_oid, u.state "
+	"FROM tiktok.source s LEFT JOIN tiktok.installation i ON true LEFT JOIN tiktok.access_token t ON t.source_id = s.id "
+	"LEFT JOIN tiktok.source_control c ON c.source_id = s.id "
 	"LEFT JOIN tiktok.source_state u ON u.source_id = s.id ORDER BY s.id"},
 	{SQL_LOAD_CURSOR, 1, {INT4OID},
-		"SELECT prev_snapshot::text, snapshot::text, position_xid, position_id "
+	"SELECT prev_snapshot::text, snapshot::text, position_xid, position_id "
 	"FROM tiktok.cursor WHERE source_id = $1"},
 	{SQL_STORE_CURSOR, 5, {INT4OID, TEXTOID, TEXTOID, XID8OID, INT8OID},
-		"INSERT INTO tiktok.cursor VALUES ($1, $2::pg_snapshot, $3::pg_snapshot, $4, $5) "
-		"ON CONFLICT (source_id) DO UPDATE SET prev_snapshot = excluded.prev_snapshot, "
+	"INSERT INTO tiktok.cursor VALUES ($1, $2::pg_snapshot, $3::pg_snapshot, $4, $5) "
+	"ON CONFLICT (source_id) DO UPDATE SET prev_snapshot = excluded.prev_snapshot, "
 	"snapshot = excluded.snapshot, position_xid = excluded.position_xid, position_id = excluded.position_id"},
 	{SQL_READ, 5, {INT4OID, XID8OID, INT8OID, XID8OID, INT4OID},
 	"SELECT " EVENT_COLUMNS " " EVENT_RANGE "ORDER BY e.xid, e.id LIMIT $5"},
@@ -127,102 +127,106 @@ static const StatementText statements[] =
 	"SELECT " EVENT_COLUMNS " " EVENT_RANGE NO_FATE "ORDER BY e.xid, e.id LIMIT $5"},
 	/* times that far away were set by a clock that has been set back since */
 	{SQL_RECALL_DUE, 4, {INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID},
-		"UPDATE tiktok.retry SET next_attempt_at = $2 WHERE id IN (SELECT id FROM tiktok.retry "
+	"UPDATE tiktok.retry SET next_attempt_at = $2 WHERE id IN (SELECT id FROM tiktok.retry "
 	"WHERE source_id = $1 AND next_attempt_at > $4 ORDER BY next_attempt_at DESC LIMIT $3 FOR UPDATE SKIP LOCKED)"},
-	/* an operator may have put back what then arrived after all, or deleted the event */
+
+	/*
+	 * an operator may have put back what then arrived after all, or deleted
+	 * the event
+	 */
 	{SQL_DROP_DUE, 3, {INT4OID, TIMESTAMPTZOID, INT4OID},
-		"WITH due AS (SELECT id FROM tiktok.retry "
-		"WHERE source_id = $1 AND next_attempt_at <= $2 ORDER BY next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED) "
-		"DELETE FROM tiktok.retry r USING due "
-		"LEFT JOIN tiktok.event e ON e.id = due.id LEFT JOIN tiktok.delivery d ON d.id = due.id "
+	"WITH due AS (SELECT id FROM tiktok.retry "
+	"WHERE source_id = $1 AND next_attempt_at <= $2 ORDER BY next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED) "
+	"DELETE FROM tiktok.retry r USING due "
+	"LEFT JOIN tiktok.event e ON e.id = due.id LEFT JOIN tiktok.delivery d ON d.id = due.id "
 	"WHERE r.id = due.id AND (e.id IS NULL OR d.id IS NOT NULL)"},
 	{SQL_READ_DUE, 3, {INT4OID, TIMESTAMPTZOID, INT4OID},
-		"SELECT " EVENT_COLUMNS ", i.user_data, r.attempts, r.possibly_received_at, q.outcome IN ('interrupted', 'failed'), "
-		"q.outcome = 'interrupted' AND q.events = 1 "
-		"FROM tiktok.retry r JOIN tiktok.event e ON e.id = r.id LEFT JOIN tiktok.identity i ON i.id = e.id "
-		"LEFT JOIN tiktok.request q ON q.id = r.last_request_id "
-		"WHERE r.source_id = $1 AND r.next_attempt_at <= $2 "
+	"SELECT " EVENT_COLUMNS ", i.user_data, r.attempts, r.possibly_received_at, q.outcome IN ('interrupted', 'failed'), "
+	"q.outcome = 'interrupted' AND q.events = 1 "
+	"FROM tiktok.retry r JOIN tiktok.event e ON e.id = r.id LEFT JOIN tiktok.identity i ON i.id = e.id "
+	"LEFT JOIN tiktok.request q ON q.id = r.last_request_id "
+	"WHERE r.source_id = $1 AND r.next_attempt_at <= $2 "
 	"AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id = r.id) ORDER BY r.next_attempt_at LIMIT $3 "
 	"FOR UPDATE OF r SKIP LOCKED"},
 	{SQL_NEXT_DUE, 1, {INT4OID},
 	"SELECT min(next_attempt_at) FROM tiktok.retry WHERE source_id = $1"},
 	{SQL_START_REQUEST, 9, {INT4OID, TIMESTAMPTZOID, INT4OID, XID8OID, INT8OID, XID8OID, INT8OID, INT4OID, BOOLOID},
-		"INSERT INTO tiktok.request (source_id, started_at, events, first_xid, first_id, last_xid, last_id, bytes, is_test) "
+	"INSERT INTO tiktok.request (source_id, started_at, events, first_xid, first_id, last_xid, last_id, bytes, is_test) "
 	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id"},
 	{SQL_CLAIM_RETRIES, 2, {INT8OID, INT8ARRAYOID},
 	"UPDATE tiktok.retry SET last_request_id = $1 WHERE id = ANY ($2)"},
 	{SQL_FINISH_REQUEST, 12, {INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID, TEXTOID, INT4OID, XID8OID, INT8OID, XID8OID, INT8OID, INT4OID},
-		"UPDATE tiktok.request SET finished_at = clock_timestamp(), http_status = $2, code = $3, message = $4, "
-		"request_id = $5, outcome = $6, events = coalesce($7, events), first_xid = coalesce($8, first_xid), "
-		"first_id = coalesce($9, first_id), last_xid = coalesce($10, last_xid), last_id = coalesce($11, last_id), "
+	"UPDATE tiktok.request SET finished_at = clock_timestamp(), http_status = $2, code = $3, message = $4, "
+	"request_id = $5, outcome = $6, events = coalesce($7, events), first_xid = coalesce($8, first_xid), "
+	"first_id = coalesce($9, first_id), last_xid = coalesce($10, last_xid), last_id = coalesce($11, last_id), "
 	"bytes = coalesce($12, bytes) WHERE id = $1"},
 	{SQL_FINAL, 7, {INT8OID, TEXTOID, TEXTOID, BOOLOID, INT8ARRAYOID, INT4OID, TIMESTAMPTZOID},
-		"WITH final AS (INSERT INTO tiktok.delivery (id, request_id, status, reason, at, possibly_received_at) "
-		"SELECT u, $1, $2, $3, clock_timestamp(), $7 FROM unnest($5) u " TAKEN_ALL_THE_SAME " RETURNING id) "
+	"WITH final AS (INSERT INTO tiktok.delivery (id, request_id, status, reason, at, possibly_received_at) "
+	"SELECT u, $1, $2, $3, clock_timestamp(), $7 FROM unnest($5) u " TAKEN_ALL_THE_SAME " RETURNING id) "
 	"DELETE FROM tiktok.identity i USING final WHERE i.id = final.id AND NOT $4"},
 	{SQL_FINAL_RETRY, 7, {INT8OID, TEXTOID, TEXTOID, BOOLOID, INT8ARRAYOID, INT4OID, TIMESTAMPTZOID},
-		"WITH gone AS (DELETE FROM tiktok.retry WHERE id = ANY ($5) RETURNING *), "
-		"final AS (INSERT INTO tiktok.delivery SELECT id, coalesce($1, last_request_id), $2, $3, clock_timestamp(), "
-		"attempts + $6, first_attempt_at, coalesce(possibly_received_at, $7) FROM gone "
-		"ON CONFLICT DO NOTHING RETURNING id), "
-		"taken AS (UPDATE tiktok.delivery SET status = $2, request_id = $1, at = clock_timestamp() "
-		"WHERE id = ANY ($5) AND status = 'suppressed' AND $2 = 'delivered') "
+	"WITH gone AS (DELETE FROM tiktok.retry WHERE id = ANY ($5) RETURNING *), "
+	"final AS (INSERT INTO tiktok.delivery SELECT id, coalesce($1, last_request_id), $2, $3, clock_timestamp(), "
+	"attempts + $6, first_attempt_at, coalesce(possibly_received_at, $7) FROM gone "
+	"ON CONFLICT DO NOTHING RETURNING id), "
+	"taken AS (UPDATE tiktok.delivery SET status = $2, request_id = $1, at = clock_timestamp() "
+	"WHERE id = ANY ($5) AND status = 'suppressed' AND $2 = 'delivered') "
 	"DELETE FROM tiktok.identity i USING final WHERE i.id = final.id AND NOT $4"},
 	{SQL_RETRY, 7, {INT4OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT8ARRAYOID, TIMESTAMPTZARRAYOID},
-		"INSERT INTO tiktok.retry (id, source_id, attempts, first_attempt_at, possibly_received_at, next_attempt_at, last_request_id, code) "
-		"SELECT u, $1, 1, $3, $4, n, $2, $5 FROM unnest($6, $7) t(u, n) "
-		"WHERE NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id = u) "
-		"ON CONFLICT (id) DO UPDATE SET attempts = retry.attempts + 1, next_attempt_at = excluded.next_attempt_at, "
-		"possibly_received_at = coalesce(retry.possibly_received_at, excluded.possibly_received_at), "
+	"INSERT INTO tiktok.retry (id, source_id, attempts, first_attempt_at, possibly_received_at, next_attempt_at, last_request_id, code) "
+	"SELECT u, $1, 1, $3, $4, n, $2, $5 FROM unnest($6, $7) t(u, n) "
+	"WHERE NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id = u) "
+	"ON CONFLICT (id) DO UPDATE SET attempts = retry.attempts + 1, next_attempt_at = excluded.next_attempt_at, "
+	"possibly_received_at = coalesce(retry.possibly_received_at, excluded.possibly_received_at), "
 	"last_request_id = excluded.last_request_id, code = excluded.code"},
 	{SQL_OPEN_REQUESTS, 1, {INT4OID},
-		"SELECT id, started_at, first_xid, first_id, last_xid, last_id "
+	"SELECT id, started_at, first_xid, first_id, last_xid, last_id "
 	"FROM tiktok.request WHERE source_id = $1 AND finished_at IS NULL ORDER BY id"},
 	{SQL_NEWEST_REQUEST, 0, {0},
 	"SELECT max(id) FROM tiktok.request"},
 	/* the last argument is null when no byte of the request was sent */
 	{SQL_RECOVER_RETRIES, 2, {INT8OID, TIMESTAMPTZOID},
-		"UPDATE tiktok.retry SET attempts = attempts + 1, "
+	"UPDATE tiktok.retry SET attempts = attempts + 1, "
 	"possibly_received_at = coalesce(possibly_received_at, $2) WHERE last_request_id = $1"},
 	{SQL_RECOVER_EVENTS, 8, {INT4OID, INT8OID, TIMESTAMPTZOID, XID8OID, INT8OID, XID8OID, INT8OID, TIMESTAMPTZOID},
-		"INSERT INTO tiktok.retry (id, source_id, attempts, first_attempt_at, possibly_received_at, next_attempt_at, last_request_id) "
-		"SELECT e.id, $1, 1, $3, least($8, (SELECT recovered_to FROM tiktok.installation WHERE e.xid < recovered_xid)), "
-		"clock_timestamp(), $2 FROM tiktok.event e "
-		"WHERE e.source_id = $1 AND (e.xid, e.id) >= ($4, $5) AND (e.xid, e.id) <= ($6, $7) AND e.payload IS NOT NULL "
+	"INSERT INTO tiktok.retry (id, source_id, attempts, first_attempt_at, possibly_received_at, next_attempt_at, last_request_id) "
+	"SELECT e.id, $1, 1, $3, least($8, (SELECT recovered_to FROM tiktok.installation WHERE e.xid < recovered_xid)), "
+	"clock_timestamp(), $2 FROM tiktok.event e "
+	"WHERE e.source_id = $1 AND (e.xid, e.id) >= ($4, $5) AND (e.xid, e.id) <= ($6, $7) AND e.payload IS NOT NULL "
 	NO_FATE},
 	{SQL_SET_APART, 2, {INT4OID, INT8OID},
-		"WITH poison AS (DELETE FROM tiktok.retry r USING tiktok.request q WHERE q.id = $2 AND q.events = 1 AND r.id = q.first_id "
-		"AND (SELECT count(*) + CASE WHEN r.attempts > count(*) THEN 1 ELSE 0 END FROM tiktok.request p WHERE p.source_id = $1 "
-		"AND p.events = 1 AND p.first_id = q.first_id AND p.outcome IN ('interrupted', 'failed')) >= 3 RETURNING r.*), "
-		"forgotten AS (DELETE FROM tiktok.identity i USING poison p WHERE i.id = p.id AND p.possibly_received_at IS NULL) "
-		"INSERT INTO tiktok.delivery SELECT id, CASE WHEN possibly_received_at IS NOT NULL THEN last_request_id END, "
-		"CASE WHEN possibly_received_at IS NOT NULL THEN 'uncertain' ELSE 'invalid' END, 'poison', clock_timestamp(), "
+	"WITH poison AS (DELETE FROM tiktok.retry r USING tiktok.request q WHERE q.id = $2 AND q.events = 1 AND r.id = q.first_id "
+	"AND (SELECT count(*) + CASE WHEN r.attempts > count(*) THEN 1 ELSE 0 END FROM tiktok.request p WHERE p.source_id = $1 "
+	"AND p.events = 1 AND p.first_id = q.first_id AND p.outcome IN ('interrupted', 'failed')) >= 3 RETURNING r.*), "
+	"forgotten AS (DELETE FROM tiktok.identity i USING poison p WHERE i.id = p.id AND p.possibly_received_at IS NULL) "
+	"INSERT INTO tiktok.delivery SELECT id, CASE WHEN possibly_received_at IS NOT NULL THEN last_request_id END, "
+	"CASE WHEN possibly_received_at IS NOT NULL THEN 'uncertain' ELSE 'invalid' END, 'poison', clock_timestamp(), "
 	"attempts, first_attempt_at, possibly_received_at FROM poison"},
 	{SQL_STORE_STATE, 5, {INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
-		"INSERT INTO tiktok.source_state (source_id, state, reason, since, probe_at) VALUES ($1, $2, $3, $4, $5) "
-		"ON CONFLICT (source_id) DO UPDATE SET state = excluded.state, reason = excluded.reason, "
-		"since = CASE WHEN source_state.state = excluded.state THEN source_state.since ELSE excluded.since END, "
+	"INSERT INTO tiktok.source_state (source_id, state, reason, since, probe_at) VALUES ($1, $2, $3, $4, $5) "
+	"ON CONFLICT (source_id) DO UPDATE SET state = excluded.state, reason = excluded.reason, "
+	"since = CASE WHEN source_state.state = excluded.state THEN source_state.since ELSE excluded.since END, "
 	"probe_at = excluded.probe_at"},
 	{SQL_CLEAR_STATE, 1, {INT4OID},
 	"DELETE FROM tiktok.source_state WHERE source_id = $1"},
 	{SQL_LOAD_INSTALLATION, 1, {INT8OID},
-		"SELECT timeline, backup_start, seen_at, recovered_to, recovered_xid "
+	"SELECT timeline, backup_start, seen_at, recovered_to, recovered_xid "
 	"FROM tiktok.installation WHERE system_identifier = $1"},
 	{SQL_STORE_INSTALLATION, 5, {INT4OID, PG_LSNOID, TIMESTAMPTZOID, TIMESTAMPTZOID, XID8OID},
-		"UPDATE tiktok.installation SET timeline = $1, backup_start = $2, seen_at = $3, "
+	"UPDATE tiktok.installation SET timeline = $1, backup_start = $2, seen_at = $3, "
 	"recovered_to = $4, recovered_xid = $5"},
 	{SQL_KEEP_RECOVERED, 0, {0},
-		"INSERT INTO tiktok.retry (id, source_id, attempts, first_attempt_at, possibly_received_at, next_attempt_at) "
-		"SELECT e.id, e.source_id, 0, i.recovered_to, i.recovered_to, clock_timestamp() "
-		"FROM tiktok.installation i CROSS JOIN tiktok.source s LEFT JOIN tiktok.cursor c ON c.source_id = s.id "
-		"JOIN tiktok.event e ON e.source_id = s.id AND e.xid < i.recovered_xid "
+	"INSERT INTO tiktok.retry (id, source_id, attempts, first_attempt_at, possibly_received_at, next_attempt_at) "
+	"SELECT e.id, e.source_id, 0, i.recovered_to, i.recovered_to, clock_timestamp() "
+	"FROM tiktok.installation i CROSS JOIN tiktok.source s LEFT JOIN tiktok.cursor c ON c.source_id = s.id "
+	"JOIN tiktok.event e ON e.source_id = s.id AND e.xid < i.recovered_xid "
 	"AND e.xid >= coalesce(pg_snapshot_xmin(c.prev_snapshot), '0') WHERE e.payload IS NOT NULL " NO_FATE},
 	{SQL_RECOVERED_RETRIES, 1, {TIMESTAMPTZOID},
 	"UPDATE tiktok.retry SET possibly_received_at = $1 WHERE possibly_received_at IS NULL"},
 	{SQL_PAUSE_ALL, 1, {TEXTOID},
-		"INSERT INTO tiktok.source_control (source_id, paused, reason, changed_at) "
-		"SELECT id, true, $1, clock_timestamp() FROM tiktok.source "
-		"ON CONFLICT (source_id) DO UPDATE SET paused = true, reason = excluded.reason, changed_at = excluded.changed_at "
+	"INSERT INTO tiktok.source_control (source_id, paused, reason, changed_at) "
+	"SELECT id, true, $1, clock_timestamp() FROM tiktok.source "
+	"ON CONFLICT (source_id) DO UPDATE SET paused = true, reason = excluded.reason, changed_at = excluded.changed_at "
 	"WHERE NOT source_control.paused"},
 };
 

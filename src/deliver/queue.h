@@ -33,7 +33,8 @@ typedef struct TteSourceConfig
 	bool		database_copied;	/* this database is a copy of another */
 	bool		paused;			/* by tiktok.pause() */
 	int64		resumed_at;		/* by tiktok.resume(), 0: never */
-	char	   *stored_state;	/* as tiktok.source_state has it, NULL: sent to */
+	char	   *stored_state;	/* as tiktok.source_state has it, NULL: sent
+								 * to */
 } TteSourceConfig;
 
 /* The server that the worker was in last, and what a recovery made of the queue. */
@@ -42,7 +43,8 @@ typedef struct TteInstallation
 	uint32		timeline;		/* 0: the worker was nowhere yet */
 	uint64		backup_start;	/* of the base backup it came from, 0: none */
 	int64		seen_at;
-	int64		recovered_to;	/* not later than the state recovered to; 0: never */
+	int64		recovered_to;	/* not later than the state recovered to; 0:
+								 * never */
 	uint64		recovered_xid;	/* what earlier ones recorded may have been
 								 * received since */
 } TteInstallation;
@@ -62,9 +64,10 @@ typedef struct TteQueueRow
 	int			size;			/* bytes of these two */
 	int			attempts;		/* so far */
 	int64		possibly_received_at;	/* 0: never */
-	bool		suspect;		/* was in flight when a process died, or failed */
-	bool		alone;			/* a process died with it and no other event in
-								 * the request */
+	bool		suspect;		/* was in flight when a process died, or
+								 * failed */
+	bool		alone;			/* a process died with it and no other event
+								 * in the request */
 } TteQueueRow;
 
 /* A request as it is recorded before it is sent. */
@@ -103,8 +106,8 @@ typedef struct TteFinal
 	bool		keep_identity;	/* so that tiktok.retry can send it again */
 	bool		from_retry;		/* the events are in tiktok.retry */
 	bool		attempted;		/* this request counts as an attempt */
-	int64		possibly_received_at;	/* 0: neither this request was received nor
-										 * one before a recovery */
+	int64		possibly_received_at;	/* 0: neither this request was
+										 * received nor one before a recovery */
 } TteFinal;
 
 typedef enum TteQueueState

@@ -78,7 +78,8 @@ typedef struct Reading
 	TteBatch   *batch;			/* NULL until there is an event to send */
 	int			size;			/* of what is in the batch, as stored */
 	bool		full;
-	IdList		undecided;		/* what an operator's open transaction is about */
+	IdList		undecided;		/* what an operator's open transaction is
+								 * about */
 	IdList		expired;
 	IdList		uncertain;
 } Reading;
@@ -275,7 +276,8 @@ tte_sender_load(TteSender *sender)
 	tte_queue_load_cursor(sender->config.id, &prev, &cur, &position);
 	open_window(sender, &prev, &cur, position);
 	sender->skip_windows = 2;
-	sender->next_due = 1;		/* also for what a clock set back has left for years */
+	sender->next_due = 1;		/* also for what a clock set back has left for
+								 * years */
 	sender->loaded = true;
 	TTE_FAULT_POINT("loaded", NULL);
 }
@@ -381,7 +383,7 @@ append_event(Reading *r, const TteQueueRow *row)
 	batch->events[batch->nevents++] = (TteBatchEvent)
 	{
 		.xid = row->xid, .id = row->id, .attempts = row->attempts,
-		.payload = copy_stored(row->payload), .user_data = copy_stored(row->user_data)
+			.payload = copy_stored(row->payload), .user_data = copy_stored(row->user_data)
 	};
 	batch->unrendered++;
 	r->size += row->size;
@@ -611,7 +613,11 @@ read_queue(Reading *r, const TteSnapshot *snapshot)
 		r->batch->start = start;
 		r->batch->window = window;
 		window->refs++;
-		/* what was recorded since then is held to the same time, which does no harm */
+
+		/*
+		 * what was recorded since then is held to the same time, which does
+		 * no harm
+		 */
 		if (r->batch->nevents > 0 && r->batch->events[0].xid < r->limits->recovered_xid)
 			r->batch->possibly_received_at = r->limits->recovered_to;
 	}
@@ -852,7 +858,11 @@ tte_sender_wait(TteBatch *batch, int lo, int hi)
 {
 	if (lo >= hi)
 		return;
-	/* its events may have been closed, or lost identifiers, while they were on their way */
+
+	/*
+	 * its events may have been closed, or lost identifiers, while they were
+	 * on their way
+	 */
 	if (batch->stale)
 		batch->sender->rewind = true;
 	slist_push_head(&batch->sender->waiting, &make_request(batch, lo, hi)->node);
@@ -964,7 +974,11 @@ record_outcome(TteRequest *request, int64 now)
 				record_retry(request, now);
 			break;
 		default:
-			/* Nothing is consumed: all that is unrecorded is read again later. */
+
+			/*
+			 * Nothing is consumed: all that is unrecorded is read again
+			 * later.
+			 */
 			request->batch->sender->rewind = true;
 			break;
 	}

@@ -35,18 +35,22 @@ tte_place(const TteBatchEvent *event)
 /* What was read at once.  Lives until the fate of every event is recorded. */
 typedef struct TteBatch
 {
-	dlist_node	node;			/* in the sender's list, in the order of reading */
+	dlist_node	node;			/* in the sender's list, in the order of
+								 * reading */
 	MemoryContext context;
-	MemoryContext stored;		/* what was read, until all of it is in the body */
+	MemoryContext stored;		/* what was read, until all of it is in the
+								 * body */
 	TteSender  *sender;
 	bool		from_retry;
-	bool		held;			/* back: its fate is known, but cannot be recorded
-								 * yet */
+	bool		held;			/* back: its fate is known, but cannot be
+								 * recorded yet */
 	bool		alone;			/* to be sent while nothing else is in flight */
-	bool		stale;			/* fates were changed by hand since it was read */
+	bool		stale;			/* fates were changed by hand since it was
+								 * read */
 	struct TteWindow *window;	/* from the queue: where it was carved */
 	TtePosition start;
-	int64		possibly_received_at;	/* from the queue: before a recovery; 0: no */
+	int64		possibly_received_at;	/* from the queue: before a recovery;
+										 * 0: no */
 	StringInfoData body;
 	int			head_len;		/* the envelope before the first event */
 	const char *test_code;		/* of all its events, or NULL */
@@ -108,26 +112,34 @@ struct TteSender
 	bool		dirty;			/* the stored cursor is behind */
 	int64		stored_at;
 	dlist_head	batches;
-	slist_head	held;			/* what an operator's open transaction is about */
+	slist_head	held;			/* what an operator's open transaction is
+								 * about */
 	int			nheld;			/* events in these */
 	int64		held_at;		/* when to look at these again */
-	bool		careful;		/* there was such a transaction when it was looked */
+	bool		careful;		/* there was such a transaction when it was
+								 * looked */
 	slist_head	waiting;		/* requests to make before anything is read */
 	int			in_flight;
-	bool		rewind;			/* go back to what is unrecorded, once nothing is in flight */
+	bool		rewind;			/* go back to what is unrecorded, once nothing
+								 * is in flight */
 	TteAlone	alone;
 	bool		retry_out;		/* a batch of retries is not recorded yet */
 	int64		next_due;		/* of tiktok.retry, 0: nothing */
 	TteBreaker	breaker;
 	char		trouble[160];	/* why the breaker is open */
-	char		logged[16];		/* why nothing was sent, "": it was; as the log has it */
+	char		logged[16];		/* why nothing was sent, "": it was; as the
+								 * log has it */
 	bool		state_stored;	/* the next two are what the table has */
 	char		stored_reason[160];
 	int64		stored_probe_at;
-	int64		expire_at;		/* without a token: look for events that are too old */
-	int			refused;		/* single events refused since one was accepted */
-	int			event_bytes;	/* average size, for the number of rows to read */
-	TteRate	   *rate;			/* that of the token: of the first sender that has it */
+	int64		expire_at;		/* without a token: look for events that are
+								 * too old */
+	int			refused;		/* single events refused since one was
+								 * accepted */
+	int			event_bytes;	/* average size, for the number of rows to
+								 * read */
+	TteRate    *rate;			/* that of the token: of the first sender that
+								 * has it */
 	TteRate		own_rate;
 	int64		rate_free;		/* 0, or when the rate allows the next request */
 };
@@ -137,7 +149,8 @@ typedef struct TteSendLimits
 {
 	int			max_body;		/* bytes */
 	bool		ascii;			/* escape everything that is not ASCII */
-	int64		recovered_to;	/* what transactions before recovered_xid recorded */
+	int64		recovered_to;	/* what transactions before recovered_xid
+								 * recorded */
 	uint64		recovered_xid;	/* may have been received since recovered_to */
 	bool		others;			/* something is in flight */
 } TteSendLimits;

@@ -118,7 +118,8 @@ const char *
 tte_token_read(const char *dir, const char *source_name, char token[TTE_TOKEN_MAX + 1])
 {
 	char		path[MAXPGPATH];
-	char		bytes[TTE_TOKEN_MAX + 2];	/* a line end, and one that is too many */
+	char		bytes[TTE_TOKEN_MAX + 2];	/* a line end, and one that is too
+											 * many */
 	struct stat st;
 	const char *problem;
 	int			fd;

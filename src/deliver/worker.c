@@ -63,7 +63,8 @@
 
 static TteSlot *slot;
 static TteHttp *http = NULL;
-static bool http_stale = false; /* make a new one as soon as nothing is in flight */
+static bool http_stale = false; /* make a new one as soon as nothing is in
+								 * flight */
 static dlist_head senders = DLIST_STATIC_INIT(senders);
 static MemoryContext turn_context;
 static TteInstallation installation;
@@ -76,7 +77,8 @@ static TtePurge *purge = NULL;	/* that has begun */
 static MemoryContext purge_context;
 static int64 purge_at = 0;
 static int64 turned_at = 0;
-static int	shown = -1;			/* requests under way that pg_stat_activity shows, -1: something else */
+static int	shown = -1;			/* requests under way that pg_stat_activity
+								 * shows, -1: something else */
 
 /* Wait events */
 static uint32 wait_idle;
@@ -357,7 +359,7 @@ judge(const TteHttpResult *result)
 static void
 judge_unsent(TteRequest *request)
 {
-	TteHttpResult result = {.owner = request, .transport = TTE_TRANSPORT_NEVER_SENT,.error = "out of memory"};
+	TteHttpResult result = {.owner = request, .transport = TTE_TRANSPORT_NEVER_SENT, .error = "out of memory"};
 
 	judge(&result);
 }
@@ -821,7 +823,10 @@ tte_worker_main(Datum slot_number)
 	pg_atomic_write_u32(&slot->wake, 1);
 	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
 	{
-		/* An error while recovering ends the process; the launcher starts it again. */
+		/*
+		 * An error while recovering ends the process; the launcher starts it
+		 * again.
+		 */
 		PG_exception_stack = NULL;
 		recover();
 		/* Being cancelled during the pause does not. */

@@ -43,7 +43,8 @@ typedef struct CachedMapping
 } CachedMapping;
 
 static HTAB *cache = NULL;
-static uint64 generation = 0;	/* of the catalogs, as far as they were reported */
+static uint64 generation = 0;	/* of the catalogs, as far as they were
+								 * reported */
 
 static void
 relation_changed(Datum arg, Oid relid)

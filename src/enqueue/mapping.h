@@ -47,7 +47,8 @@ typedef struct TteMapping
 	Oid			using_function;
 	Oid			using_relation; /* whose row type it takes */
 	pg_tz	   *zone;			/* of times without one */
-	char	   *table;			/* for ids; the topmost partitioned table's name */
+	char	   *table;			/* for ids; the topmost partitioned table's
+								 * name */
 	int			nkeys;			/* primary key */
 	AttrNumber *key_attnos;
 	TteValueType *key_types;

@@ -74,7 +74,8 @@ typedef struct Target
 static Target event_target = {.name = "event", .sequence = "event_id_seq", .speculative = true};
 static Target identity_target = {.name = "identity"};
 static Target delivery_target = {.name = "delivery"};
-static uint64 generation = 0;	/* of the catalogs, as far as they were reported */
+static uint64 generation = 0;	/* of the catalogs, as far as they were
+								 * reported */
 static bool callback_registered = false;
 
 void
@@ -379,7 +380,10 @@ existing_event(Relation rel, ItemPointer tid, const TteRendered *event, bool *co
 	int64		id = 0;
 	bool		isnull;
 
-	/* Any snapshot will do: what the transaction may see does not matter here. */
+	/*
+	 * Any snapshot will do: what the transaction may see does not matter
+	 * here.
+	 */
 	if (table_tuple_fetch_row_version(rel, tid, SnapshotAny, slot))
 	{
 		id = DatumGetInt64(slot_getattr(slot, TTE_EVENT_COL_ID + 1, &isnull));

@@ -78,7 +78,7 @@ static int64
 interval_usec(const Interval *interval)
 {
 	double		usec = (double) interval->time +
-		((double) interval->month * DAYS_PER_MONTH + interval->day) * USECS_PER_DAY;
+	((double) interval->month * DAYS_PER_MONTH + interval->day) * USECS_PER_DAY;
 
 	return (int64) Min(usec, 4e18);
 }

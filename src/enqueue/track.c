@@ -35,7 +35,8 @@ enum TrackArgument
 	ARG_EVENT,
 	ARG_EVENT_ID,
 	ARG_EVENT_TIME,
-	ARG_USER_DATA,				/* and the other sections, in the order of TteSection */
+	ARG_USER_DATA,				/* and the other sections, in the order of
+								 * TteSection */
 	ARG_LIMITED_DATA_USE = ARG_USER_DATA + TTE_SECTIONS,
 	ARG_CONSENT
 };
@@ -230,7 +231,11 @@ tte_event_jsonb(const TteRendered *event)
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("rendered event cannot be read"),
 				 tte_hide_statement()));
-	/* escapes would be refused by jsonb_in where the encoding has no such character */
+
+	/*
+	 * escapes would be refused by jsonb_in where the encoding has no such
+	 * character
+	 */
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(tte_from_utf8(wire.data, wire.len)));
 }
 

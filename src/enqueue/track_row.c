@@ -158,7 +158,7 @@ static void
 set_from_column(TteEvent *event, const TteMapping *m, const TteTarget *target, Datum value)
 {
 	bool		identifier = target->kind == TTE_TARGET_FIELD &&
-		tte_fields[target->field].section == TTE_SECTION_USER;
+	tte_fields[target->field].section == TTE_SECTION_USER;
 	const TteJson *json;
 	int64		usec;
 	bool		finite;
@@ -286,6 +286,7 @@ call_using(Oid function, Datum row, int *state)
 	PG_TRY();
 	{
 		FmgrInfo	flinfo;
+
 		LOCAL_FCINFO(call, 1);
 		Datum		value;
 

@@ -130,7 +130,8 @@ typedef enum TteNameVerdict
 {
 	TTE_NAME_OK,				/* standard, or custom where that is allowed */
 	TTE_NAME_RENAMED,			/* a legacy name, *final is the new one */
-	TTE_NAME_CASE,				/* a standard name in the wrong case: *final is meant */
+	TTE_NAME_CASE,				/* a standard name in the wrong case: *final
+								 * is meant */
 	TTE_NAME_RESERVED,			/* TikTok maps it: *final is what to use */
 	TTE_NAME_NOT_STANDARD,		/* custom name where only standard ones may be */
 	TTE_NAME_SYNTAX

@@ -32,8 +32,8 @@ typedef struct TteDecimal
 	bool		integral;
 	int			whole;			/* digits before the point */
 	int			scale;			/* digits behind it */
-	char		digits[TTE_DECIMAL_WHOLE + TTE_DECIMAL_SCALE + 4];	/* without sign, a
-																	 * JSON number */
+	char		digits[TTE_DECIMAL_WHOLE + TTE_DECIMAL_SCALE + 4];	/* without sign, a JSON
+																	 * number */
 } TteDecimal;
 
 /* Reads "12000", "49.90", "1.5e3", "NaN"; no blanks, no separators. */
@@ -51,7 +51,8 @@ extern int	tte_decimal_plain(const char *literal, int len, char *to, int size);
 /* A sum of amounts times quantities, exact.  Start with all zero. */
 typedef struct TteSum
 {
-	uint64		limbs[6];		/* base 1e9, lowest first; two are the fraction */
+	uint64		limbs[6];		/* base 1e9, lowest first; two are the
+								 * fraction */
 	int			scale;
 } TteSum;
 

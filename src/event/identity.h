@@ -44,7 +44,8 @@ typedef struct TteIdentityRules
 {
 	const char *calling_code;	/* digits without '+', or NULL */
 	bool		lower_external_id;
-	const char *country;		/* normalised user.country, for zip_code, or NULL */
+	const char *country;		/* normalised user.country, for zip_code, or
+								 * NULL */
 } TteIdentityRules;
 
 /*

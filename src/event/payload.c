@@ -317,7 +317,10 @@ tte_event_derived_id(const char *id, int len)
 
 	if (tte_text_has_email(id, len))
 	{
-		/* the hash of an address alone would be the identifier that TikTok knows */
+		/*
+		 * the hash of an address alone would be the identifier that TikTok
+		 * knows
+		 */
 		char	   *salted = psprintf("event_id %.*s", len, id);
 
 		tte_sha256_hex(salted, strlen(salted), hash);

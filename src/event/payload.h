@@ -14,8 +14,8 @@
 #include "event/catalog.h"
 #include "event/identity.h"
 
-#define TTE_MAX_CONTENTS	500			/* items of one event */
-#define TTE_MAX_PAYLOAD		1000000		/* bytes of one event, user included */
+#define TTE_MAX_CONTENTS	500 /* items of one event */
+#define TTE_MAX_PAYLOAD		1000000 /* bytes of one event, user included */
 #define TTE_MAX_EVENT_ID	128
 #define TTE_USEC			INT64CONST(1000000)
 
@@ -29,8 +29,8 @@ typedef struct TteSourceRules
 	bool		require_lead_id;
 	bool		rename_legacy_events;
 	bool		hash_on_enqueue;	/* identity text holds hashes */
-	const char *calling_code;		/* digits, or NULL */
-	int64		max_event_age;		/* microseconds */
+	const char *calling_code;	/* digits, or NULL */
+	int64		max_event_age;	/* microseconds */
 } TteSourceRules;
 
 typedef enum TteVerdict
@@ -65,20 +65,22 @@ typedef struct TteRendered
 	TteVerdict	verdict;
 	const char *reason;			/* not READY: stable word, as "currency" */
 	TteProblem	problem;		/* INVALID */
-	const char *detail;			/* INVALID: a sentence, without identifier values */
+	const char *detail;			/* INVALID: a sentence, without identifier
+								 * values */
 	const char *hint;			/* INVALID: a sentence or NULL */
-	const char *event;			/* final name, at most 50 bytes; when INVALID or
-								 * SUPPRESSED 128, printable ASCII, "(none)"
-								 * for no name */
+	const char *event;			/* final name, at most 50 bytes; when INVALID
+								 * or SUPPRESSED 128, printable ASCII,
+								 * "(none)" for no name */
 	const char *renamed_from;	/* legacy name that was given, or NULL */
-	const char *event_id;		/* NULL only when INVALID and none could be had */
+	const char *event_id;		/* NULL only when INVALID and none could be
+								 * had */
 	int64		event_time;		/* microseconds since 1970, UTC */
 	bool		has_time;		/* it was given */
 	const char *value;			/* decimal literal or NULL */
 	const char *currency;		/* or NULL */
 	uint32		match_keys;		/* 1 << TteIdentifier */
-	const char *notes;			/* what was left out and why, or NULL:
-								 * "email: email_syntax; user.locale: source" */
+	const char *notes;			/* what was left out and why, or NULL: "email:
+								 * email_syntax; user.locale: source" */
 	const char *payload;		/* READY: data[] element without "user" */
 	int			payload_len;
 	const char *user_data;		/* READY: normalised identifiers, or NULL */

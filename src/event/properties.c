@@ -317,7 +317,7 @@ note_unknown_key(TteEvent *event, const TteJson *member)
 	{
 		char		c = member->key[i];
 		bool		tame = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-			(c >= 'A' && c <= 'Z') || c == '_';
+		(c >= 'A' && c <= 'Z') || c == '_';
 
 		what[n++] = tame ? c : '?';
 	}

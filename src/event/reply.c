@@ -31,7 +31,8 @@
 #define MASK				"***"
 #define PHONE_DIGITS		7	/* as many digits may be a telephone number */
 #define PHONE_DIGITS_MAX	15
-#define SHORTEST_ID			20	/* of TikTok's for a request, which are hexadecimal */
+#define SHORTEST_ID			20	/* of TikTok's for a request, which are
+								 * hexadecimal */
 #define SHORTEST_HIDDEN		3	/* what is shorter says nothing about anybody */
 #define SECRET_LEN			32	/* as many characters may be a hash or token */
 #define IPV6_TEXT			45	/* longest form of an IPv6 address */

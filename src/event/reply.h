@@ -31,7 +31,8 @@ typedef enum TteOutcome
 	TTE_OUTCOME_STOP_ENDPOINT	/* breaker: DNS, connect, TLS, redirect, 404 */
 } TteOutcome;
 
-extern const char *tte_outcome_name(TteOutcome outcome);	/* "delivered", "retry", ... */
+extern const char *tte_outcome_name(TteOutcome outcome);	/* "delivered", "retry",
+															 * ... */
 
 #define TTE_REPLY_MESSAGE	2048
 #define TTE_REPLY_REQUEST_ID 128
@@ -42,8 +43,10 @@ typedef struct TteReply
 	bool		possibly_received;	/* the 47 hour clock runs */
 	bool		has_code;
 	int			code;			/* TikTok's, if has_code */
-	char		message[TTE_REPLY_MESSAGE]; /* redacted, valid UTF-8, no controls */
-	char		request_id[TTE_REPLY_REQUEST_ID];	/* letters, digits, - and _, or "" */
+	char		message[TTE_REPLY_MESSAGE]; /* redacted, valid UTF-8, no
+											 * controls */
+	char		request_id[TTE_REPLY_REQUEST_ID];	/* letters, digits, - and
+													 * _, or "" */
 	int			bad_index;		/* index in data[] the message names, or -1 */
 	int64		retry_after;	/* microseconds, 0: none usable */
 } TteReply;

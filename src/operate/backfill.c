@@ -109,7 +109,8 @@ typedef struct Backfill
 typedef struct Chunk
 {
 	int			rows;
-	int			held;			/* events recorded: keys that others may wait for */
+	int			held;			/* events recorded: keys that others may wait
+								 * for */
 	bool		waiting;		/* for a key, with a time limit */
 	bool		last;
 	ArrayType  *last_key;
@@ -465,7 +466,8 @@ next_chunk(Backfill *b)
 	ErrorContextCallback callback = {error_context_stack, describe_error, b};
 
 	error_context_stack = &callback;
-	EnsurePortalSnapshotExists();	/* long values are read after the query has ended */
+	EnsurePortalSnapshotExists();	/* long values are read after the query
+									 * has ended */
 	if (try_chunk(b, &chunk))
 	{
 		SPI_commit();

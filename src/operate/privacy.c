@@ -403,7 +403,11 @@ tte_sql_withdraw_consent(PG_FUNCTION_ARGS)
 	SPI_execute_with_args(keyed_sql, 2, types, args, NULL, false, 0);
 	for (uint64 i = 0; i < SPI_processed; i++)
 		remember(&events, DatumGetInt64(column(i, 1, &isnull)));
-	/* in this order, so that an operator who puts one back meanwhile comes too late */
+
+	/*
+	 * in this order, so that an operator who puts one back meanwhile comes
+	 * too late
+	 */
 	n = suppress(suppress_final_sql, &events, "consent_withdrawn");
 	n += suppress(suppress_sql, &events, "consent_withdrawn");
 	(void) erase(&events);

@@ -1655,7 +1655,7 @@ static const EventCase event_cases[] = {
 	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"EUR\",\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":\"2.00\"},{\"price\":0.5,\"brand\":\"\",\"content_id\":7.50}]"),
 		"ready", NULL,
 		WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\",\"7.50\"],"
-	"\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":2},{\"price\":0.5,\"content_id\":\"7.50\"}],\"currency\":\"EUR\",\"value\":4.5}")},
+				 "\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":2},{\"price\":0.5,\"content_id\":\"7.50\"}],\"currency\":\"EUR\",\"value\":4.5}")},
 	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":[{\"content_id\":\"A\",\"price\":2,\"color\":\"red\",\"brand\":[1]}]"),
 		"ready", "properties.contents.color: unknown_key; properties.contents: type",
 	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\"],\"contents\":[{\"content_id\":\"A\",\"price\":2}]}")},
@@ -1675,7 +1675,7 @@ static const EventCase event_cases[] = {
 
 	/* other fields */
 	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"customer_type\":\"NEW\",\"delivery_category\":\"drone\",\"shop_id\":42,\"description\":{\"a\":1}"),
-	"ready", "properties.description: type; properties.delivery_category: unknown_value",
+		"ready", "properties.description: type; properties.delivery_category: unknown_value",
 	WEB_BODY(",\"properties\":{\"customer_type\":\"new\",\"shop_id\":\"42\"}")},
 	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"search_string\":\"ann@example.com\",\"description\":\"write to bob@example.org\",\"predicted_ltv\":12.5"),
 	"ready", "properties.search_string: pii; properties.description: pii", WEB_BODY(",\"properties\":{\"predicted_ltv\":12.5}")},

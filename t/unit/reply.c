@@ -582,8 +582,8 @@ static void
 test_hiding(void)
 {
 	static const char body[] = "{\"data\":[{\"properties\":{\"description\":\"shoes\"},\"ad\":{\"callback\":\"E.C.P.click\"},"
-		"\"user\":{\"city\":\"Lake \\\"City\\\"\",\"ttp\":[\"ttp-1\",\"ttp-2\"],\"country\":\"de\"}},"
-		"{\"event\":\"a\\\"user\\\":{\",\"user\":{\"city\":\"ulm\",\"user_agent\":\"M (X} {) \\u00e4\"}}]}";
+	"\"user\":{\"city\":\"Lake \\\"City\\\"\",\"ttp\":[\"ttp-1\",\"ttp-2\"],\"country\":\"de\"}},"
+	"{\"event\":\"a\\\"user\\\":{\",\"user\":{\"city\":\"ulm\",\"user_agent\":\"M (X} {) \\u00e4\"}}]}";
 	TteReply	reply;
 
 	is_text(hidden("no city lake \"city\" here", body), "no city *** here", "what was sent is hidden, in any case");

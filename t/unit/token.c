@@ -241,7 +241,8 @@ test_stamps(void)
 	write_bytes("new", "abc", 3, 0600);
 	ok(rename(path_of("new"), path_of(NAME)) == 0 && before != tte_token_stamp(dir, NAME), "a file put in its place");
 	before = tte_token_stamp(dir, NAME);
-	usleep(20000);				/* longer than a tick of the file system's clock */
+	usleep(20000);				/* longer than a tick of the file system's
+								 * clock */
 	ok(chmod(path_of(NAME), 0400) == 0 && before != tte_token_stamp(dir, NAME), "another mode");
 	unlink(path_of(NAME));
 }
