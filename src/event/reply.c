@@ -686,40 +686,40 @@ read_body(const char *body, size_t len, TteReply *reply)
  *-------------------------------------------------------------------------
  */
 
-/* Does the text stand at p, as words of its own? */
+/* Do the words stand at p, on their own? */
 static bool
-stands_at(const Message *msg, const char *p, const char *text, size_t len)
+stands_at(const Message *msg, const char *p, const char *words, size_t len)
 {
-	return pg_tolower((unsigned char) *p) == pg_tolower((unsigned char) *text) && pg_strncasecmp(p, text, len) == 0 &&
-		!(is_wordy(*text) && is_wordy(before(msg, p))) &&
-		!(is_wordy(text[len - 1]) && p + len < msg->end && is_wordy(p[len]));
+	return pg_tolower((unsigned char) *p) == pg_tolower((unsigned char) *words) && pg_strncasecmp(p, words, len) == 0 &&
+		!(is_wordy(*words) && is_wordy(before(msg, p))) &&
+		!(is_wordy(words[len - 1]) && p + len < msg->end && is_wordy(p[len]));
 }
 
 static bool
-stands_in(const char *where, const char *text, size_t len)
+stands_in(const char *where, const char *words, size_t len)
 {
 	Message		all = {where, where + strlen(where)};
 
 	for (const char *p = all.start; (size_t) (all.end - p) >= len; p++)
 	{
-		if (stands_at(&all, p, text, len))
+		if (stands_at(&all, p, words, len))
 			return true;
 	}
 	return false;
 }
 
 void
-tte_reply_hide(TteReply *reply, const char *text, size_t len)
+tte_reply_hide(TteReply *reply, const char *words, size_t len)
 {
 	Message		all = {reply->message, reply->message + strlen(reply->message)};
 
 	if (len < SHORTEST_HIDDEN)
 		return;
-	if (stands_in(reply->request_id, text, len))
+	if (stands_in(reply->request_id, words, len))
 		reply->request_id[0] = '\0';
 	for (char *p = reply->message; (size_t) (all.end - p) >= len; p++)
 	{
-		if (!stands_at(&all, p, text, len))
+		if (!stands_at(&all, p, words, len))
 			continue;
 		memcpy(p, MASK, strlen(MASK));
 		memmove(p + strlen(MASK), p + len, all.end - (p + len) + 1);

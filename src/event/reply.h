@@ -64,7 +64,7 @@ extern void tte_reply_judge(TteTransport transport, int status, const char *body
  * Takes out of message and request_id what the answer repeats: a text, or the
  * identifiers in the body of the request.
  */
-extern void tte_reply_hide(TteReply *reply, const char *text, size_t len);
+extern void tte_reply_hide(TteReply *reply, const char *words, size_t len);
 extern void tte_reply_hide_sent(TteReply *reply, const char *body);
 
 #endif							/* TTE_REPLY_H */

@@ -230,7 +230,7 @@ peer_write(Peer *peer, const char *data, size_t len)
 	while (len > 0)
 	{
 		ssize_t		n = peer->ssl ? SSL_write(peer->ssl, data, (int) len) :
-		send(peer->fd, data, len, MSG_NOSIGNAL);
+			send(peer->fd, data, len, MSG_NOSIGNAL);
 
 		if (n <= 0)
 			_exit(0);
@@ -614,7 +614,6 @@ start_servers(void)
 	strlcpy(ca_file, "/tmp/tte_http_XXXXXX", sizeof(ca_file));
 	close(mkstemp(ca_file));
 	shared = mmap(NULL, sizeof(Shared), PROT_READ | PROT_WRITE,
-	/* cppcheck-suppress invalidFunctionArg ; as MAP_ANONYMOUS wants it */
 				  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	port = start_server(NULL, &shared->connections);
 	other_port = start_server(NULL, &shared->strangers);

@@ -459,7 +459,7 @@ test_canaries(void)
 
 	for (int s = 0; s < lengthof(secrets); s++)
 	{
-		bool		hidden = true;
+		bool		unseen = true;
 
 		for (int w = 0; w < lengthof(wraps); w++)
 		{
@@ -469,12 +469,12 @@ test_canaries(void)
 			reply = with_message(message, strlen(message));
 			if (strstr(reply.message, secrets[s]) != NULL)
 			{
-				hidden = false;
+				unseen = false;
 				printf("# %s in %s\n", reply.message, message);
 			}
 		}
 		snprintf(name, sizeof(name), "secret %d does not show", s + 1);
-		ok(hidden, name);
+		ok(unseen, name);
 	}
 }
 
