@@ -230,7 +230,7 @@ peer_write(Peer *peer, const char *data, size_t len)
 	while (len > 0)
 	{
 		ssize_t		n = peer->ssl ? SSL_write(peer->ssl, data, (int) len) :
-			send(peer->fd, data, len, MSG_NOSIGNAL);
+		send(peer->fd, data, len, MSG_NOSIGNAL);
 
 		if (n <= 0)
 			_exit(0);
