@@ -198,12 +198,34 @@ is_greek(uint32 code)
 		(code >= 0x1F00 && code <= 0x1FFF);
 }
 
+static int
+combining_class(uint32 code)
+{
+	int			low = 0;
+	int			high = COUNT(class_ranges) - 1;
+
+	if (code < FIRST_CHANGED)
+		return 0;
+	while (low <= high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (code < class_ranges[middle].first)
+			high = middle - 1;
+		else if (code > class_ranges[middle].last)
+			low = middle + 1;
+		else
+			return class_ranges[middle].class;
+	}
+	return 0;
+}
+
 /* Unicode lets a sigma look past these, as past marks. */
 static bool
 is_case_ignorable(uint32 code)
 {
 	return code == '\'' || code == '.' || code == ':' || code == 0x00B7 ||
-		code == 0x2019 || tte_unicode_mark(code);
+		code == 0x2019 || combining_class(code) != 0;
 }
 
 /* Looks for a Greek letter next to str[i], in one direction. */
@@ -239,34 +261,6 @@ tte_unicode_lower_text(const uint32 *str, int n, uint32 *lower)
 /*
  * Normalization form C
  */
-
-static int
-combining_class(uint32 code)
-{
-	int			low = 0;
-	int			high = COUNT(class_ranges) - 1;
-
-	if (code < FIRST_CHANGED)
-		return 0;
-	while (low <= high)
-	{
-		int			middle = (low + high) / 2;
-
-		if (code < class_ranges[middle].first)
-			high = middle - 1;
-		else if (code > class_ranges[middle].last)
-			low = middle + 1;
-		else
-			return class_ranges[middle].class;
-	}
-	return 0;
-}
-
-bool
-tte_unicode_mark(uint32 code)
-{
-	return combining_class(code) != 0;
-}
 
 static const TteDecomposition *
 decomposition_of(uint32 code)

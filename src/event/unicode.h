@@ -35,9 +35,6 @@ extern bool tte_unicode_punctuation(uint32 code);
 /* Lower case, one character for one. */
 extern uint32 tte_unicode_lower(uint32 code);
 
-/* A character that carries an accent or the like on the one before it. */
-extern bool tte_unicode_mark(uint32 code);
-
 /*
  * Lower case of a whole text: as tte_unicode_lower, and the two rules of
  * Unicode that look further (capital I with dot, sigma at the end of a word).
