@@ -50,7 +50,7 @@
 /* How often files with tokens are looked at. */
 #define TOKEN_POLL	USEC
 
-/* COMMIT PREPARED and logical replication wake nobody. */
+/* COMMIT PREPARED wakes nobody. */
 #define SLOW_POLL	(5 * USEC)
 
 /* Old rows are looked for once an hour, so many at a time. */
