@@ -141,6 +141,13 @@ may_send(const TteSender *sender)
 	return !is_closed(&sender->config) && sender->nheld < HELD_MAX;
 }
 
+/* May events that are too old be looked for?  Nothing of the source is on its way. */
+static bool
+may_expire(const TteSender *sender)
+{
+	return is_closed(&sender->config) && !sender->rewind && sender->in_flight == 0 && sender->nheld < HELD_MAX;
+}
+
 /* A new token, or an operator's word, is a reason to try again at once. */
 void
 tte_sender_configure(TteSender *sender, const TteSourceConfig *config)
@@ -304,10 +311,10 @@ sending_due(TteSender *sender, int64 now)
 {
 	int64		due = 0;
 
-	if (sender->rewind)
+	if (may_expire(sender))
+		return Max(sender->expire_at, now);
+	if (sender->rewind || !may_send(sender))
 		return 0;
-	if (!may_send(sender))
-		return is_closed(&sender->config) ? Max(sender->expire_at, now) : 0;
 	if (sender->next_due != 0 && !sender->retry_out)
 		due = sender->next_due;
 	if (has_work(sender, now))
@@ -684,8 +691,7 @@ record_late(const Reading *r, bool from_retry)
 bool
 tte_sender_expires(const TteSender *sender, int64 now)
 {
-	return is_closed(&sender->config) && !sender->rewind && sender->in_flight == 0 && sender->nheld < HELD_MAX &&
-		(sender->expire_at <= now || sender->expire_at > now + EXPIRE_INTERVAL);
+	return may_expire(sender) && (sender->expire_at <= now || sender->expire_at > now + EXPIRE_INTERVAL);
 }
 
 /*
@@ -701,7 +707,10 @@ tte_sender_expire(TteSender *sender, const TteSnapshot *snapshot, const TteSendL
 	int			n = tte_queue_read_due(sender->config.id, now, EXPIRE_BATCH, &rows);
 
 	for (int i = 0; i < n; i++)
-		(void) too_late(&retried, &rows[i]);
+	{
+		if (!is_held(sender, rows[i].id))
+			(void) too_late(&retried, &rows[i]);
+	}
 	record_late(&retried, true);
 	read_queue(&queued, snapshot);
 	record_late(&queued, false);
@@ -861,9 +870,9 @@ tte_sender_wait(TteBatch *batch, int lo, int hi)
 
 	/*
 	 * its events may have been closed, or lost identifiers, while they were
-	 * on their way
+	 * on their way; or may get too old before they can be sent
 	 */
-	if (batch->stale)
+	if (batch->stale || !may_send(batch->sender))
 		batch->sender->rewind = true;
 	slist_push_head(&batch->sender->waiting, &make_request(batch, lo, hi)->node);
 }
