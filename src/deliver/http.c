@@ -97,7 +97,6 @@ struct TteExchange
 	bool		truncated;
 	size_t		headers_len;
 	size_t		reply_len;
-	curl_off_t	wire_usec;
 	char		retry_after[RETRY_AFTER_MAX];
 	char		error[ERROR_MAX];
 	char		reply[TTE_HTTP_REPLY_MAX + 1];
@@ -603,9 +602,7 @@ open_multi(TteHttp *http)
 	return false;
 }
 
-/*
- * The library that was loaded need not be the one that was compiled against.
- */
+/* The library that was loaded need not be the one that was compiled against. */
 static const char *
 check_library(void)
 {
@@ -938,9 +935,7 @@ settle(TteExchange *exchange, CURLcode rc)
 	bool		answered;
 
 	exchange->status = 0;
-	exchange->wire_usec = 0;
 	curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &exchange->status);
-	curl_easy_getinfo(exchange->easy, CURLINFO_TOTAL_TIME_T, &exchange->wire_usec);
 	answered = exchange->status >= 200 && exchange->headers_complete &&
 		(rc == CURLE_OK || exchange->truncated);
 	if (answered)
@@ -1080,7 +1075,6 @@ tte_http_collect(TteHttp *http, TteHttpResult *result)
 	result->resent = exchange->resent;
 	result->error = exchange->error;
 	result->retry_after = exchange->retry_after[0] != '\0' ? exchange->retry_after : NULL;
-	result->wire_usec = exchange->wire_usec;
 	result->exchange = exchange;
 	return true;
 }

@@ -66,7 +66,6 @@ typedef struct TteHttpResult
 	const char *error;			/* "" or a short text without URL, header or
 								 * body */
 	const char *retry_after;	/* header's text or NULL */
-	int64		wire_usec;		/* time from start to end */
 	TteExchange *exchange;
 } TteHttpResult;
 

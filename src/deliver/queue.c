@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * queue.c
- *	  All SQL of the background worker.
+ *	  All SQL of the background worker but that of operate/purge.c.
  *
  * The queue is read in the order (source, xid, id) between two snapshots; see
  * window.c and src/README.md.  Statements are prepared once.  The planner is
@@ -232,7 +232,7 @@ static const StatementText statements[] =
 
 #define VERSION_LEN	32
 
-/* So many fates are inserted together, which takes a subtransaction; fewer one by one. */
+/* So many fates are inserted together, which takes a subtransaction; fewer by SQL. */
 #define BULK	32
 
 /* Versions of the extension with whose tables this library can work. */
@@ -506,6 +506,16 @@ result_int4(int row, int column)
 	return isnull ? 0 : DatumGetInt32(value);
 }
 
+/* false for a null. */
+static bool
+result_bool(int row, int column)
+{
+	bool		isnull;
+	Datum		value = result(row, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
 static uint64
 result_xid(int row, int column)
 {
@@ -597,35 +607,33 @@ tte_queue_sources(MemoryContext context, TteSourceConfig **configs)
 		c->name = copy_text(context, i, 2);
 		c->event_source = copy_text(context, i, 3);
 		c->event_source_id = copy_text(context, i, 4);
-		c->enabled = DatumGetBool(result(i, 5, &isnull));
+		c->enabled = result_bool(i, 5);
 		c->batch_size = result_int4(i, 6);
 		c->requests_per_second = result_int4(i, 7);
 		c->max_event_age = DatumGetInt64(DirectFunctionCall1(numeric_int8, result(i, 8, &isnull)));
 		c->token = copy_token(context, i, 9);
 		c->copied = c->token != NULL && is_foreign(i, 10, 11);
 		c->database_copied = is_foreign(i, 14, 15);
-		c->paused = DatumGetBool(result(i, 12, &isnull));
+		c->paused = result_bool(i, 12);
 		c->resumed_at = c->paused ? 0 : result_time(i, 13);
 		c->stored_state = copy_text(context, i, 16);
 	}
 	return n;
 }
 
-void
-tte_queue_snapshot(TteSnapshot *snapshot)
+static void
+parse_snapshot(const char *printed, TteSnapshot *snapshot)
 {
-	Datum		current = DirectFunctionCall1(pg_current_snapshot, (Datum) 0);
-	const char *printed = DatumGetCString(DirectFunctionCall1(pg_snapshot_out, current));
-
 	if (!tte_snapshot_parse(printed, snapshot))
 		elog(ERROR, "could not parse snapshot \"%s\"", printed);
 }
 
-static void
-parse_stored(const char *stored, TteSnapshot *snapshot)
+void
+tte_queue_snapshot(TteSnapshot *snapshot)
 {
-	if (!tte_snapshot_parse(stored, snapshot))
-		elog(ERROR, "could not parse snapshot \"%s\"", stored);
+	Datum		current = DirectFunctionCall1(pg_current_snapshot, (Datum) 0);
+
+	parse_snapshot(DatumGetCString(DirectFunctionCall1(pg_snapshot_out, current)), snapshot);
 }
 
 void
@@ -635,13 +643,13 @@ tte_queue_load_cursor(int32 source_id, TteSnapshot *prev, TteSnapshot *cur, TteP
 
 	if (run(SQL_LOAD_CURSOR, args, NULL) == 0)
 	{
-		parse_stored(TTE_FIRST_SNAPSHOT, prev);
-		parse_stored(TTE_FIRST_SNAPSHOT, cur);
+		parse_snapshot(TTE_FIRST_SNAPSHOT, prev);
+		parse_snapshot(TTE_FIRST_SNAPSHOT, cur);
 		*position = TTE_WINDOW_START;
 		return;
 	}
-	parse_stored(result_text(0, 1), prev);
-	parse_stored(result_text(0, 2), cur);
+	parse_snapshot(result_text(0, 1), prev);
+	parse_snapshot(result_text(0, 2), cur);
 	position->xid = result_xid(0, 3);
 	position->id = result_int8(0, 4);
 }
@@ -694,12 +702,18 @@ stored_size(struct varlena *stored)
 }
 
 static int
-by_id(const void *a, const void *b)
+compare_ids(const void *a, const void *b)
 {
-	int64		x = (*(TteQueueRow *const *) a)->id;
-	int64		y = (*(TteQueueRow *const *) b)->id;
+	int64		x = *(const int64 *) a;
+	int64		y = *(const int64 *) b;
 
 	return x < y ? -1 : x > y;
+}
+
+static int
+by_id(const void *a, const void *b)
+{
+	return compare_ids(&(*(TteQueueRow *const *) a)->id, &(*(TteQueueRow *const *) b)->id);
 }
 
 static void
@@ -744,8 +758,8 @@ collect_rows(int n, bool due, TteQueueRow **rows)
 		row->user_data = result_stored(i, 6);
 		row->attempts = result_int4(i, 7);
 		row->possibly_received_at = result_time(i, 8);
-		row->suspect = result_int8(i, 9) != 0;
-		row->alone = result_int8(i, 10) != 0;
+		row->suspect = result_bool(i, 9);
+		row->alone = result_bool(i, 10);
 	}
 	if (!due && n > 0)
 		add_identities(*rows, n);
@@ -862,15 +876,6 @@ tte_queue_finish_request(const TteRequestEnd *end)
 	TTE_FAULT_POINT("request-finished", NULL);
 }
 
-static int
-compare_ids(const void *a, const void *b)
-{
-	int64		x = *(const int64 *) a;
-	int64		y = *(const int64 *) b;
-
-	return x < y ? -1 : x > y;
-}
-
 /* False: one of them has a fate, which an operator gave it while it was on its way. */
 static bool
 insert_fates(const TteFinal *final, const int64 *ids, int n)
@@ -894,7 +899,6 @@ insert_fates(const TteFinal *final, const int64 *ids, int n)
 		FlushErrorState();
 		/* the transaction could not be aborted from within */
 		RollbackAndReleaseCurrentSubTransaction();
-		CurrentResourceOwner = owner;
 		if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
 			ReThrowError(error);
 		FreeErrorData(error);
@@ -906,6 +910,7 @@ insert_fates(const TteFinal *final, const int64 *ids, int n)
 	return inserted;
 }
 
+/* False: nothing is recorded. */
 static bool
 record_bulk(const TteFinal *final, const int64 *ids, int n)
 {
@@ -921,8 +926,8 @@ record_bulk(const TteFinal *final, const int64 *ids, int n)
 	return true;
 }
 
-void
-tte_queue_record_final(const TteFinal *final, const int64 *ids, int n)
+static void
+record_by_sql(const TteFinal *final, const int64 *ids, int n)
 {
 	Datum		args[] = {
 		Int64GetDatum(final->request_id), CStringGetTextDatum(final->status),
@@ -932,13 +937,6 @@ tte_queue_record_final(const TteFinal *final, const int64 *ids, int n)
 	};
 	char		nulls[] = "       ";
 
-	if (n == 0)
-		return;
-	if (n >= BULK && !final->from_retry && record_bulk(final, ids, n))
-	{
-		TTE_FAULT_POINT("fate-written", final->status);
-		return;
-	}
 	if (final->request_id == 0)
 		nulls[0] = 'n';
 	if (final->reason == NULL)
@@ -947,6 +945,15 @@ tte_queue_record_final(const TteFinal *final, const int64 *ids, int n)
 	if (final->possibly_received_at == 0 || (!final->from_retry && final->request_id != 0))
 		nulls[6] = 'n';
 	run(final->from_retry ? SQL_FINAL_RETRY : SQL_FINAL, args, nulls);
+}
+
+void
+tte_queue_record_final(const TteFinal *final, const int64 *ids, int n)
+{
+	if (n == 0)
+		return;
+	if (n < BULK || final->from_retry || !record_bulk(final, ids, n))
+		record_by_sql(final, ids, n);
 	TTE_FAULT_POINT("fate-written", final->status);
 }
 

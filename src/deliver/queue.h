@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * queue.h
- *	  All SQL of the background worker.
+ *	  All SQL of the background worker but that of operate/purge.c.
  *
  * Everything but tte_queue_begin() and tte_queue_end() is called between these
  * two, in a transaction that lasts milliseconds.  Times are microseconds since
@@ -133,7 +133,10 @@ extern const char *tte_queue_problem(void);
 /* Has the configuration changed since this was asked last? */
 extern bool tte_queue_config_changed(void);
 
+/* The same, which does not count as asking. */
 extern bool tte_queue_config_stale(void);
+
+/* From now on it has. */
 extern void tte_queue_reload_config(void);
 
 /* Has any transaction of the cluster ended since this was asked last?  Needs no transaction. */

@@ -40,7 +40,7 @@
 /* So many single events refused in a row are not the events' fault. */
 #define REFUSALS_TO_STOP	8
 
-/* How often a source without token is looked at for events that are too old. */
+/* How often a source to which nothing goes is looked at for events that are too old. */
 #define EXPIRE_INTERVAL	(3600 * USEC)
 #define EXPIRE_BATCH	1000
 
@@ -123,7 +123,7 @@ keep_token(const char *token)
 
 /* A source that waits for the operator's word. */
 static bool
-is_held_back(const TteSourceConfig *config)
+awaits_operator(const TteSourceConfig *config)
 {
 	return !config->enabled || config->paused;
 }
@@ -132,7 +132,7 @@ is_held_back(const TteSourceConfig *config)
 static bool
 is_closed(const TteSourceConfig *config)
 {
-	return is_held_back(config) || config->token == NULL || config->copied;
+	return awaits_operator(config) || config->token == NULL || config->copied;
 }
 
 static bool
@@ -406,8 +406,8 @@ fits(const Reading *r, const TteQueueRow *row)
 }
 
 /*
- * Age and horizon are judged again before every send.  What an operator holds back
- * must not be kept beyond its age; the horizon he may pass by tiktok.discard().
+ * Age and horizon are judged again before every send.  While a source waits for
+ * its operator only age counts; the horizon he may pass by tiktok.discard().
  */
 static bool
 too_late(Reading *r, const TteQueueRow *row)
@@ -415,7 +415,7 @@ too_late(Reading *r, const TteQueueRow *row)
 	bool		expired = r->now - row->event_time > r->sender->config.max_event_age;
 
 	if (row->possibly_received_at != 0 &&
-		(expired || (!is_held_back(&r->sender->config) && r->now - row->possibly_received_at > TTE_RETRY_HORIZON)))
+		(expired || (!awaits_operator(&r->sender->config) && r->now - row->possibly_received_at > TTE_RETRY_HORIZON)))
 		remember(&r->uncertain, row->id, r->limit);
 	else if (expired)
 		remember(&r->expired, row->id, r->limit);
@@ -625,7 +625,7 @@ read_queue(Reading *r, const TteSnapshot *snapshot)
 		 * what was recorded since then is held to the same time, which does
 		 * no harm
 		 */
-		if (r->batch->nevents > 0 && r->batch->events[0].xid < r->limits->recovered_xid)
+		if (r->batch->events[0].xid < r->limits->recovered_xid)
 			r->batch->possibly_received_at = r->limits->recovered_to;
 	}
 }
@@ -966,8 +966,11 @@ record_outcome(TteRequest *request, int64 now)
 			break;
 		case TTE_OUTCOME_SINGLY:
 			if (n == 1)
+			{
 				record_retry(request, now);
-			for (int i = request->hi - 1; n > 1 && i >= request->lo; i--)
+				break;
+			}
+			for (int i = request->hi - 1; i >= request->lo; i--)
 				tte_sender_wait(request->batch, i, i + 1);
 			break;
 		case TTE_OUTCOME_ISOLATE:
@@ -1127,11 +1130,9 @@ tte_sender_record(TteRequest *request, int64 now)
 	sender->dirty = true;
 	if (--batch->open == 0 && !sender->rewind)
 	{
-		bool		from_retry = batch->from_retry;
-
-		drop_batch(batch);
-		if (from_retry)
+		if (batch->from_retry)
 			sender->next_due = tte_queue_next_due(sender->config.id);
+		drop_batch(batch);
 	}
 	tte_sender_rewind(sender);
 }
@@ -1226,14 +1227,17 @@ log_ability(TteSender *sender, const char *state, const char *reason)
 {
 	const TteSourceConfig *config = &sender->config;
 
-	if (!config->enabled || config->paused)
+	if (awaits_operator(config))
 	{
 		state = config->enabled ? "paused" : "disabled";
 		reason = config->enabled ? "it is paused" : "it is disabled";
 	}
 	if (!sender->state_stored)
-		strlcpy(sender->logged, config->enabled && !config->paused ?
-				(config->stored_state ? config->stored_state : "") : state, sizeof(sender->logged));
+	{
+		const char *known = awaits_operator(config) ? state : config->stored_state;
+
+		strlcpy(sender->logged, known ? known : "", sizeof(sender->logged));
+	}
 	if (strcmp(sender->logged, state ? state : "") == 0)
 		return;
 	strlcpy(sender->logged, state ? state : "", sizeof(sender->logged));

@@ -132,8 +132,8 @@ struct TteSender
 	bool		state_stored;	/* the next two are what the table has */
 	char		stored_reason[160];
 	int64		stored_probe_at;
-	int64		expire_at;		/* without a token: look for events that are
-								 * too old */
+	int64		expire_at;		/* while nothing may be sent: look for events
+								 * that are too old */
 	int			refused;		/* single events refused since one was
 								 * accepted */
 	int			event_bytes;	/* average size, for the number of rows to
@@ -180,8 +180,8 @@ extern bool tte_sender_wants(TteSender *sender, int64 now);
 extern int64 tte_sender_due(TteSender *sender, int64 now);
 
 /*
- * Is it time to look for events that have become too old while the source has no
- * token, and in a transaction: record some of them.
+ * Is it time to look for events that have become too old while nothing may be sent
+ * to the source, and in a transaction: record some of them.
  */
 extern bool tte_sender_expires(const TteSender *sender, int64 now);
 extern void tte_sender_expire(TteSender *sender, const TteSnapshot *snapshot, const TteSendLimits *limits, int64 now);
