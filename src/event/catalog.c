@@ -37,8 +37,8 @@ tte_source_find(const char *name)
 #define CRM		TTE_SOURCE_BIT(TTE_CRM)
 #define ALL		(WEB | APP | OFFLINE | CRM)
 
-#define USER(name, sources, kind) \
-	{name, TTE_SECTION_USER, sources, TTE_TYPE_IDENTIFIER, kind}
+#define USER(name, sources) \
+	{name, TTE_SECTION_USER, sources, TTE_TYPE_IDENTIFIER, 0}
 #define PROPERTY(name, sources, type, detail) \
 	{name, TTE_SECTION_PROPERTIES, sources, type, detail}
 
@@ -46,24 +46,24 @@ tte_source_find(const char *name)
  * Names and addresses stand on the page for web only, so they go there only.
  */
 const TteField tte_fields[] = {
-	[TTE_EMAIL] = USER("email", ALL, TTE_EMAIL),
-	[TTE_PHONE] = USER("phone", ALL, TTE_PHONE),
-	[TTE_EXTERNAL_ID] = USER("external_id", WEB | CRM, TTE_EXTERNAL_ID),
-	[TTE_TTCLID] = USER("ttclid", WEB, TTE_TTCLID),
-	[TTE_TTP] = USER("ttp", WEB, TTE_TTP),
-	[TTE_IP] = USER("ip", WEB | APP, TTE_IP),
-	[TTE_USER_AGENT] = USER("user_agent", WEB | APP, TTE_USER_AGENT),
-	[TTE_LOCALE] = USER("locale", WEB | APP, TTE_LOCALE),
-	[TTE_IDFA] = USER("idfa", APP, TTE_IDFA),
-	[TTE_IDFV] = USER("idfv", APP, TTE_IDFV),
-	[TTE_GAID] = USER("gaid", APP, TTE_GAID),
-	[TTE_ATT_STATUS] = USER("att_status", APP, TTE_ATT_STATUS),
-	[TTE_FIRST_NAME] = USER("first_name", WEB, TTE_FIRST_NAME),
-	[TTE_LAST_NAME] = USER("last_name", WEB, TTE_LAST_NAME),
-	[TTE_CITY] = USER("city", WEB, TTE_CITY),
-	[TTE_STATE] = USER("state", WEB, TTE_STATE),
-	[TTE_COUNTRY] = USER("country", WEB, TTE_COUNTRY),
-	[TTE_ZIP_CODE] = USER("zip_code", WEB, TTE_ZIP_CODE),
+	[TTE_EMAIL] = USER("email", ALL),
+	[TTE_PHONE] = USER("phone", ALL),
+	[TTE_EXTERNAL_ID] = USER("external_id", WEB | CRM),
+	[TTE_TTCLID] = USER("ttclid", WEB),
+	[TTE_TTP] = USER("ttp", WEB),
+	[TTE_IP] = USER("ip", WEB | APP),
+	[TTE_USER_AGENT] = USER("user_agent", WEB | APP),
+	[TTE_LOCALE] = USER("locale", WEB | APP),
+	[TTE_IDFA] = USER("idfa", APP),
+	[TTE_IDFV] = USER("idfv", APP),
+	[TTE_GAID] = USER("gaid", APP),
+	[TTE_ATT_STATUS] = USER("att_status", APP),
+	[TTE_FIRST_NAME] = USER("first_name", WEB),
+	[TTE_LAST_NAME] = USER("last_name", WEB),
+	[TTE_CITY] = USER("city", WEB),
+	[TTE_STATE] = USER("state", WEB),
+	[TTE_COUNTRY] = USER("country", WEB),
+	[TTE_ZIP_CODE] = USER("zip_code", WEB),
 
 	[TTE_FIELD_CONTENT_TYPE] = PROPERTY("content_type", ALL, TTE_TYPE_ENUM, TTE_ENUM_CONTENT_TYPE),
 	[TTE_FIELD_CONTENT_IDS] = PROPERTY("content_ids", ALL, TTE_TYPE_CONTENT_IDS, 0),
@@ -99,8 +99,6 @@ const TteField tte_fields[] = {
 	[TTE_FIELD_LEAD_ID] = {"lead_id", TTE_SECTION_LEAD, CRM, TTE_TYPE_ID, 0},
 	[TTE_FIELD_LEAD_EVENT_SOURCE] = {"lead_event_source", TTE_SECTION_LEAD, CRM, TTE_TYPE_STRING, 0}
 };
-
-const int	tte_field_count = lengthof(tte_fields);
 
 StaticAssertDecl(lengthof(tte_fields) == TTE_FIELD_COUNT &&
 				 (int) TTE_FIELD_FIRST_OTHER == TTE_IDENTIFIERS,
@@ -383,6 +381,14 @@ static const Rename reserved_names[] = {
 	{"ViewForm", "ViewContent"}
 };
 
+static bool
+matches(const char *word, const char *str, int len, bool any_case)
+{
+	if (!any_case)
+		return equals(word, str, len);
+	return strlen(word) == len && pg_strncasecmp(word, str, len) == 0;
+}
+
 static const char *
 standard_name(TteEventSource source, const char *name, int len, bool any_case)
 {
@@ -392,8 +398,7 @@ standard_name(TteEventSource source, const char *name, int len, bool any_case)
 
 	for (int i = 0; i < count; i++)
 	{
-		if (any_case ? (strlen(names[i]) == len && pg_strncasecmp(names[i], name, len) == 0)
-			: equals(names[i], name, len))
+		if (matches(names[i], name, len, any_case))
 			return names[i];
 	}
 	return NULL;
@@ -404,9 +409,7 @@ renamed(const Rename *names, int count, const char *name, int len, bool any_case
 {
 	for (int i = 0; i < count; i++)
 	{
-		if (any_case ? (strlen(names[i].given) == len &&
-						pg_strncasecmp(names[i].given, name, len) == 0)
-			: equals(names[i].given, name, len))
+		if (matches(names[i].given, name, len, any_case))
 			return &names[i];
 	}
 	return NULL;

@@ -26,7 +26,7 @@ typedef enum TteSection
 
 extern const char *const tte_section_names[TTE_SECTIONS];	/* "user", ... */
 
-/* How a field is checked and written; see payload.c and identity.c. */
+/* How a field is checked and written; see properties.c and identity.c. */
 typedef enum TteFieldType
 {
 	TTE_TYPE_IDENTIFIER,		/* user: judged and normalised by identity.c */
@@ -60,9 +60,9 @@ typedef struct TteField
 	TteSection	section;
 	uint8		sources;		/* TTE_SOURCE_BIT of each source that takes it */
 	TteFieldType type;
-	int			detail;			/* user: TteIdentifier; ENUM: TteEnumList;
-								 * STRING: TTE_STRING_PRIVATE or 0; NUMBER:
-								 * greatest value, 0 for no limit */
+	int			detail;			/* ENUM: TteEnumList; STRING:
+								 * TTE_STRING_PRIVATE or 0; NUMBER: greatest
+								 * value, 0 for no limit */
 } TteField;
 
 /*
@@ -104,7 +104,6 @@ typedef enum TteFieldIndex
 } TteFieldIndex;
 
 extern const TteField tte_fields[];
-extern const int tte_field_count;
 
 /*
  * The field of that name in a section: index into tte_fields, or -1.
@@ -147,13 +146,10 @@ extern int	tte_source_find(const char *name);
 /* Three upper-case letters of TikTok's list of 62? */
 extern bool tte_currency_known(const char *code);
 
-/* Is 1..3 digits a country calling code, and is a national trunk zero dropped? */
-extern bool tte_calling_code(const char *digits, int len, bool *drops_trunk_zero);
-
 /* Calling code for an ISO 3166 alpha-2 code or for "+49"/"49"; NULL if neither. */
 extern const char *tte_calling_code_of(const char *given);
 
-/* Class of a TikTok return code (events-api section 6.1). */
+/* What a TikTok return code asks for. */
 typedef enum TteCodeClass
 {
 	TTE_CODE_OK,

@@ -604,17 +604,6 @@ tte_phone_plan(const char *code, int len)
 	return (plan != NULL && strlen(plan->code) == len) ? plan : NULL;
 }
 
-bool
-tte_calling_code(const char *digits, int len, bool *drops_trunk_zero)
-{
-	const TtePhonePlan *plan = tte_phone_plan(digits, len);
-
-	if (plan == NULL)
-		return false;
-	*drops_trunk_zero = (strcmp(plan->trunk, "0") == 0);
-	return true;
-}
-
 static const Country *
 country_by_code(const char *alpha2)
 {

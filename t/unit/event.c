@@ -961,7 +961,7 @@ test_fields(void)
 	check_suggestion("favourite_colour", NULL);
 	check_suggestion("x", NULL);
 	check_suggestion(repeated("a", 1000, ""), NULL);
-	for (int i = 0; i < tte_field_count; i++)
+	for (int i = 0; i < TTE_FIELD_COUNT; i++)
 	{
 		const TteField *f = &tte_fields[i];
 
@@ -1019,6 +1019,15 @@ test_codes(void)
 	check_true("no event source", tte_source_find("Web") == -1);
 }
 
+/* Are national numbers dialled with a 0 that is dropped abroad? */
+static bool
+drops_zero(const char *code)
+{
+	const TtePhonePlan *plan = tte_phone_plan(code, strlen(code));
+
+	return plan != NULL && strcmp(plan->trunk, "0") == 0;
+}
+
 static void
 test_calling_codes(void)
 {
@@ -1036,20 +1045,19 @@ test_calling_codes(void)
 	static const char *const drop[] = {"49", "44", "33", "61", "81", "91", "43", "41", "31", "46", "62", "90"};
 	static const char *const keep[] = {"39", "378", "225", "34", "1", "7", "36", "52", "47", "45", "65", "852"};
 	int			known = 0;
-	bool		drops;
 
 	for (int i = 0; i < lengthof(cases); i++)
 		check_text("calling code of", cases[i].given, tte_calling_code_of(cases[i].given), cases[i].expected);
 	for (int i = 0; i < lengthof(drop); i++)
-		check_true("drops the trunk zero", tte_calling_code(drop[i], strlen(drop[i]), &drops) && drops);
+		check_true("drops the trunk zero", drops_zero(drop[i]));
 	for (int i = 0; i < lengthof(keep); i++)
-		check_true("keeps a zero", tte_calling_code(keep[i], strlen(keep[i]), &drops) && !drops);
-	check_true("no calling code", !tte_calling_code("210", 3, &drops) && !tte_calling_code("", 0, &drops));
+		check_true("keeps a zero", tte_phone_plan(keep[i], strlen(keep[i])) != NULL && !drops_zero(keep[i]));
+	check_true("no calling code", tte_phone_plan("210", 3) == NULL && tte_phone_plan("", 0) == NULL);
 	for (int i = 1; i <= 999; i++)
 	{
 		char		code[4];
 
-		known += tte_calling_code(code, snprintf(code, sizeof(code), "%d", i), &drops);
+		known += tte_phone_plan(code, snprintf(code, sizeof(code), "%d", i)) != NULL;
 	}
 	check_true("215 calling codes", known == 215);
 	for (int a = 'a'; a <= 'z'; a++)
@@ -1059,7 +1067,7 @@ test_calling_codes(void)
 			char		code[3] = {a, b, '\0'};
 			const char *calling = tte_calling_code_of(code);
 
-			if (calling != NULL && !tte_calling_code(calling, strlen(calling), &drops))
+			if (calling != NULL && tte_phone_plan(calling, strlen(calling)) == NULL)
 				check_true("every country has a known calling code", false);
 		}
 	}
