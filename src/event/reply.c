@@ -16,6 +16,7 @@
  */
 #include "event/identity.h"
 #include "event/reply.h"
+#include "event/unicode.h"
 
 #define SECOND				INT64CONST(1000000)
 #define RETRY_AFTER_CAP		3600	/* seconds: the longest pause obeyed */
@@ -70,38 +71,6 @@ tte_outcome_name(TteOutcome outcome)
  *-------------------------------------------------------------------------
  */
 
-/*
- * Length of the UTF-8 character at p, 0 if it is none (overlong, surrogate,
- * beyond U+10FFFF, cut).
- */
-static int
-char_length(const unsigned char *p, const unsigned char *end, uint32 *code)
-{
-	static const uint32 smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-	int			len;
-
-	if (*p < 0x80)
-	{
-		*code = *p;
-		return 1;
-	}
-	if (*p < 0xc2 || *p > 0xf4)
-		return 0;
-	len = *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : 4;
-	if (end - p < len)
-		return 0;
-	*code = *p & (0x7f >> len);
-	for (int i = 1; i < len; i++)
-	{
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-		*code = (*code << 6) | (p[i] & 0x3f);
-	}
-	if (*code < smallest[len] || *code > 0x10ffff || (*code >= 0xd800 && *code <= 0xdfff))
-		return 0;
-	return len;
-}
-
 /* Controls, line separators, and what is invisible or turns text around. */
 static bool
 is_unwanted(uint32 code)
@@ -134,27 +103,27 @@ ascii_equivalent(uint32 code)
 static void
 clean(StringInfo out, const char *bytes, size_t len)
 {
-	const unsigned char *p = (const unsigned char *) bytes;
-	const unsigned char *end = p + len;
+	const char *p = bytes;
+	const char *end = p + len;
 
 	while (p < end)
 	{
+		const char *start = p;
 		uint32		code;
-		int			n = char_length(p, end, &code);
 
-		if (n == 0)
+		if (tte_utf8_length(p, end - p) == 0)
 		{
 			appendStringInfoString(out, "\xef\xbf\xbd");
 			p++;
 			continue;
 		}
+		code = tte_utf8_next(&p);
 		if (is_unwanted(code))
 			appendStringInfoChar(out, ' ');
 		else if (ascii_equivalent(code) != '\0')
 			appendStringInfoChar(out, ascii_equivalent(code));
 		else
-			appendBinaryStringInfo(out, (const char *) p, n);
-		p += n;
+			appendBinaryStringInfo(out, start, p - start);
 	}
 }
 
@@ -551,13 +520,12 @@ static bool
 read_code(const TteJson *value, int *code)
 {
 	int64		number = 0;
-	int			i = 0;
 	bool		negative;
 
 	if (value == NULL || value->kind != TTE_JSON_NUMBER || value->len < 1 || value->len > 11)
 		return false;
 	negative = value->text[0] == '-';
-	for (i = negative; i < value->len; i++)
+	for (int i = negative; i < value->len; i++)
 	{
 		if (!is_digit(value->text[i]))
 			return false;
@@ -920,12 +888,10 @@ judge_code(int status, TteReply *reply)
 		[TTE_CODE_RETRY] = TTE_OUTCOME_RETRY,
 		[TTE_CODE_RETRY_ONCE] = TTE_OUTCOME_RETRY
 	};
-	const char *meaning;
-	const char *fix;
-	TteCodeClass class = tte_code_class(reply->code, &meaning, &fix);
+	TteCodeClass class = tte_code_class(reply->code, NULL, NULL);
 
 	reply->outcome = outcomes[class];
-	if (class == TTE_CODE_OK && (reply->code != 0 || !is_success(status)))
+	if (class == TTE_CODE_OK && !is_success(status))
 		reply->outcome = TTE_OUTCOME_RETRY;
 	reply->possibly_received = reply->outcome == TTE_OUTCOME_RETRY ||
 		class == TTE_CODE_SINGLY || class == TTE_CODE_DUPLICATE;

@@ -73,13 +73,13 @@ tte_plain_length(const char *str, int len)
  */
 
 /*
- * Length of the valid character at str, which has len > 0 bytes, or 0.  The
- * second byte's range depends on the first: that keeps out overlong forms,
+ * The second byte's range depends on the first: that keeps out overlong forms,
  * surrogates, and what lies above U+10FFFF.
  */
-static int
-utf8_length(const unsigned char *str, size_t len)
+int
+tte_utf8_length(const char *bytes, size_t len)
 {
+	const unsigned char *str = (const unsigned char *) bytes;
 	unsigned char c = str[0];
 	unsigned char low = 0x80;
 	unsigned char high = 0xBF;
@@ -111,17 +111,17 @@ utf8_length(const unsigned char *str, size_t len)
 bool
 tte_utf8_valid(const char *str, int len)
 {
-	const unsigned char *at = (const unsigned char *) str;
-	const unsigned char *end = at + len;
+	const char *at = str;
+	const char *end = at + len;
 
 	while (at < end)
 	{
-		int			n = utf8_length(at, end - at);
+		int			n = tte_utf8_length(at, end - at);
 
 		if (n == 0 || *at == '\0')
 			return false;
 		at += n;
-		at += tte_plain_length((const char *) at, end - at);
+		at += tte_plain_length(at, end - at);
 	}
 	return true;
 }
@@ -147,7 +147,7 @@ utf8_broken_length(const unsigned char *str, size_t len)
 	while (n < need - 1 && n < len && (str[n] & 0xC0) == 0x80)
 	{
 		pad[n] = str[n];
-		if (utf8_length(pad, need) == 0)
+		if (tte_utf8_length((const char *) pad, need) == 0)
 			break;
 		n++;
 	}
@@ -312,7 +312,7 @@ tte_json_append_string(StringInfo out, const char *str, int len, bool ascii)
 		at += n;
 		if (at == end)
 			break;
-		n = utf8_length((const unsigned char *) at, end - at);
+		n = tte_utf8_length(at, end - at);
 		if (n == 1 && *at == '\0')
 			exact = false;
 		else if (n == 1)

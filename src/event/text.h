@@ -10,7 +10,7 @@
 
 #include "event/event.h"
 
-/* Deepest nesting the reader follows (bad input 32: no stack to overflow). */
+/* Deepest nesting the reader follows: it recurses. */
 #define TTE_JSON_MAX_DEPTH	32
 
 /* Largest text, and most values in it, that the reader takes. */
@@ -105,6 +105,9 @@ extern bool tte_json_append_string(StringInfo out, const char *str, int len, boo
 
 /* How many bytes at the start are printable ASCII, but no quote or backslash. */
 extern int	tte_plain_length(const char *str, int len);
+
+/* Length of the valid character at str, which has len > 0 bytes, or 0. */
+extern int	tte_utf8_length(const char *str, size_t len);
 
 /* True when the bytes are valid UTF-8 without NUL (no overlong forms, no surrogates). */
 extern bool tte_utf8_valid(const char *str, int len);
