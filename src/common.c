@@ -38,7 +38,7 @@ tte_relation(const char *name)
 	return relid;
 }
 
-/* Nobody else locks a part of a table in this way; a number is shared now and then. */
+/* Nobody else locks a part of a table in this way.  Sources 65536 apart share a lock. */
 static LOCKTAG
 fates_tag(int32 source_id)
 {
@@ -117,14 +117,11 @@ char *
 tte_from_utf8(const char *string, int len)
 {
 	int			encoding = GetDatabaseEncoding();
-	char	   *copy;
 	int			copy_len;
 
 	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
-		copy = pnstrdup(string, len);
-	else
-		copy = convert(string, len, PG_UTF8, encoding, "?", &copy_len);
-	return copy;
+		return pnstrdup(string, len);
+	return convert(string, len, PG_UTF8, encoding, "?", &copy_len);
 }
 
 void

@@ -52,8 +52,7 @@ struct TteEvent
 
 /* payload.c */
 
-/* Notes "what: why", once. */
-extern void tte_builder_note(TteEvent *event, const char *what, const char *why);
+/* Notes "section.name: why". */
 extern void tte_builder_field_note(TteEvent *event, int field, const char *why);
 
 /* The event is invalid; of several problems the first one counts. */

@@ -5,9 +5,9 @@
  *
  * The files here know TikTok's events and nothing else: no SQL, no sockets,
  * no shared state.  They compile into the extension and, with -DFRONTEND,
- * into plain programs that link libpgcommon and libpgport, so that they can
- * be tested and fuzzed without a server.  They never call ereport; memory
- * comes from palloc in the caller's current context.
+ * into plain programs that link libpgcommon, libpgport and libcrypto, so that
+ * they can be tested and fuzzed without a server.  They never call ereport;
+ * memory comes from palloc in the caller's current context.
  *
  *-------------------------------------------------------------------------
  */

@@ -32,31 +32,29 @@
 
 typedef struct Kind
 {
-	const char *name;
 	bool		hashed;
-	int			max_chars;
+	int			max_chars;		/* 0: cut_length() sees to it */
 } Kind;
 
-/* In the order of TteIdentifier. */
 static const Kind kinds[TTE_IDENTIFIERS] = {
-	{"email", true, 320},
-	{"phone", true, 64},
-	{"external_id", true, 512},
-	{"ttclid", false, 1000},
-	{"ttp", false, 1000},
-	{"ip", false, 64},
-	{"user_agent", false, 0},
-	{"locale", false, 35},
-	{"idfa", false, 64},
-	{"idfv", false, 64},
-	{"gaid", false, 64},
-	{"att_status", false, 32},
-	{"first_name", true, MAX_NAME},
-	{"last_name", true, MAX_NAME},
-	{"city", false, MAX_NAME},
-	{"state", false, MAX_NAME},
-	{"country", false, 64},
-	{"zip_code", true, 64}
+	[TTE_EMAIL] = {true, 320},
+	[TTE_PHONE] = {true, 64},
+	[TTE_EXTERNAL_ID] = {true, 512},
+	[TTE_TTCLID] = {false, 1000},
+	[TTE_TTP] = {false, 1000},
+	[TTE_IP] = {false, 64},
+	[TTE_USER_AGENT] = {false, 0},
+	[TTE_LOCALE] = {false, 35},
+	[TTE_IDFA] = {false, 64},
+	[TTE_IDFV] = {false, 64},
+	[TTE_GAID] = {false, 64},
+	[TTE_ATT_STATUS] = {false, 32},
+	[TTE_FIRST_NAME] = {true, MAX_NAME},
+	[TTE_LAST_NAME] = {true, MAX_NAME},
+	[TTE_CITY] = {false, MAX_NAME},
+	[TTE_STATE] = {false, MAX_NAME},
+	[TTE_COUNTRY] = {false, 64},
+	[TTE_ZIP_CODE] = {true, 64}
 };
 
 const char *const tte_identifier_names[TTE_IDENTIFIERS] = {
@@ -78,7 +76,7 @@ tte_identifier_find(const char *name)
 {
 	for (int i = 0; i < TTE_IDENTIFIERS; i++)
 	{
-		if (strcmp(kinds[i].name, name) == 0)
+		if (strcmp(tte_identifier_names[i], name) == 0)
 			return i;
 	}
 	return -1;
@@ -492,12 +490,9 @@ normalize_device_id(TteIdentifier kind, const Value *value, StringInfo out)
 
 	if (value->len == TTE_HEX_LEN && is_hex(value->at, value->len))
 	{
-		const char *reason;
-
 		if (kind == TTE_IDFV)
 			return "hashed";
-		reason = take_hash(value, out);
-		return reason != NULL ? "zero_id" : NULL;
+		return take_hash(value, out) != NULL ? "zero_id" : NULL;
 	}
 	for (int i = 0; i < value->len; i++)
 	{
@@ -646,10 +641,9 @@ normalize_place(TteIdentifier kind, const Value *value, const TteIdentityRules *
 				StringInfo out)
 {
 	char		letters[2 * MAX_NAME];
-	int			n;
+	int			n = fold(value, letters, sizeof(letters));
 	const char *code = NULL;
 
-	n = fold(value, letters, sizeof(letters));
 	if (n == 0)
 		return kind == TTE_COUNTRY ? "country" : "no_latin";
 	if (n == TTE_HEX_LEN && is_hex(letters, n))
@@ -683,9 +677,7 @@ normalize_zip_code(const Value *value, const TteIdentityRules *rules, StringInfo
 
 		if (c == ' ' || c == '-')
 			continue;
-		if (!digit && !(c >= 'a' && c <= 'z'))
-			return "zip_syntax";
-		if (n == lengthof(code) - 1)
+		if ((!digit && !(c >= 'a' && c <= 'z')) || n == lengthof(code) - 1)
 			return "zip_syntax";
 		digits += digit;
 		code[n++] = c;
@@ -774,7 +766,7 @@ tte_identifier_normalize(TteIdentifier kind, const char *value, int len,
 		reason = "junk";
 	if (reason != NULL)
 	{
-		/* appendStringInfo and friends may have written before the doubt */
+		/* something may have been appended before the doubt */
 		out->len = start;
 		out->data[start] = '\0';
 	}
@@ -839,8 +831,8 @@ kind_of_key(const TteJson *member)
 {
 	for (int i = 0; i < TTE_IDENTIFIERS; i++)
 	{
-		if (member->keylen == strlen(kinds[i].name) &&
-			memcmp(member->key, kinds[i].name, member->keylen) == 0)
+		if (member->keylen == strlen(tte_identifier_names[i]) &&
+			memcmp(member->key, tte_identifier_names[i], member->keylen) == 0)
 			return i;
 	}
 	return -1;

@@ -54,7 +54,7 @@ typedef struct TteIdentityRules
  * blank), else a constant reason word ("email_syntax", "phone_no_country",
  * "ip_private", "too_long", "junk", "encoding", ...) and appends nothing.
  * A value that already is a SHA-256 in hex comes out in lower case, for the
- * kinds that are hashed.
+ * kinds that are hashed, and for idfa and gaid.
  */
 extern const char *tte_identifier_normalize(TteIdentifier kind, const char *value, int len,
 											const TteIdentityRules *rules, StringInfo out);

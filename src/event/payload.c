@@ -21,7 +21,7 @@
 #include "event/unicode.h"
 #include "event/url.h"
 
-/* Room left for the notes of an event. */
+/* With so many bytes of notes an event gets no more. */
 #define MAX_NOTES		2048
 
 /* How far ahead of us an application's clock may be. */
@@ -154,17 +154,11 @@ tte_event_fail(TteEvent *event, TteProblem problem, const char *reason,
 	event->rendered->hint = hint;
 }
 
-void
-tte_event_note(TteEvent *event, const char *what, const char *why)
-{
-	tte_builder_note(event, what, why);
-}
-
 /*
  * What the files of the builder share
  */
 
-/* Is the note from..to one of those before it? */
+/* Is the note one of those before it? */
 static bool
 is_noted(const char *notes, int before, const char *note, int len)
 {
@@ -185,7 +179,7 @@ is_noted(const char *notes, int before, const char *note, int len)
 }
 
 void
-tte_builder_note(TteEvent *event, const char *what, const char *why)
+tte_event_note(TteEvent *event, const char *what, const char *why)
 {
 	StringInfo	notes = &event->notes;
 	int			before;
@@ -216,7 +210,7 @@ tte_builder_field_note(TteEvent *event, int field, const char *why)
 
 	snprintf(what, sizeof(what), "%s.%s",
 			 tte_section_names[tte_fields[field].section], tte_fields[field].name);
-	tte_builder_note(event, what, why);
+	tte_event_note(event, what, why);
 }
 
 void
@@ -307,10 +301,22 @@ tte_builder_string(TteEvent *event, int field, const char *str, int len, bool fi
  * Names and ids
  */
 
+static bool
+is_event_id(const char *id, int len)
+{
+	if (len > TTE_MAX_EVENT_ID)
+		return false;
+	for (int i = 0; i < len; i++)
+	{
+		if (id[i] < ' ' || id[i] >= 0x7F)
+			return false;
+	}
+	return true;
+}
+
 char *
 tte_event_derived_id(const char *id, int len)
 {
-	bool		plain = (len <= TTE_MAX_EVENT_ID);
 	char		hash[TTE_HEX_LEN + 1];
 	char	   *to;
 	int			n = Min(len, KEPT_START);
@@ -326,9 +332,7 @@ tte_event_derived_id(const char *id, int len)
 		tte_sha256_hex(salted, strlen(salted), hash);
 		return pnstrdup(hash, HASH_DIGITS);
 	}
-	for (int i = 0; plain && i < len; i++)
-		plain = (id[i] >= ' ' && id[i] < 0x7F);
-	if (plain)
+	if (is_event_id(id, len))
 		return pnstrdup(id, len);
 	to = palloc(TTE_MAX_EVENT_ID + 1);
 	for (int i = 0; i < n; i++)
@@ -394,19 +398,6 @@ take_name(TteEvent *event)
 	}
 	else if (verdict != TTE_NAME_OK)
 		reject_name(event, verdict, final);
-}
-
-static bool
-is_event_id(const char *id, int len)
-{
-	if (len > TTE_MAX_EVENT_ID)
-		return false;
-	for (int i = 0; i < len; i++)
-	{
-		if (id[i] < ' ' || id[i] >= 0x7F)
-			return false;
-	}
-	return true;
 }
 
 /* The id as the caller gave it, or a stand-in and the event is invalid. */
@@ -602,7 +593,7 @@ limits_data_use(TteEvent *event)
 	if (!known)
 	{
 		if (event->limited_data_use == TTE_YES)
-			tte_builder_note(event, "limited_data_use", "source");
+			tte_event_note(event, "limited_data_use", "source");
 		return false;
 	}
 	if (event->limited_data_use == TTE_UNSET)
@@ -681,13 +672,10 @@ write_payload(TteEvent *event)
 }
 
 static void
-judge(TteEvent *event, const char *fallback_id, int64 now)
+judge(TteEvent *event, int64 now)
 {
 	TteRendered *r = event->rendered;
 
-	take_name(event);
-	take_time(event, now);
-	take_id(event, fallback_id);
 	initStringInfo(&event->scratch);
 	tte_builder_user(event);
 	if (!event->rejected)
@@ -717,13 +705,13 @@ tte_event_finish(TteEvent *event, const char *fallback_id, int64 now)
 {
 	TteRendered *r = event->rendered;
 
+	take_name(event);
+	take_time(event, now);
+	take_id(event, fallback_id);
 	if (has_consent(event))
-		judge(event, fallback_id, now);
+		judge(event, now);
 	else
 	{
-		take_name(event);
-		take_time(event, now);
-		take_id(event, fallback_id);
 		r->verdict = TTE_EVENT_SUPPRESSED;
 		r->reason = "no_consent";
 		r->detail = NULL;

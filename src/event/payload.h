@@ -120,7 +120,7 @@ extern void tte_event_set(TteEvent *event, int field, const TteJson *value);
 extern void tte_event_fail(TteEvent *event, TteProblem problem, const char *reason,
 						   const char *detail, const char *hint);
 
-/* The caller left something out. */
+/* Something was left out: notes "what: why", once. */
 extern void tte_event_note(TteEvent *event, const char *what, const char *why);
 
 /*
@@ -133,8 +133,9 @@ extern void tte_event_note(TteEvent *event, const char *what, const char *why);
 extern TteRendered *tte_event_finish(TteEvent *event, const char *fallback_id, int64 now);
 
 /*
- * Cuts a derived event_id above TTE_MAX_EVENT_ID: its start, '-', 32 hex of its
- * SHA-256.  With an e-mail address in it, it is that hash alone.
+ * What a text becomes as an event_id: itself when it is short and printable
+ * ASCII, else its start, '-' and 32 hex of its SHA-256; with an e-mail address
+ * in it, 32 hex of a salted hash alone.
  */
 extern char *tte_event_derived_id(const char *id, int len);
 

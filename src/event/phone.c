@@ -72,13 +72,6 @@ read_number(const char *value, int len, Number *number)
 	return number->len == 0 ? "phone_syntax" : NULL;
 }
 
-static void
-drop_front(Number *number, int count)
-{
-	number->len -= count;
-	memmove(number->digits, number->digits + count, number->len + 1);
-}
-
 /*
  * Length of the plan's trunk prefix with which the digits begin, or 0; then
  * of the one with a zero, if only such count.
@@ -130,22 +123,22 @@ finish_number(const char *code, const char *national, char *phone)
 }
 
 static const char *
-international(const Number *number, char *phone)
+international(const char *digits, int len, char *phone)
 {
-	const TtePhonePlan *plan = tte_phone_plan_of(number->digits, number->len);
+	const TtePhonePlan *plan = tte_phone_plan_of(digits, len);
 	const char *rest;
 
-	if (number->len < 7 || number->len > TTE_PHONE_DIGITS + 2)
+	if (len < 7 || len > TTE_PHONE_DIGITS + 2)
 		return "phone_length";
 	if (plan == NULL)
 		return "phone_syntax";
-	rest = without_zero(plan, number->digits + strlen(plan->code));
+	rest = without_zero(plan, digits + strlen(plan->code));
 	if (rest == NULL)
 		return "phone_syntax";
 	return finish_number(plan->code, rest, phone);
 }
 
-/* Can the digits be a number of the plan, and if given as such a mobile one? */
+/* Can the digits be a number of the plan, or one of its mobile numbers? */
 static bool
 fits(const TtePhonePlan *plan, const char *digits, bool mobile)
 {
@@ -162,10 +155,9 @@ fits(const TtePhonePlan *plan, const char *digits, bool mobile)
 }
 
 static const char *
-national(const Number *number, const char *calling_code, char *phone)
+national(const char *digits, const char *calling_code, char *phone)
 {
 	const TtePhonePlan *plan = tte_phone_plan(calling_code, strlen(calling_code));
-	const char *digits = number->digits;
 	const char *readings[3] = {NULL, NULL, NULL};
 	const char *found = NULL;
 	int			n;
@@ -204,16 +196,13 @@ tte_phone_normalize(const char *value, int len, const char *calling_code,
 
 	if (reason != NULL)
 		return reason;
-	if (!number.plus && number.digits[0] == '0' && number.digits[1] == '0')
-	{
-		number.plus = true;
-		drop_front(&number, 2);
-	}
 	if (number.plus)
-		return international(&number, phone);
+		return international(number.digits, number.len, phone);
+	if (number.digits[0] == '0' && number.digits[1] == '0')
+		return international(number.digits + 2, number.len - 2, phone);
 	if (number.len < 4 || number.len > TTE_PHONE_DIGITS)
 		return "phone_length";
 	if (calling_code == NULL || *calling_code == '\0')
 		return "phone_no_country";
-	return national(&number, calling_code, phone);
+	return national(number.digits, calling_code, phone);
 }

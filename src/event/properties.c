@@ -70,6 +70,12 @@ static const char currency_hint[] =
 static const char amount_hint[] =
 "Amounts are plain numbers of 0 or more, below 1e15, such as 49.90, without symbol or separator.";
 
+static bool
+is_alnum(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
 /*
  * Single fields
  */
@@ -177,7 +183,6 @@ static bool
 field_url(TteEvent *event, int field)
 {
 	const TteJson *value = event->values[field];
-	const char *name = tte_fields[field].name;
 	bool		page = (field == TTE_FIELD_URL);
 	int			start = event->scratch.len;
 	bool		fits;
@@ -202,7 +207,7 @@ field_url(TteEvent *event, int field)
 		str = event->scratch.data + start;
 		len = event->scratch.len - start;
 	}
-	tte_builder_key(event, name);
+	tte_builder_key(event, tte_fields[field].name);
 	fits = tte_builder_string(event, field, str, len, value->fixed);
 	event->scratch.len = start;
 	return fits;
@@ -316,13 +321,11 @@ note_unknown_key(TteEvent *event, const TteJson *member)
 	for (int i = 0; i < member->keylen && n < 60; i++)
 	{
 		char		c = member->key[i];
-		bool		tame = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-		(c >= 'A' && c <= 'Z') || c == '_';
 
-		what[n++] = tame ? c : '?';
+		what[n++] = (is_alnum(c) || c == '_') ? c : '?';
 	}
 	what[n] = '\0';
-	tte_builder_note(event, what, "unknown_key");
+	tte_event_note(event, what, "unknown_key");
 }
 
 static bool
@@ -356,7 +359,7 @@ write_item(TteEvent *event, Item *item, const TteJson *value)
 					"Each item looks like {\"content_id\": \"A-1\", \"price\": 49.90, \"quantity\": 2}.");
 		return false;
 	}
-	if (start > 0 && out->data[start - 1] != '[')
+	if (out->data[start - 1] != '[')
 		appendStringInfoCharMacro(out, ',');
 	appendStringInfoCharMacro(out, '{');
 	start = out->len;
@@ -424,7 +427,7 @@ write_contents(TteEvent *event, const TteJson *contents, Basket *basket)
  * Ids
  */
 
-static bool
+static void
 write_content_id(TteEvent *event, const TteJson *value)
 {
 	char		room[80];
@@ -432,15 +435,15 @@ write_content_id(TteEvent *event, const TteJson *value)
 	int			len;
 
 	if (tte_json_absent(value))
-		return true;
+		return;
 	if (!tte_builder_text(value, room, &str, &len))
 	{
 		tte_builder_field_note(event, TTE_FIELD_CONTENT_IDS, "type");
-		return true;
+		return;
 	}
 	if (event->payload.data[event->payload.len - 1] != '[')
 		appendStringInfoCharMacro(&event->payload, ',');
-	return tte_builder_string(event, TTE_FIELD_CONTENT_IDS, str, len, value->fixed);
+	tte_builder_string(event, TTE_FIELD_CONTENT_IDS, str, len, value->fixed);
 }
 
 /* Those given, or those of the lines.  Returns true if there are any. */
@@ -502,8 +505,7 @@ reject_currency(TteEvent *event, const char *code, int len)
 	bool		tame = (len > 0 && len < sizeof(shown));
 
 	for (int i = 0; tame && i < len; i++)
-		tame = ((code[i] >= '0' && code[i] <= '9') || (code[i] >= 'A' && code[i] <= 'Z') ||
-				(code[i] >= 'a' && code[i] <= 'z'));
+		tame = is_alnum(code[i]);
 	if (tame)
 	{
 		memcpy(shown, code, len);

@@ -14,6 +14,7 @@
 
 #include "event/reply.h"
 
+/* No try is made later than this after an event may first have been received. */
 #define TTE_RETRY_HORIZON	(INT64CONST(47) * 3600 * 1000000)
 
 /* Delay before the next try after the given number of failed ones (1..), jittered. */

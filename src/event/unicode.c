@@ -99,7 +99,7 @@ static bool
 starts_with_blank(const char *at, const char *end, const char **next)
 {
 	uint32		code;
-	int			n = 1;
+	int			n;
 	unsigned char c = *at;
 
 	*next = at + 1;

@@ -43,8 +43,8 @@ extern uint32 tte_unicode_lower(uint32 code);
 extern int	tte_unicode_lower_text(const uint32 *str, int n, uint32 *lower);
 
 /*
- * Brings n characters to NFC in place; room has space for 4 * n and the
- * result is never longer than that.  text must have the same space.
+ * Brings n characters to NFC in place.  str and room have space for 4 * n; the
+ * result is never longer than that.
  */
 extern int	tte_unicode_nfc(uint32 *str, int n, uint32 *room);
 

@@ -34,19 +34,21 @@ take_text(TteEvent *event, TteIdentifier kind, const char *str, int len,
 	if (reason != NULL)
 	{
 		if (*reason != '\0')
-			tte_builder_note(event, tte_identifier_names[kind], reason);
+			tte_event_note(event, tte_identifier_names[kind], reason);
 		return;
 	}
 	len = event->scratch.len - start;
-	if (is_taken(event, taken, start, len) || taken->count == TTE_MAX_VALUES)
+	if (!is_taken(event, taken, start, len))
 	{
-		if (!is_taken(event, taken, start, len))
-			tte_builder_note(event, tte_identifier_names[kind], "too_many");
-		event->scratch.len = start;
-		return;
+		if (taken->count < TTE_MAX_VALUES)
+		{
+			taken->start[taken->count] = start;
+			taken->len[taken->count++] = len;
+			return;
+		}
+		tte_event_note(event, tte_identifier_names[kind], "too_many");
 	}
-	taken->start[taken->count] = start;
-	taken->len[taken->count++] = len;
+	event->scratch.len = start;
 }
 
 /*
@@ -61,9 +63,9 @@ take_number(TteEvent *event, TteIdentifier kind, const TteJson *value,
 	int			len = tte_decimal_plain(value->text, value->len, plain, sizeof(plain));
 
 	if (kind == TTE_PHONE && (len < 0 || *plain == '-' || memchr(plain, '.', len) != NULL))
-		tte_builder_note(event, "phone", "phone_type");
+		tte_event_note(event, "phone", "phone_type");
 	else if (len < 0)
-		tte_builder_note(event, tte_identifier_names[kind], "type");
+		tte_event_note(event, tte_identifier_names[kind], "type");
 	else
 		take_text(event, kind, plain, len, rules);
 }
@@ -73,13 +75,13 @@ take_scalar(TteEvent *event, TteIdentifier kind, const TteJson *value,
 			const TteIdentityRules *rules)
 {
 	if (value->kind == TTE_JSON_STRING && value->fixed)
-		tte_builder_note(event, tte_identifier_names[kind], "encoding");
+		tte_event_note(event, tte_identifier_names[kind], "encoding");
 	else if (value->kind == TTE_JSON_STRING)
 		take_text(event, kind, value->text, value->len, rules);
 	else if (value->kind == TTE_JSON_NUMBER)
 		take_number(event, kind, value, rules);
 	else if (value->kind != TTE_JSON_NULL)
-		tte_builder_note(event, tte_identifier_names[kind], "type");
+		tte_event_note(event, tte_identifier_names[kind], "type");
 }
 
 static void
@@ -123,7 +125,7 @@ drop(TteEvent *event, TteIdentifier kind, const char *why)
 	if (event->taken[kind].count == 0)
 		return;
 	event->taken[kind].count = 0;
-	tte_builder_note(event, tte_identifier_names[kind], why);
+	tte_event_note(event, tte_identifier_names[kind], why);
 }
 
 /* A user of iOS who declined tracking: no advertising ids, no personal data. */
