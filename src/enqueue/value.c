@@ -528,6 +528,9 @@ tte_value_time(const TteValueType *type, Datum value, pg_tz *zone, int64 *usec, 
 {
 	DateADT		date;
 
+	/* the type of an array is its element's */
+	if (type->kind != TTE_VALUE_TIME)
+		return tte_json_time(tte_value_read(type, value, TTE_IDENTIFIER_CAP), zone, usec, finite);
 	switch (type->type)
 	{
 		case TIMESTAMPTZOID:
@@ -535,7 +538,7 @@ tte_value_time(const TteValueType *type, Datum value, pg_tz *zone, int64 *usec, 
 			return true;
 		case TIMESTAMPOID:
 			return local_time(DatumGetTimestamp(value), zone, usec, finite);
-		case DATEOID:
+		default:
 			date = DatumGetDateADT(value);
 			*finite = !DATE_NOT_FINITE(date);
 			if (!*finite)
@@ -544,7 +547,5 @@ tte_value_time(const TteValueType *type, Datum value, pg_tz *zone, int64 *usec, 
 			if (date >= TIMESTAMP_END_JULIAN - POSTGRES_EPOCH_JDATE)
 				return seconds_time(1e12, usec, finite);
 			return local_time((Timestamp) date * USECS_PER_DAY, zone, usec, finite);
-		default:
-			return tte_json_time(tte_value_read(type, value, TTE_IDENTIFIER_CAP), zone, usec, finite);
 	}
 }
