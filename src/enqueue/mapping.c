@@ -225,7 +225,6 @@ bind_column(TteMapping *m, TupleDesc desc, TteTarget *target, const char *argume
 {
 	List	   *parts = split_path(argument, value);
 	char	   *column = linitial(parts);
-	int			i = 0;
 
 	target->attno = find_column(desc, column);
 	if (target->attno == InvalidAttrNumber)
@@ -237,7 +236,7 @@ bind_column(TteMapping *m, TupleDesc desc, TteTarget *target, const char *argume
 	target->type = tte_value_type(TupleDescAttr(desc, target->attno - 1)->atttypid);
 	target->path_len = list_length(parts) - 1;
 	target->path = palloc((target->path_len + 1) * sizeof(char *));
-	for (; i < target->path_len; i++)
+	for (int i = 0; i < target->path_len; i++)
 	{
 		char	   *key = list_nth(parts, i + 1);
 		int			len;
@@ -463,7 +462,6 @@ tte_mapping_get(TriggerData *trigdata)
 	MemoryContextSwitchTo(old);
 
 	/* An error above leaves the entry as it was: not valid. */
-	entry = hash_search(cache, &trigger, HASH_ENTER, &found);
 	if (entry->context != NULL)
 		MemoryContextDelete(entry->context);
 	MemoryContextSetParent(context, TopMemoryContext);

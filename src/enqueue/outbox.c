@@ -415,7 +415,7 @@ event_values(int64 id, int32 source_id, const char *test_code, const TteRendered
 	values[TTE_EVENT_COL_ID] = Int64GetDatum(id);
 	values[TTE_EVENT_COL_XID] = FullTransactionIdGetDatum(GetTopFullTransactionId());
 	values[TTE_EVENT_COL_SOURCE_ID] = Int32GetDatum(source_id);
-	set_text(values, nulls, TTE_EVENT_COL_EVENT, tte_from_utf8(event->event, strlen(event->event)));
+	set_text(values, nulls, TTE_EVENT_COL_EVENT, event->event);
 	set_text(values, nulls, TTE_EVENT_COL_EVENT_ID, event->event_id);
 	values[TTE_EVENT_COL_EVENT_TIME] = TimestampTzGetDatum(tte_timestamptz(event->event_time));
 	values[TTE_EVENT_COL_ENQUEUED_AT] = TimestampTzGetDatum(GetCurrentTimestamp());
@@ -455,17 +455,18 @@ insert_companion(int64 id, const TteRendered *event)
 	bool		nulls[TTE_DELIVERY_COLUMNS];
 
 	memset(nulls, true, sizeof(nulls));
-	nulls[0] = nulls[1] = false;
+	/* the first column of both tables */
+	nulls[0] = false;
 	values[0] = Int64GetDatum(id);
 	if (event->verdict == TTE_EVENT_READY)
 	{
 		if (event->user_data == NULL)
 			return;
-		values[1] = PointerGetDatum(cstring_to_text_with_len(event->user_data, event->user_data_len));
+		nulls[IDENTITY_USER_DATA] = false;
+		values[IDENTITY_USER_DATA] = PointerGetDatum(cstring_to_text_with_len(event->user_data, event->user_data_len));
 		insert_row(&identity_target, values, nulls, IDENTITY_COLUMNS);
 		return;
 	}
-	nulls[TTE_DELIVERY_REQUEST_ID] = true;
 	set_text(values, nulls, TTE_DELIVERY_STATUS, verdict_status(event->verdict));
 	set_text(values, nulls, TTE_DELIVERY_REASON, event->reason);
 	nulls[TTE_DELIVERY_AT] = false;

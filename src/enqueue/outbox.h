@@ -34,10 +34,10 @@ extern void tte_outbox_check(const char *caller);
 
 /*
  * Records an event in this transaction, as a test unless test_code is NULL, and
- * has the worker woken at commit.
- * Returns its id, or that of the event already recorded under the same
- * (event_id, event, source, test code), which *existed says unless it is NULL; waits for a transaction that is recording it.  One
- * that was never sent and never will be is replaced.  Privileges are not checked.
+ * has the worker woken at commit.  Returns its id, or that of the event already
+ * recorded under the same (event_id, event, source, test code), which *existed
+ * says unless it is NULL; waits for a transaction that is recording it.  One that
+ * was never sent and never will be is replaced.  Privileges are not checked.
  */
 extern int64 tte_outbox_store(int32 source_id, const char *test_code, const TteRendered *event, bool *existed);
 

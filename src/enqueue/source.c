@@ -278,6 +278,15 @@ tte_source_require(const char *name, TteSource *source)
 				 tte_hide_statement()));
 }
 
+int32
+tte_source_argument(FunctionCallInfo fcinfo)
+{
+	TteSource	source;
+
+	tte_source_require(tte_required_text(fcinfo, 0, "source"), &source);
+	return source.id;
+}
+
 char *
 tte_stage_event(const char *source, const char *stage)
 {

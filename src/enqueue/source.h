@@ -10,6 +10,7 @@
 #define TTE_SOURCE_H
 
 #include "event/payload.h"
+#include "fmgr.h"
 #include "storage/lockdefs.h"
 
 /* Columns of tiktok.source, in their order. */
@@ -49,6 +50,9 @@ extern bool tte_source_get(const char *name, TteSource *source);
 
 /* The same for those who need one: an error when there is none. */
 extern void tte_source_require(const char *name, TteSource *source);
+
+/* The id of the source that the first argument of a function names; an error likewise. */
+extern int32 tte_source_argument(FunctionCallInfo fcinfo);
 
 /* AccessExclusiveLock keeps everybody from recording events of the source. */
 extern void tte_source_lock(int32 id, LOCKMODE mode);

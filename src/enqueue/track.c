@@ -24,7 +24,6 @@
 #include "enqueue/source.h"
 #include "enqueue/track.h"
 #include "enqueue/value.h"
-#include "event/unicode.h"
 #include "event/wire.h"
 #include "settings.h"
 
@@ -82,9 +81,8 @@ is_name(const char *key, int len)
 
 /* A key that is no name may be a value in the wrong place: it is not shown. */
 static void
-unknown_key(TteSection section, const TteJson *member)
+unknown_key(const char *where, const TteJson *member)
 {
-	const char *where = section == TTE_SECTION_USER ? "user_data" : tte_section_names[section];
 	const char *near = tte_field_suggest(member->key, member->keylen);
 
 	ereport(ERROR,
@@ -118,7 +116,7 @@ set_section(TteEvent *event, TteSection section, Datum argument)
 				 tte_hide_statement()));
 	tte_set_section(event, section, object, &unknown);
 	if (unknown != NULL)
-		unknown_key(section, unknown);
+		unknown_key(name, unknown);
 }
 
 static TteTriState
@@ -129,25 +127,14 @@ tri_state(FunctionCallInfo fcinfo, int argument)
 	return PG_GETARG_BOOL(argument) ? TTE_YES : TTE_NO;
 }
 
-/* Is there nothing but blanks? */
-static bool
-is_blank(const char *string, int len)
-{
-	tte_unicode_trim(&string, &len);
-	return len == 0;
-}
-
 /* Builds the event that the arguments describe. */
 static TteRendered *
 render(FunctionCallInfo fcinfo, TteSource *source, bool ascii)
 {
 	TteEvent   *event;
 	char	   *name = tte_required_text(fcinfo, ARG_EVENT, "event");
-	bool		has_id = false;
 	const char *utf8;
 	int			len;
-	int64		usec;
-	bool		finite;
 
 	tte_source_require(tte_required_text(fcinfo, ARG_SOURCE, "source"), source);
 	event = tte_event_begin(&source->rules, ascii);
@@ -158,12 +145,13 @@ render(FunctionCallInfo fcinfo, TteSource *source, bool ascii)
 		char	   *id = text_to_cstring(PG_GETARG_TEXT_PP(ARG_EVENT_ID));
 
 		utf8 = tte_to_utf8(id, strlen(id), &len);
-		has_id = !is_blank(utf8, len);
 		tte_event_id(event, utf8, len);
 	}
 	if (!PG_ARGISNULL(ARG_EVENT_TIME))
 	{
-		usec = tte_unix_usec(PG_GETARG_TIMESTAMPTZ(ARG_EVENT_TIME), &finite);
+		bool		finite;
+		int64		usec = tte_unix_usec(PG_GETARG_TIMESTAMPTZ(ARG_EVENT_TIME), &finite);
+
 		tte_event_time(event, usec, finite);
 	}
 	for (int i = 0; i < TTE_SECTIONS; i++)
@@ -173,7 +161,7 @@ render(FunctionCallInfo fcinfo, TteSource *source, bool ascii)
 	}
 	tte_event_limited_data_use(event, tri_state(fcinfo, ARG_LIMITED_DATA_USE));
 	tte_event_consent(event, tri_state(fcinfo, ARG_CONSENT));
-	return tte_event_finish(event, has_id ? NULL : tte_random_id(), tte_now());
+	return tte_event_finish(event, tte_event_has_id(event) ? NULL : tte_random_id(), tte_now());
 }
 
 static int
@@ -203,8 +191,7 @@ tte_refuse_invalid(const TteRendered *event)
 		return;
 	ereport(ERROR,
 			(errcode(problem_errcode(event->problem)),
-			 errmsg("event \"%s\" cannot be sent: %s",
-					tte_from_utf8(event->event, strlen(event->event)), event->reason),
+			 errmsg("event \"%s\" cannot be sent: %s", event->event, event->reason),
 			 event->detail ? errdetail("%s", tte_from_utf8(event->detail, strlen(event->detail))) : 0,
 			 event->hint ? errhint("%s", tte_from_utf8(event->hint, strlen(event->hint))) : 0,
 			 tte_hide_statement()));

@@ -330,6 +330,19 @@ call_using(Oid function, Datum row, int *state)
 	return result;
 }
 
+/* TTE_SECTIONS: there is none of that name. */
+static int
+find_section(const TteJson *member)
+{
+	int			section = 0;
+
+	while (section < TTE_SECTIONS &&
+		   (strlen(tte_section_names[section]) != member->keylen ||
+			memcmp(tte_section_names[section], member->key, member->keylen) != 0))
+		section++;
+	return section;
+}
+
 /* The targets that the function returned: flat names, or TikTok's objects. */
 static void
 set_from_object(TteEvent *event, const TteJson *object, pg_tz *zone)
@@ -340,21 +353,11 @@ set_from_object(TteEvent *event, const TteJson *object, pg_tz *zone)
 	{
 		TteTargetKind kind;
 		int			field = -1;
-		int			section = 0;
+		int			section = member->kind == TTE_JSON_OBJECT ? find_section(member) : TTE_SECTIONS;
 
-		if (member->kind == TTE_JSON_OBJECT)
-		{
-			while (section < TTE_SECTIONS &&
-				   (strlen(tte_section_names[section]) != member->keylen ||
-					memcmp(tte_section_names[section], member->key, member->keylen) != 0))
-				section++;
-			if (section < TTE_SECTIONS)
-			{
-				tte_set_section(event, (TteSection) section, member, &unknown);
-				continue;
-			}
-		}
-		if (tte_target_find(member->key, member->keylen, &kind, &field))
+		if (section < TTE_SECTIONS)
+			tte_set_section(event, (TteSection) section, member, &unknown);
+		else if (tte_target_find(member->key, member->keylen, &kind, &field))
 			set_target(event, kind, field, member, zone);
 		else if (unknown == NULL)
 			unknown = member;

@@ -252,7 +252,7 @@ tte_value_jsonb(Datum value)
 	Jsonb	   *jb;
 	const char *json;
 
-	/* Compressed text cannot be smaller than a binary form this large. */
+	/* Whatever is in it, a document this large is not read. */
 	if (toast_raw_datum_size(value) > 4 * TEXT_CAP)
 		return NULL;
 	jb = DatumGetJsonbP(value);
@@ -407,17 +407,17 @@ digits(const char **p, const char *end, int n, int *value)
 	return true;
 }
 
-static bool
-fraction(const char **p, const char *end, int64 *usec)
+static int64
+fraction(const char **p, const char *end)
 {
+	int64		usec = 0;
 	int64		unit = USECS_PER_SEC / 10;
 
-	*usec = 0;
 	if (*p == end || **p != '.')
-		return true;
+		return 0;
 	for ((*p)++; *p < end && **p >= '0' && **p <= '9'; (*p)++, unit /= 10)
-		*usec += (**p - '0') * unit;
-	return true;
+		usec += (**p - '0') * unit;
+	return usec;
 }
 
 /* "Z", "+01", "+0100", "+01:00", or nothing (*given false). */
@@ -468,7 +468,8 @@ parse_time(const char *p, const char *end, pg_tz *zone, int64 *usec, bool *finit
 			return false;
 		if (p < end && *p == ':' && (p++, !digits(&p, end, 2, &second)))
 			return false;
-		if (!fraction(&p, end, &frac) || !zone_offset(p, end, &given, &offset))
+		frac = fraction(&p, end);
+		if (!zone_offset(p, end, &given, &offset))
 			return false;
 	}
 	if (month < 1 || month > 12 || day < 1 || day > day_tab[isleap(year)][month - 1] ||
@@ -509,7 +510,7 @@ tte_json_time(const TteJson *json, pg_tz *zone, int64 *usec, bool *finite)
 		return seconds_time(strtod(pnstrdup(p, len), NULL), usec, finite);
 	for (; len > 0 && *p == ' '; p++)
 		len--;
-	for (; len > 0 && p[len - 1] == ' ';)
+	while (len > 0 && p[len - 1] == ' ')
 		len--;
 	if (len == 0 || len >= sizeof(buf))
 		return false;

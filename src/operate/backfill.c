@@ -197,7 +197,7 @@ execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls
 
 /* Parameters $1 to $3 of the statements above. */
 static void
-set_identity(const Backfill *b, Oid *types, Datum *values)
+set_this(const Backfill *b, Oid *types, Datum *values)
 {
 	types[0] = REGCLASSOID;
 	values[0] = ObjectIdGetDatum(b->relid);
@@ -243,7 +243,7 @@ read_progress(Backfill *b)
 	Datum		key;
 	bool		isnull;
 
-	set_identity(b, types, values);
+	set_this(b, types, values);
 	if (execute(progress_sql, 3, types, values, NULL) != 1)
 		elog(ERROR, "could not find the progress of a backfill");
 	key = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
@@ -268,7 +268,7 @@ start(Backfill *b, const char *condition)
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("condition is too long"),
 				 errhint("Put it into a function of the row.")));
-	set_identity(b, types, values);
+	set_this(b, types, values);
 	values[3] = key_columns(rows);
 	execute(start_sql, 4, types, values, NULL);
 	read_progress(b);
@@ -282,7 +282,7 @@ lock_progress(const Backfill *b)
 	Oid			types[] = {InvalidOid, InvalidOid, InvalidOid, INT8OID};
 	Datum		values[4];
 
-	set_identity(b, types, values);
+	set_this(b, types, values);
 	values[3] = Int64GetDatum(b->rows_read);
 	if (execute(lock_sql, 4, types, values, NULL) == 0)
 		ereport(ERROR,
@@ -296,10 +296,10 @@ save_progress(const Backfill *b, const Chunk *chunk)
 {
 	Oid			types[6 + FATES] = {InvalidOid, InvalidOid, InvalidOid, BOOLOID, TEXTARRAYOID, INT8OID};
 	Datum		values[6 + FATES];
-	char		nulls[6 + FATES + 1];
+	char		nulls[6 + FATES];
 	ArrayType  *key = chunk->last_key ? chunk->last_key : b->last_key;
 
-	set_identity(b, types, values);
+	set_this(b, types, values);
 	values[3] = BoolGetDatum(chunk->last);
 	values[4] = PointerGetDatum(key);
 	values[5] = Int64GetDatum(b->rows_read + chunk->rows);
@@ -464,13 +464,15 @@ next_chunk(Backfill *b)
 	Chunk		chunk = {0};
 	MemoryContext old = MemoryContextSwitchTo(b->chunk_context);
 	ErrorContextCallback callback = {error_context_stack, describe_error, b};
+	bool		done;
 
 	error_context_stack = &callback;
 	EnsurePortalSnapshotExists();	/* long values are read after the query
 									 * has ended */
-	if (try_chunk(b, &chunk))
+	done = try_chunk(b, &chunk);
+	SPI_commit();
+	if (done)
 	{
-		SPI_commit();
 		b->rows_read += chunk.rows;
 		for (int i = 0; i < FATES; i++)
 			b->counts[i] += chunk.counts[i];
@@ -480,10 +482,7 @@ next_chunk(Backfill *b)
 		b->limit = Min(CHUNK_ROWS, 2 * chunk.rows + 1);
 	}
 	else
-	{
-		SPI_commit();
 		b->limit = chunk.rows;
-	}
 	error_context_stack = callback.previous;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(b->chunk_context);

@@ -115,7 +115,7 @@ check_row(TteRows *rows, ReturnSetInfo *result)
 
 /* The newest rows, by their key, that the filter takes. */
 static char *
-check_sql(TteRows *rows, const char *condition, int64 max)
+check_sql(TteRows *rows, const char *condition, int max)
 {
 	char	   *filter = tte_rows_filter(rows, condition);
 	StringInfoData sql;
@@ -123,7 +123,7 @@ check_sql(TteRows *rows, const char *condition, int64 max)
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "%s WHERE %s", tte_rows_query(rows, "true", false), filter);
 	tte_rows_order(rows, true, &sql);
-	appendStringInfo(&sql, " LIMIT " INT64_FORMAT, max);
+	appendStringInfo(&sql, " LIMIT %d", max);
 	return sql.data;
 }
 

@@ -25,8 +25,8 @@ extern Node *tte_condition_parse(Relation rel, const char *expression, ParseExpr
 extern char *tte_condition_text(Relation rel, Node *condition, const char *row);
 
 /*
- * What a trigger's WHEN says of the new row; NULL: nothing.  *transition: it
- * also speaks of the old one, and only what can be told apart from that is returned.
+ * What a trigger's WHEN says of the new row alone; NULL: nothing.  *transition:
+ * it also speaks of the old one.
  */
 extern Node *tte_condition_of_trigger(const Trigger *trigger, bool *transition);
 

@@ -60,11 +60,10 @@ text_of(HeapTuple tuple, TupleDesc desc, int column)
 static void
 check_choice(HeapTuple row, TupleDesc desc, int column, const char *a, const char *b)
 {
-	const char *name = NameStr(TupleDescAttr(desc, column - 1)->attname);
 	char	   *value = text_of(row, desc, column);
 
 	if (value != NULL && strcmp(value, a) != 0 && strcmp(value, b) != 0)
-		refuse(name, value, psprintf("It is %s or %s.", a, b));
+		refuse(NameStr(TupleDescAttr(desc, column - 1)->attname), value, psprintf("It is %s or %s.", a, b));
 }
 
 static void
@@ -233,18 +232,9 @@ check_token(const char *token)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid access token"),
-				 errdetail("A token has 1 to 512 printable ASCII characters and no blanks."),
+				 errdetail("A token has 1 to %d printable ASCII characters and no blanks.", MAX_TOKEN),
 				 errhint("Copy it from Events Manager, without line breaks."),
 				 tte_hide_statement()));
-}
-
-static int32
-source_id(const char *name)
-{
-	TteSource	source;
-
-	tte_source_require(name, &source);
-	return source.id;
 }
 
 Datum
@@ -255,7 +245,7 @@ tte_sql_set_access_token(PG_FUNCTION_ARGS)
 	const char *sql = "DELETE FROM tiktok.access_token WHERE source_id OPERATOR(pg_catalog.=) $1";
 	int			nargs = 1;
 
-	values[0] = Int32GetDatum(source_id(tte_required_text(fcinfo, 0, "source")));
+	values[0] = Int32GetDatum(tte_source_argument(fcinfo));
 	if (!PG_ARGISNULL(1))
 	{
 		values[1] = PG_GETARG_DATUM(1);

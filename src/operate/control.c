@@ -161,16 +161,6 @@ PG_FUNCTION_INFO_V1(tte_sql_retry_source);
 PG_FUNCTION_INFO_V1(tte_sql_discard_event);
 PG_FUNCTION_INFO_V1(tte_sql_discard_source);
 
-static Datum
-source_argument(FunctionCallInfo fcinfo)
-{
-	TteSource	source;
-
-	tte_require_argument(fcinfo, 0, "source");
-	tte_source_require(text_to_cstring(PG_GETARG_TEXT_PP(0)), &source);
-	return Int32GetDatum(source.id);
-}
-
 static bool
 flag_argument(FunctionCallInfo fcinfo, int argument)
 {
@@ -198,7 +188,7 @@ static void
 set_paused(FunctionCallInfo fcinfo, bool paused, bool has_reason)
 {
 	Oid			types[] = {INT4OID, BOOLOID, TEXTOID};
-	Datum		values[] = {source_argument(fcinfo), BoolGetDatum(paused), has_reason ? PG_GETARG_DATUM(1) : (Datum) 0};
+	Datum		values[] = {Int32GetDatum(tte_source_argument(fcinfo)), BoolGetDatum(paused), has_reason ? PG_GETARG_DATUM(1) : (Datum) 0};
 
 	execute("INSERT INTO tiktok.source_control VALUES ($1, $2, $3, " NOW ") "
 			"ON CONFLICT (source_id) DO UPDATE SET paused = excluded.paused, reason = excluded.reason, "
@@ -258,7 +248,7 @@ tte_sql_set_test_code(PG_FUNCTION_ARGS)
 	Oid			types[] = {INT4OID, TEXTOID, INTERVALOID};
 	Datum		values[3];
 
-	values[0] = source_argument(fcinfo);
+	values[0] = Int32GetDatum(tte_source_argument(fcinfo));
 	if (PG_ARGISNULL(1))
 	{
 		execute("DELETE FROM tiktok.test_code WHERE " BY_SOURCE, 1, types, values, NULL);
@@ -342,14 +332,14 @@ move_event(const Move *m, const Standing *event, bool allow_double)
 
 /* status NULL: those of the default. */
 static int64
-move_source(const Move *moves, Datum source_id, const char *status, bool allow_double)
+move_source(const Move *moves, int32 source_id, const char *status, bool allow_double)
 {
 	int64		n = 0;
 
 	for (const Move *m = moves; m->status; m++)
 	{
 		if (status ? strcmp(m->status, status) == 0 : m->by_default)
-			n += move(m->source_sql, DatumGetInt32(source_id), INT4OID, source_id, m->status, allow_double);
+			n += move(m->source_sql, source_id, INT4OID, Int32GetDatum(source_id), m->status, allow_double);
 	}
 	return n;
 }
@@ -420,11 +410,11 @@ Datum
 tte_sql_retry_source(PG_FUNCTION_ARGS)
 {
 	bool		allow_double = flag_argument(fcinfo, 2);
-	Datum		source_id;
+	int32		source_id;
 	char	   *status;
 
 	tte_outbox_check("tiktok.retry()");
-	source_id = source_argument(fcinfo);
+	source_id = tte_source_argument(fcinfo);
 	status = status_argument(fcinfo, retry_moves,
 							 "Events that are rejected, uncertain, expired, discarded or delivered can be sent again.");
 	if (status != NULL && strcmp(status, "delivered") == 0 && !allow_double)
@@ -455,11 +445,11 @@ tte_sql_discard_event(PG_FUNCTION_ARGS)
 Datum
 tte_sql_discard_source(PG_FUNCTION_ARGS)
 {
-	Datum		source_id;
+	int32		source_id;
 	char	   *status;
 
 	tte_outbox_check("tiktok.discard()");
-	source_id = source_argument(fcinfo);
+	source_id = tte_source_argument(fcinfo);
 	status = status_argument(fcinfo, discard_moves,
 							 "Events that are pending, retrying, rejected or uncertain can be discarded.");
 	PG_RETURN_INT64(move_source(discard_moves, source_id, status, false));

@@ -231,11 +231,11 @@ qualify_using(NewTrigger *new)
 {
 	const TteMapping *m = new->mapping;
 
-	for (int i = 2; i < new->nargs && m->using_name; i++)
+	if (m->using_name == NULL)
+		return;
+	for (int i = 2; i < new->nargs; i++)
 	{
-		const char *value = strchr(new->args[i], '=');
-
-		if (strncmp(new->args[i] + strspn(new->args[i], " "), "using", 5) == 0 && value != NULL)
+		if (strncmp(new->args[i] + strspn(new->args[i], " "), "using", 5) == 0)
 			new->args[i] = psprintf("using=%s",
 									quote_qualified_identifier(get_namespace_name(get_func_namespace(m->using_function)),
 															   get_func_name(m->using_function)));
@@ -261,7 +261,8 @@ check(NewTrigger *new)
 static char *
 default_name(const char *event)
 {
-	char	   *name = psprintf("tiktok_%s", downcase_identifier(event + (*event == '='), strlen(event) - (*event == '='), false, false));
+	const char *word = event + (*event == '=');
+	char	   *name = psprintf("tiktok_%s", downcase_identifier(word, strlen(word), false, false));
 
 	for (char *p = name; *p; p++)
 	{
@@ -320,10 +321,7 @@ create_triggers(NewTrigger *new, const char *condition)
 	char	   *name;
 	int			room = NAMEDATALEN - sizeof(UPDATE_SUFFIX);
 
-	if (new->mapping->by_stage)
-		execute(new, new->name, "INSERT OR UPDATE", holds);
-	else
-		execute(new, new->name, "INSERT", holds);
+	execute(new, new->name, new->mapping->by_stage ? "INSERT OR UPDATE" : "INSERT", holds);
 	if (new->mapping->by_stage || expr == NULL)
 		return;
 	name = pnstrdup(new->name, pg_mbcliplen(new->name, strlen(new->name), room));

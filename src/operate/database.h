@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * database.h
- *	  Leaves a database that is to be dropped, renamed, moved or copied, and says
- *	  what DROP EXTENSION takes with it.
+ *	  What commands on databases and on the extension want of the worker.
  *
  *-------------------------------------------------------------------------
  */

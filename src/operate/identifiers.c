@@ -278,11 +278,8 @@ static TteIdentifier
 kind_argument(FunctionCallInfo fcinfo)
 {
 	StringInfoData names;
-	char	   *name;
-	int			kind;
+	int			kind = tte_identifier_find(tte_required_text(fcinfo, 0, "kind"));
 
-	name = tte_required_text(fcinfo, 0, "kind");
-	kind = tte_identifier_find(name);
 	if (kind >= 0)
 		return kind;
 	initStringInfo(&names);
@@ -390,9 +387,7 @@ tte_sql_explain_code(PG_FUNCTION_ARGS)
 	TteCodeClass class = tte_code_class(PG_GETARG_INT32(0), &meaning, &fix);
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("function returning record called in context that cannot accept type record")));
+		elog(ERROR, "return type must be a row type");
 	values[0] = PG_GETARG_DATUM(0);
 	values[1] = CStringGetTextDatum(class_names[class]);
 	values[2] = CStringGetTextDatum(meaning);

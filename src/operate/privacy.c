@@ -196,20 +196,21 @@ read_people(FunctionCallInfo fcinfo, People *people)
 		"Give it with plus sign and country calling code, or its SHA-256.",
 		"Give it as it was recorded, or its SHA-256."
 	};
-	int			n = (SPI_execute(sources_sql, true, 0), SPI_processed);
-	const char **calling_codes = palloc0((n + 1) * sizeof(char *));
+	const char **calling_codes;
 	bool		isnull;
 
-	people->n = n + 1;
+	SPI_execute(sources_sql, true, 0);
+	people->n = SPI_processed + 1;
 	people->person = palloc0(people->n * sizeof(Person));
-	for (int i = 0; i < n; i++)
+	calling_codes = palloc0(people->n * sizeof(char *));
+	for (int i = 1; i < people->n; i++)
 	{
 		Datum		code;
 
-		people->person[i + 1].source_id = DatumGetInt32(column(i, 1, &isnull));
-		code = column(i, 2, &isnull);
+		people->person[i].source_id = DatumGetInt32(column(i - 1, 1, &isnull));
+		code = column(i - 1, 2, &isnull);
 		if (!isnull)
-			calling_codes[i + 1] = tte_calling_code_of(TextDatumGetCString(code));
+			calling_codes[i] = tte_calling_code_of(TextDatumGetCString(code));
 	}
 	for (TteIdentifier kind = 0; kind < KINDS; kind++)
 	{
@@ -388,17 +389,17 @@ tte_sql_withdraw_consent(PG_FUNCTION_ARGS)
 {
 	Oid			types[] = {INT4OID, TEXTOID};
 	Datum		args[2];
-	TteSource	source;
+	int32		source_id;
 	IdList		events = {NULL};
 	int64		n;
 	bool		isnull;
 
 	tte_outbox_check("tiktok.withdraw_consent()");
 	tte_require_argument(fcinfo, 1, "event_id");
-	tte_source_require(tte_required_text(fcinfo, 0, "source"), &source);
-	args[0] = Int32GetDatum(source.id);
+	source_id = tte_source_argument(fcinfo);
+	args[0] = Int32GetDatum(source_id);
 	args[1] = PG_GETARG_DATUM(1);
-	tte_share_fates(source.id);
+	tte_share_fates(source_id);
 	SPI_connect();
 	SPI_execute_with_args(keyed_sql, 2, types, args, NULL, false, 0);
 	for (uint64 i = 0; i < SPI_processed; i++)

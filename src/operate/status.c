@@ -155,8 +155,5 @@ tte_sql_unmapped_stages(PG_FUNCTION_ARGS)
 Datum
 tte_sql_source_id(PG_FUNCTION_ARGS)
 {
-	TteSource	source;
-
-	tte_source_require(tte_required_text(fcinfo, 0, "source"), &source);
-	PG_RETURN_INT32(source.id);
+	PG_RETURN_INT32(tte_source_argument(fcinfo));
 }
