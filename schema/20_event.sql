@@ -88,7 +88,7 @@ CREATE TABLE tiktok.delivery (
 	first_attempt_at timestamptz,
 	possibly_received_at timestamptz
 );
-COMMENT ON TABLE tiktok.delivery IS 'the fate of every final event; insert-only';
+COMMENT ON TABLE tiktok.delivery IS 'the fate of every final event';
 COMMENT ON COLUMN tiktok.delivery.id IS 'tiktok.event.id';
 COMMENT ON COLUMN tiktok.delivery.request_id IS 'the last request that carried the event; NULL: it was never sent';
 COMMENT ON COLUMN tiktok.delivery.status IS 'the final status, as in tiktok.event_status';

@@ -1,4 +1,4 @@
--- Operating.
+-- Waiting, for scripts and tests.
 
 CREATE FUNCTION tiktok.wait(timeout interval) RETURNS boolean
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

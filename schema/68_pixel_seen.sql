@@ -1,5 +1,6 @@
 -- The browser's side: what the application reports that the Pixel has fired.
 
+-- From here to the end of the script, names without a schema are PostgreSQL's.
 SET LOCAL search_path TO pg_catalog, pg_temp;
 
 CREATE TABLE tiktok.pixel_seen (

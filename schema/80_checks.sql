@@ -207,14 +207,12 @@ COMMENT ON FUNCTION tiktok.health() IS
 'what keeps events from TikTok. Rows of checks by source begin their detail with its name in quotes.
 state: ok; warn: look at it; fail: events are not sent, or lost to the measurement.';
 
--- A rounded percentage for texts.
 CREATE FUNCTION tiktok._percent(part numeric, whole numeric) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT CASE WHEN whole > 0 THEN round(100 * part / whole, 1) ELSE 0 END || ' %'
 $$;
 COMMENT ON FUNCTION tiktok._percent(numeric, numeric) IS 'a share as text';
 
--- Names that mean the same event.
 CREATE FUNCTION tiktok._same_event(a text, b text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT lower(tiktok._current_name(a)) = lower(tiktok._current_name(b))
