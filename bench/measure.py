@@ -58,7 +58,7 @@ class Run:
     # What an order costs
 
     def trigger(self):
-        """Bulk inserts into the three tables; the worker is not there."""
+        """Bulk inserts into the four tables; the worker is not there."""
         bench, n = self.bench, self.size["bulk"]
         bench.create_shop("bulk")
         turns = []
@@ -203,9 +203,8 @@ class Run:
         if any(p.returncode for p in running):
             raise Failed("the client of the queue table failed")
         events, seconds = sum(int(r[0]) for r in results), max(float(r[1]) for r in results)
-        finished = [(float(t), int(n)) for t, n in self.bench.db("run").query(
-            "SELECT extract(epoch FROM delivered_at - min(claimed_at) OVER ()), n FROM (SELECT max(delivered_at) AS delivered_at, min(claimed_at) AS claimed_at, "
-            "count(*) AS n FROM queue GROUP BY claimed_at) batch ORDER BY delivered_at")]
+        finished = [(float(t), 1) for (t,) in self.bench.db("run").query(
+            "SELECT extract(epoch FROM delivered_at - min(claimed_at) OVER ()) FROM queue ORDER BY delivered_at")]
         return dict(rate=events / seconds, curve=self.curve(finished, events))
 
     def best_single(self, size):
@@ -262,11 +261,12 @@ class Run:
         for name in ("small", "large"):
             bench.db("postgres").query(f"DROP DATABASE {name}")
         self.samples["drain"] = result
-        self.drain_rows(result, clients, webhook, single)
+        rate = self.drain_rows(result, clients, webhook, single)
         self.look_up_rows()
-        self.drain_panels(result)
+        self.drain_panels(result, rate)
 
     def drain_rows(self, result, clients, webhook, single):
+        """Adds the rows of the table; returns the rates they show."""
         size = self.size
         rate = {name: median(r["rate"] if isinstance(r, dict) else r[0] for r in runs) for name, runs in result.items()}
         cpu = {name: median(r["cpu"] for r in result[name]) for name in ("small", "large", "held", "huge") if name in result}
@@ -294,10 +294,10 @@ class Run:
         first, second = (median(max(half(r["memory"])) for r in drains) for half in (lambda m: m[:len(m) // 2 + 1], lambda m: m[len(m) // 2:]))
         self.row("memory of the worker during the drain", f"{peak:.1f} MB, second half {second:.1f}", "<= 64 MB, flat", f"first half {first:.1f} MB",
                  f"{second / first:.2f}", peak <= 64 and second <= 1.1 * first)
-        self.rate, self.cpu = rate, cpu
+        return rate
 
-    def drain_panels(self, result):
-        size, rate = self.size, self.rate
+    def drain_panels(self, result, rate):
+        size = self.size
         self.panels.append(report.bar_panel(
             f"Delivery from a backlog of {k(size['large'])}", "events per second, logarithmic",
             [("tiktok_events", [rate["large"]]), ("transaction\nheld open", [rate["held"]]), ("queue table", [rate["queue"]]), ("queue table,\nheld", [rate["queue_held"]]),

@@ -71,7 +71,7 @@ class Panel:
     def text(self, x, y, text, anchor="middle", extra=""):
         self.labels.append(f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {extra}>{escape(text)}</text>')
 
-    def bars(self, groups, colours, unit=""):
+    def bars(self, groups, colours):
         """groups: (label, values); one colour for each value, or for each group when it has one value."""
         slot = 1 / len(groups)
         for i, (label, values) in enumerate(groups):
@@ -81,7 +81,7 @@ class Panel:
                 w = self.x(width) - self.x(0) - 3
                 colour = colours[j] if len(values) > 1 else colours[i % len(colours)]
                 self.out.append(f'<rect x="{left:.1f}" y="{self.y(v):.1f}" width="{w:.1f}" height="{max(HEIGHT - BOTTOM - self.y(v), 0):.1f}" fill="{colour}"/>')
-                self.text(left + w / 2, self.y(v) - 5, number(v) + unit, extra='font-weight="600"')
+                self.text(left + w / 2, self.y(v) - 5, number(v), extra='font-weight="600"')
             for k, part in enumerate(label.split("\n")):
                 self.text(self.x((i + 0.5) * slot), HEIGHT - BOTTOM + 17 + 14 * k, part)
 
@@ -130,20 +130,20 @@ def page(panels, title, subtitle):
     return "\n".join([*out, "</svg>\n"])
 
 
-def bar_panel(title, y_title, groups, colours, log=False, limit=None, names=(), unit="", x_title="", note=""):
+def bar_panel(title, y_title, groups, colours, log=False, limit=None, names=(), x_title="", note=""):
     panel = Panel(title, x_title, y_title, note)
     panel.y_axis([v for _, values in groups for v in values] + ([limit[0]] if limit else []), log)
-    panel.bars(groups, colours, unit)
+    panel.bars(groups, colours)
     if limit:
         panel.limit(*limit)
     panel.legend(names, colours)
     return panel
 
 
-def curve_panel(title, x_title, y_title, curves, colours, x_max, x_values, limit=None, x_unit="", log=False):
+def curve_panel(title, x_title, y_title, curves, colours, x_max, x_values, limit=None, x_unit=""):
     """curves: name -> points"""
     panel = Panel(title, x_title, y_title)
-    panel.y_axis([y for points in curves.values() for _, y in points] + ([limit[0]] if limit else []), log)
+    panel.y_axis([y for points in curves.values() for _, y in points] + ([limit[0]] if limit else []))
     for points, colour in zip(curves.values(), colours):
         panel.curve(points, colour, x_max)
     panel.x_ticks(x_values, x_max, x_unit)

@@ -34,12 +34,12 @@ def free_port():
         return s.getsockname()[1]
 
 
-def wait_until(condition, what, limit=60, pause=0.05):
-    end = time.monotonic() + limit
+def wait_until(condition, what):
+    end = time.monotonic() + 60
     while not (result := condition()):
         if time.monotonic() > end:
-            raise Failed(f"waited {limit} s in vain: {what}")
-        time.sleep(pause)
+            raise Failed(f"waited a minute in vain: {what}")
+        time.sleep(0.05)
     return result
 
 
