@@ -56,7 +56,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 	UNION ALL
 	SELECT 'worker',
 		CASE WHEN s.standby THEN 'ok' WHEN w.pid IS NULL OR w.heartbeat < clock_timestamp() - interval '1 minute' THEN 'fail'
-			WHEN w.state = 'refused' THEN 'fail' WHEN w.state = 'failed' THEN 'warn' ELSE 'ok' END,
+			WHEN w.state IN ('refused', 'version_mismatch') THEN 'fail' WHEN w.state = 'failed' THEN 'warn' ELSE 'ok' END,
 		CASE WHEN s.standby THEN 'a standby sends nothing'
 			WHEN w.pid IS NULL THEN 'no background worker serves this database'
 			ELSE format('process %s is %s, last seen %s ago%s', w.pid, w.state,
@@ -65,6 +65,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 			WHEN w.pid IS NULL THEN 'Check tiktok_events.databases, tiktok_events.max_workers, max_worker_processes and the server log.'
 			WHEN w.heartbeat < clock_timestamp() - interval '1 minute' THEN 'Look at the process in pg_stat_activity; pg_terminate_backend() starts it anew.'
 			WHEN w.state = 'refused' THEN 'Undo what was done to that table; the worker then goes on by itself.'
+			WHEN w.state = 'version_mismatch' THEN 'Run ALTER EXTENSION tiktok_events UPDATE, or restart the server with the library of that version.'
 			WHEN w.state = 'failed' THEN 'It recovers by itself if it can; the server log has the error.' END
 	FROM server s
 	LEFT JOIN tiktok.worker_status w ON w.database = current_database()

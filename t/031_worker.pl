@@ -233,6 +233,7 @@ for my $version ('9.9', '0.9')
 	sql("SELECT tiktok.wait('3 s')");
 	is(status("v$version") . status("w$version"), 'pendingpending', "version $version: nothing is sent");
 	is(sql('SELECT pid, state FROM tiktok.worker_status'), "$pid|version_mismatch", "version $version: it is still the same worker");
+	is(sql("SELECT state FROM tiktok.health() WHERE check_name = 'worker'"), 'fail', "version $version: tiktok.health() says that nothing is sent");
 	if ($version eq '9.9')
 	{
 		sql("UPDATE pg_extension SET extversion = '1.0' WHERE extname = 'tiktok_events'");
