@@ -205,6 +205,19 @@ SET session_replication_role = replica;
 SELECT sent_with('xmloption = content') IS NULL AS silent;
 RESET session_replication_role;
 
+-- an aggregate where a function is meant, an array where a time is: the event is invalid, the row is written
+CREATE TABLE odd (id int PRIMARY KEY, email text, at timestamptz[]);
+CREATE FUNCTION odd_state(jsonb, odd) RETURNS jsonb LANGUAGE sql AS 'SELECT NULL::jsonb';
+CREATE AGGREGATE odd_event (odd) (sfunc = odd_state, stype = jsonb);
+CREATE TRIGGER aggregate AFTER INSERT ON odd FOR EACH ROW EXECUTE FUNCTION
+	tiktok.track_row('shop', 'ViewContent', 'email=email', 'url=''https://example.com/''', 'using=odd_event');
+CREATE TRIGGER "array" AFTER INSERT ON odd FOR EACH ROW EXECUTE FUNCTION
+	tiktok.track_row('shop', 'Contact', 'email=email', 'url=''https://example.com/''', 'event_time=at');
+INSERT INTO odd VALUES (1, 'a@example.com', ARRAY[now()]);
+SELECT event, event_id, status, reason, notes FROM tiktok.event_status WHERE event_id = 'odd-1' ORDER BY event;
+DROP TABLE odd CASCADE;
+DROP FUNCTION odd_state CASCADE;
+
 TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery, tiktok.retry, tiktok.pixel_seen;
 DELETE FROM tiktok.source;
 DROP TABLE values_of_types, settings, bulk, at_commit, plain CASCADE;

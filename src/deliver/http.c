@@ -54,6 +54,7 @@
 #define HEADERS_MAX				65536	/* bytes of a reply's headers */
 #define RETRY_AFTER_MAX			64
 #define ERROR_MAX				160
+#define TOKEN_NAME				"Access-Token: "
 #define UPLOAD_BUFFER			(256L * 1024)
 #define RECEIVE_BUFFER			(16L * 1024)
 #define STALL_SECONDS			10L
@@ -771,7 +772,6 @@ add_header(TteExchange *exchange, const char *line)
 static bool
 add_token(TteExchange *exchange, const char *token)
 {
-	static const char name[] = "Access-Token: ";
 	size_t		len = strlen(token);
 
 	if (len == 0 || len > TTE_TOKEN_MAX)
@@ -781,8 +781,8 @@ add_token(TteExchange *exchange, const char *token)
 		if (token[i] <= ' ' || token[i] > '~')
 			return false;
 	}
-	memcpy(exchange->token_line.data, name, sizeof(name) - 1);
-	memcpy(exchange->token_line.data + sizeof(name) - 1, token, len + 1);
+	memcpy(exchange->token_line.data, TOKEN_NAME, strlen(TOKEN_NAME));
+	memcpy(exchange->token_line.data + strlen(TOKEN_NAME), token, len + 1);
 	exchange->token_line.next = exchange->headers;
 	return true;
 }
@@ -1090,6 +1090,12 @@ unlink_exchange(TteHttp *http, TteExchange *exchange)
 }
 
 /* Easy handles are kept, but not for ever: what may leak in one is bounded. */
+const char *
+tte_http_token(const TteExchange *exchange)
+{
+	return exchange->token_line.data + strlen(TOKEN_NAME);
+}
+
 void
 tte_http_release(TteHttp *http, TteExchange *exchange)
 {

@@ -73,6 +73,9 @@ typedef struct TteHttpResult
 extern bool tte_http_collect(TteHttp *http, TteHttpResult *result);
 extern void tte_http_release(TteHttp *http, TteExchange *exchange);
 
+/* The token that an exchange was sent with, until it is released. */
+extern const char *tte_http_token(const TteExchange *exchange);
+
 /* Exchanges posted and not yet collected. */
 extern int	tte_http_in_flight(TteHttp *http);
 

@@ -341,7 +341,7 @@ static void
 judge(const TteHttpResult *result)
 {
 	TteRequest *request = result->owner;
-	const char *token = request->batch->sender->config.token;
+	const char *token = result->exchange ? tte_http_token(result->exchange) : NULL;
 
 	TTE_FAULT_POINT("answer-read", NULL);
 	tte_reply_judge(result->transport, result->status, result->body, result->body_len, result->truncated,

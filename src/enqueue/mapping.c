@@ -15,6 +15,7 @@
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "parser/parse_func.h"
 #include "parser/scansup.h"
@@ -272,6 +273,8 @@ bind_using(TteMapping *m, Relation rel, const char *value)
 	}
 	if (!OidIsValid(m->using_function))
 		problem(m, ERRCODE_UNDEFINED_FUNCTION, psprintf("Function %s(%s) does not exist.", value, RelationGetRelationName(rel)));
+	else if (get_func_prokind(m->using_function) != PROKIND_FUNCTION)
+		problem(m, ERRCODE_WRONG_OBJECT_TYPE, psprintf("%s is no plain function.", value));
 	else if (get_func_rettype(m->using_function) != JSONBOID)
 		problem(m, ERRCODE_INVALID_FUNCTION_DEFINITION, psprintf("Function %s does not return jsonb.", value));
 }

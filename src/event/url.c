@@ -244,12 +244,18 @@ scrub_segment(Scrub *scrub, const char *segment, const char *end)
 {
 	char		plain[512];
 	int			n = 0;
+	int			twice = 0;
+	bool		address;
 
 	if (!holds_at_sign(segment, end))
 		return;
 	for (const char *at = segment; at < end && n < sizeof(plain);)
 		plain[n++] = decode(&at, end);
-	if (n == sizeof(plain) || tte_text_has_email(plain, n))
+	address = n == sizeof(plain) || tte_text_has_email(plain, n);
+	/* what was encoded twice */
+	for (const char *at = plain; !address && at < plain + n;)
+		plain[twice++] = decode(&at, plain + n);
+	if (address || tte_text_has_email(plain, twice))
 		drop(scrub, segment, end);
 }
 

@@ -1183,6 +1183,8 @@ test_urls(void)
 		{"https://x.example/?password=", NULL},
 		{"https://x.example/?q=ann@example.com", "https://x.example/?q="},
 		{"https://x.example/?q=ann%2540example.com", "https://x.example/?q="},
+		{"https://x.example/u/ann%2540example.com/x", "https://x.example/u//x"},
+		{"https://x.example/u/ann%252540example.com/x", NULL},
 		{"https://x.example/?ann@example.com", "https://x.example/?"},
 		{"https://x.example/#/p?email=x", "https://x.example/#/p?email="},
 		{"https://x.example/#access_token=abc", "https://x.example/#access_token="},
