@@ -216,7 +216,6 @@ CREATE TRIGGER "array" AFTER INSERT ON odd FOR EACH ROW EXECUTE FUNCTION
 INSERT INTO odd VALUES (1, 'a@example.com', ARRAY[now()]);
 SELECT event, event_id, status, reason, notes FROM tiktok.event_status WHERE event_id = 'odd-1' ORDER BY event;
 DROP TABLE odd CASCADE;
-DROP FUNCTION odd_state CASCADE;
 
 TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery, tiktok.retry, tiktok.pixel_seen;
 DELETE FROM tiktok.source;

@@ -242,7 +242,7 @@ scrub_authority(Scrub *scrub, const char *authority, const char *end)
 static void
 scrub_segment(Scrub *scrub, const char *segment, const char *end)
 {
-	char		plain[512];
+	char		plain[512] = {0};
 	int			n = 0;
 	int			twice = 0;
 	bool		address;
