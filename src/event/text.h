@@ -107,7 +107,7 @@ extern bool tte_json_append_string(StringInfo out, const char *str, int len, boo
 extern int	tte_plain_length(const char *str, int len);
 
 /* Length of the valid character at str, which has len > 0 bytes, or 0. */
-extern int	tte_utf8_length(const char *str, size_t len);
+extern int	tte_utf8_length(const char *bytes, size_t len);
 
 /* True when the bytes are valid UTF-8 without NUL (no overlong forms, no surrogates). */
 extern bool tte_utf8_valid(const char *str, int len);
