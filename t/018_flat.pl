@@ -96,6 +96,18 @@ is(sql("SELECT string_agg(relname || ' ' || n_tup_ins, ', ' ORDER BY relname) FR
 	'delivery 4, event 4', 'rows that were inserted are counted in pg_stat_user_tables');
 is(sql("SELECT n_tup_del FROM pg_stat_user_tables WHERE relid = 'tiktok.identity'::regclass"), 4, 'and those that were deleted');
 
+# A source that is paused while a request of it is under way
+$tiktok->script({ action => 'delay', seconds => 4, when => 'before', times => 1 });
+sql(track("'five'"));
+wait_for('in_flight = 1 FROM tiktok.worker_status');
+sql("SELECT tiktok.pause('shop')");
+wait_for("state = 'paused' FROM tiktok.backlog WHERE source = 'shop'");
+my $ticks = cpu();
+sleep 2;
+cmp_ok(cpu() - $ticks, '<', 40, 'the worker sleeps until the answer comes');
+sql("SELECT tiktok.resume('shop')");
+ok(Rehearsal::drained($node, 30), 'which is recorded');
+
 # Twenty thousand transactions in one session
 my $script = PostgreSQL::Test::Utils::tempdir() . '/flat.sql';
 append_to_file($script, track("'t' || :n") . ";\n\\if :n % 1000 = 0\nINSERT INTO public.memory SELECT :n, sum(total_bytes), "
