@@ -138,8 +138,10 @@ is(count_log($no_slot, $offset), 0, 'none while it lasted');
 
 # max_worker_processes is too small: the launcher, one worker, and a parallel query that takes the last
 setting('stop', 'max_worker_processes = 3', 'max_logical_replication_workers = 0', 'tiktok_events.max_workers = 3', "tiktok_events.databases = 'postgres, plain2'");
+$offset = -s $node->logfile;
 $node->start;
 states('postgres idle', 'another server, with three slots and a list of databases');
+ok(log_has(1, qr/background worker "tiktok_events worker" \(PID \d+\) exited with exit code 0/, $offset), 'the look into the other database has ended');
 sql("CREATE TABLE slow AS SELECT generate_series(1, 50000) AS a; ALTER TABLE slow SET (parallel_workers = 2)");
 my $parallel = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
 	"SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0; SET parallel_leader_participation = off; SELECT count(*) FROM slow WHERE CASE WHEN a = 1 THEN pg_sleep(60) IS NOT NULL END" ],
