@@ -1089,13 +1089,13 @@ unlink_exchange(TteHttp *http, TteExchange *exchange)
 	*link = exchange->next;
 }
 
-/* Easy handles are kept, but not for ever: what may leak in one is bounded. */
 const char *
 tte_http_token(const TteExchange *exchange)
 {
 	return exchange->token_line.data + strlen(TOKEN_NAME);
 }
 
+/* Easy handles are kept, but not for ever: what may leak in one is bounded. */
 void
 tte_http_release(TteHttp *http, TteExchange *exchange)
 {
