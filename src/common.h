@@ -11,6 +11,7 @@
 
 #include "datatype/timestamp.h"
 #include "fmgr.h"
+#include "utils/resowner.h"
 
 /* Microseconds from 1970 to PostgreSQL's 2000. */
 #define TTE_EPOCH_SHIFT ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
@@ -56,6 +57,13 @@ extern bool tte_lock_fates(int32 source_id);
  * it nor the statements around it shall be in the server log.
  */
 #define tte_hide_statement()	errhidestmt(true), errhidecontext(true)
+
+/*
+ * For PG_CATCH() of an internal subtransaction: undoes it, goes back to the
+ * context and owner from before it, and returns the error, which is in that
+ * context.  Thrown on without this, it would leave the transaction open.
+ */
+extern ErrorData *tte_undo_subtransaction(MemoryContext context, ResourceOwner owner);
 
 /* An error if an argument of a function called in SQL is null. */
 extern void tte_require_argument(FunctionCallInfo fcinfo, int argument, const char *name);

@@ -892,13 +892,8 @@ insert_fates(const TteFinal *final, const int64 *ids, int n)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData  *error = tte_undo_subtransaction(context, owner);
 
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		/* the transaction could not be aborted from within */
-		RollbackAndReleaseCurrentSubTransaction();
 		if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
 			ReThrowError(error);
 		FreeErrorData(error);

@@ -313,14 +313,8 @@ call_using(Oid function, Datum row, int *state)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData  *error = tte_undo_subtransaction(context, owner);
 
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
 		if (must_rethrow(error->sqlerrcode))
 			ReThrowError(error);
 		*state = error->sqlerrcode;

@@ -431,14 +431,8 @@ try_chunk(const Backfill *b, Chunk *chunk)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData  *error = tte_undo_subtransaction(context, owner);
 
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
 		if (!chunk->waiting || error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
 			ReThrowError(error);
 		done = false;
