@@ -299,7 +299,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		FROM tiktok.stage_coverage c
 		WHERE c.source = failure_modes.source AND (SELECT event_source FROM me) = 'crm'
 	), crm AS (
-		SELECT (SELECT count(*) FROM week w WHERE w.fit AND w.event IN ('Lead', 'SubmitForm')) AS leads,
+		SELECT (SELECT count(*) FROM week w WHERE w.fit AND tiktok._current_name(w.event) = 'Lead') AS leads,
 			(SELECT count(*) FROM tiktok._source_health h WHERE h.event_source = 'crm' AND h.enabled) AS sources
 	), consent AS (
 		SELECT (SELECT count(*) FROM week w WHERE w.status = 'suppressed') AS suppressed,

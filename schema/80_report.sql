@@ -122,7 +122,7 @@ BEGIN
 		'statuses', (SELECT jsonb_object_agg(s.status, s.n) FROM (SELECT c.status, sum(c.n) AS n FROM cell c GROUP BY 1) s),
 		'buckets', (SELECT jsonb_agg(b ORDER BY b.bucket) FROM (SELECT c.bucket, c.status, sum(c.n) AS n FROM cell c GROUP BY 1, 2) b),
 		'money', (SELECT jsonb_agg(m) FROM (
-			SELECT c.event, c.currency, CASE WHEN c.event IN ('Purchase', 'CompletePayment') THEN 1 WHEN c.is_sale THEN 2 ELSE 3 END AS rank, sum(c.value) AS value,
+			SELECT c.event, c.currency, CASE WHEN tiktok._current_name(c.event) = 'Purchase' THEN 1 WHEN c.is_sale THEN 2 ELSE 3 END AS rank, sum(c.value) AS value,
 				coalesce(sum(c.value) FILTER (WHERE c.status = 'delivered'), 0) AS delivered,
 				coalesce(sum(c.value) FILTER (WHERE c.status IN ('rejected', 'invalid', 'expired', 'uncertain', 'discarded')), 0) AS not_accepted,
 				coalesce(sum(c.value) FILTER (WHERE c.status IN ('pending', 'retrying')), 0) AS waiting,
