@@ -13,7 +13,7 @@ files = $(patsubst $(srctree)/%,%,$(sort $(wildcard $(addprefix $(srctree)/,$(1)
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(srctree)/$(EXTENSION).control)
 SEMVERSION := $(EXTVERSION)$(if $(word 3,$(subst ., ,$(EXTVERSION))),,.0)
 
-ROOMS = src src/enqueue src/event src/deliver src/operate
+ROOMS = src src/server src/event src/answer src/enqueue src/deliver src/operate
 MODULE_big = tiktok_events
 OBJS = $(patsubst %.c,%.o,$(call files,$(addsuffix /*.c,$(ROOMS))))
 
@@ -49,7 +49,7 @@ $(addprefix $(CURDIR)/,$(ROOMS)):
 $(EXTENSION)--$(EXTVERSION).sql: $(call files,schema/*.sql)
 	cat $^ > $@
 
-UNIT_SOURCES = $(call files,src/event/*.c) src/deliver/window.c src/deliver/http.c src/deliver/token.c
+UNIT_SOURCES = $(call files,src/event/*.c src/answer/*.c) src/deliver/window.c src/deliver/http.c src/deliver/token.c
 FRONTEND = -DFRONTEND -I$(shell $(PG_CONFIG) --includedir-server) $(CPPFLAGS)
 FRONTEND_LIBS = -L$(shell $(PG_CONFIG) --libdir) -L$(shell $(PG_CONFIG) --pkglibdir) -lpgcommon -lpgport
 
@@ -66,7 +66,7 @@ FUZZ_FLAGS ?= -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=a
 .PHONY: fuzz
 fuzz: $(FUZZERS)
 
-$(FUZZERS): %: %.c fuzz/fuzz.h t/unit/arena.h $(call files,src/event/*.[ch])
+$(FUZZERS): %: %.c fuzz/fuzz.h t/unit/arena.h $(call files,src/event/*.[ch] src/answer/*.[ch])
 	mkdir -p $(@D)
 	$(FUZZ_CC) -Wall -Wno-ignored-attributes $(FUZZ_FLAGS) $(FRONTEND) $(filter %.c,$^) -o $@ $(FRONTEND_LIBS) -lcrypto -lm
 

@@ -10,7 +10,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "event/reply.h"
+#include "answer/verdict.h"
 #include "event/text.h"
 
 #include "fuzz.h"

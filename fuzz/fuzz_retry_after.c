@@ -9,7 +9,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "event/reply.h"
+#include "answer/verdict.h"
 
 #include <time.h>
 

@@ -14,9 +14,9 @@
 #include "miscadmin.h"
 
 #include "deliver/launcher.h"
-#include "operate/database.h"
-#include "settings.h"
-#include "shared.h"
+#include "server/settings.h"
+#include "server/shared.h"
+#include "server/utility_hook.h"
 
 PG_MODULE_MAGIC;
 
@@ -32,5 +32,5 @@ _PG_init(void)
 		return;
 	tte_shared_request();
 	tte_launcher_register();
-	tte_database_hook();
+	tte_utility_hook();
 }

@@ -19,7 +19,7 @@
 
 #include "deliver/body.h"
 #include "event/wire.h"
-#include "faultpoint.h"
+#include "server/faultpoint.h"
 
 static void
 name_event(void *event)

@@ -26,9 +26,9 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "common.h"
-#include "compat.h"
 #include "deliver/bulk.h"
+#include "server/common.h"
+#include "server/compat.h"
 
 /* Ids that are no further apart are found in one scan; it reads what lies between. */
 #define GAP		16

@@ -38,10 +38,10 @@
 #include "utils/rel.h"
 #include "utils/relcache.h"
 
-#include "common.h"
 #include "deliver/guard.h"
+#include "server/common.h"
 
-/* Those of which deliver/queue.c and operate/purge.c speak. */
+/* Those of which deliver/queue.c and deliver/purge.c speak. */
 static const char *const tables[] = {
 	"source", "access_token", "installation", "source_control", "source_state",
 	"event", "identity", "request", "delivery", "retry", "cursor", "pixel_seen"

@@ -21,7 +21,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "event/reply.h"
+#include "answer/verdict.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -37,10 +37,10 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "compat.h"
 #include "deliver/http.h"
 #include "deliver/token.h"
-#include "faultpoint.h"
+#include "server/compat.h"
+#include "server/faultpoint.h"
 
 /*
  * Kept HTTP/1.1 connections carried bodies of 600 kB twice as fast as HTTP/2

@@ -10,7 +10,7 @@
 #ifndef TTE_HTTP_H
 #define TTE_HTTP_H
 
-#include "event/reply.h"
+#include "answer/verdict.h"
 
 #define TTE_HTTP_REPLY_MAX	65536
 

@@ -35,11 +35,11 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "compat.h"
 #include "deliver/launcher.h"
-#include "deliver/waitset.h"
-#include "settings.h"
-#include "shared.h"
+#include "server/compat.h"
+#include "server/settings.h"
+#include "server/shared.h"
+#include "server/waitset.h"
 
 #define SCAN_INTERVAL	60		/* seconds between looks at pg_database */
 #define MAX_BACKOFF		300

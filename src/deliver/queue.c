@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * queue.c
- *	  All SQL of the background worker but that of operate/purge.c.
+ *	  All SQL of the background worker but that of deliver/purge.c.
  *
  * The queue is read in the order (source, xid, id) between two snapshots; see
  * window.c and src/README.md.  Statements are prepared once.  The planner is
@@ -39,14 +39,14 @@
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
-#include "common.h"
-#include "compat.h"
+#include "answer/schedule.h"
 #include "deliver/bulk.h"
 #include "deliver/guard.h"
 #include "deliver/queue.h"
-#include "event/schedule.h"
-#include "faultpoint.h"
-#include "shared.h"
+#include "server/common.h"
+#include "server/compat.h"
+#include "server/faultpoint.h"
+#include "server/shared.h"
 
 typedef enum Statement
 {

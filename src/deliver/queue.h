@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * queue.h
- *	  All SQL of the background worker but that of operate/purge.c.
+ *	  All SQL of the background worker but that of deliver/purge.c.
  *
  * Everything but tte_queue_begin() and tte_queue_end() is called between these
  * two, in a transaction that lasts milliseconds.  Times are microseconds since

@@ -28,9 +28,9 @@
 #include "storage/fd.h"
 #include "utils/timestamp.h"
 
-#include "common.h"
+#include "answer/schedule.h"
 #include "deliver/recovery.h"
-#include "event/schedule.h"
+#include "server/common.h"
 
 #define NOTE_INTERVAL	(INT64CONST(6) * 3600 * 1000000)
 

@@ -23,13 +23,13 @@
 #include "common/pg_prng.h"
 #include "utils/memutils.h"
 
-#include "common.h"
-#include "compat.h"
 #include "deliver/sender.h"
 #include "deliver/token.h"
 #include "event/wire.h"
-#include "faultpoint.h"
-#include "shared.h"
+#include "server/common.h"
+#include "server/compat.h"
+#include "server/faultpoint.h"
+#include "server/shared.h"
 
 #define USEC	INT64CONST(1000000)
 

@@ -8,8 +8,8 @@
 #ifndef TTE_SENDER_H
 #define TTE_SENDER_H
 
+#include "answer/schedule.h"
 #include "deliver/queue.h"
-#include "event/schedule.h"
 #include "lib/ilist.h"
 
 typedef struct TteSender TteSender;

@@ -31,19 +31,19 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "common.h"
-#include "compat.h"
 #include "deliver/body.h"
 #include "deliver/http.h"
+#include "deliver/purge.h"
 #include "deliver/recovery.h"
 #include "deliver/sender.h"
 #include "deliver/token.h"
-#include "deliver/waitset.h"
 #include "deliver/worker.h"
-#include "faultpoint.h"
-#include "operate/purge.h"
-#include "settings.h"
-#include "shared.h"
+#include "server/common.h"
+#include "server/compat.h"
+#include "server/faultpoint.h"
+#include "server/settings.h"
+#include "server/shared.h"
+#include "server/waitset.h"
 
 #define USEC	INT64CONST(1000000)
 

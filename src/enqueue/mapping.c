@@ -29,10 +29,10 @@
 #include "utils/syscache.h"
 #include "utils/varlena.h"
 
-#include "common.h"
-#include "compat.h"
 #include "enqueue/mapping.h"
 #include "event/catalog.h"
+#include "server/common.h"
+#include "server/compat.h"
 
 typedef struct CachedMapping
 {

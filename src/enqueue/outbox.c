@@ -39,12 +39,12 @@
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
-#include "common.h"
-#include "compat.h"
 #include "enqueue/outbox.h"
 #include "enqueue/source.h"
 #include "enqueue/value.h"
-#include "shared.h"
+#include "server/common.h"
+#include "server/compat.h"
+#include "server/shared.h"
 
 enum IdentityColumn
 {

@@ -24,8 +24,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "common.h"
 #include "enqueue/source.h"
+#include "server/common.h"
 
 enum LeadStageColumn
 {

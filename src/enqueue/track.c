@@ -19,13 +19,13 @@
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 
-#include "common.h"
 #include "enqueue/outbox.h"
 #include "enqueue/source.h"
 #include "enqueue/track.h"
 #include "enqueue/value.h"
 #include "event/wire.h"
-#include "settings.h"
+#include "server/common.h"
+#include "server/settings.h"
 
 /* Arguments of both functions, in their order. */
 enum TrackArgument

@@ -30,15 +30,15 @@
 #include "utils/resowner.h"
 #include "utils/typcache.h"
 
-#include "common.h"
-#include "compat.h"
 #include "enqueue/mapping.h"
 #include "enqueue/outbox.h"
 #include "enqueue/source.h"
 #include "enqueue/track.h"
 #include "enqueue/track_row.h"
 #include "event/unicode.h"
-#include "shared.h"
+#include "server/common.h"
+#include "server/compat.h"
+#include "server/shared.h"
 
 /* As many digits as make a telephone number. */
 #define SHORTEST_PHONE	7

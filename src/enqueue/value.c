@@ -24,9 +24,9 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 
-#include "common.h"
 #include "enqueue/value.h"
 #include "event/payload.h"
+#include "server/common.h"
 
 /* The longest text a property is read from: one more than an event may have. */
 #define TEXT_CAP	(TTE_MAX_PAYLOAD + 1)

@@ -34,12 +34,12 @@
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
 
-#include "common.h"
 #include "enqueue/outbox.h"
 #include "enqueue/source.h"
 #include "enqueue/track_row.h"
 #include "operate/rows.h"
-#include "settings.h"
+#include "server/common.h"
+#include "server/settings.h"
 
 #define CHUNK_ROWS	2000
 #define CHUNK_USEC	(200 * 1000)

@@ -19,11 +19,11 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "common.h"
 #include "enqueue/track.h"
 #include "enqueue/track_row.h"
 #include "enqueue/value.h"
 #include "operate/rows.h"
+#include "server/common.h"
 
 #define FETCH	100
 

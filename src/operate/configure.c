@@ -23,11 +23,11 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "common.h"
 #include "enqueue/outbox.h"
 #include "enqueue/source.h"
 #include "event/catalog.h"
-#include "shared.h"
+#include "server/common.h"
+#include "server/shared.h"
 
 #define MAX_TOKEN	512
 

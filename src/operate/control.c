@@ -22,11 +22,11 @@
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
-#include "common.h"
+#include "answer/schedule.h"
 #include "enqueue/outbox.h"
 #include "enqueue/source.h"
-#include "event/schedule.h"
-#include "shared.h"
+#include "server/common.h"
+#include "server/shared.h"
 
 #define MAX_TEST_CODE	64
 #define MAX_TEST_DAYS	7

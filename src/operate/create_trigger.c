@@ -24,13 +24,13 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "common.h"
 #include "enqueue/mapping.h"
 #include "enqueue/source.h"
 #include "enqueue/track.h"
 #include "enqueue/value.h"
 #include "operate/condition.h"
 #include "operate/rows.h"
+#include "server/common.h"
 
 enum CreateTriggerArgument
 {

@@ -18,11 +18,11 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "common.h"
 #include "enqueue/value.h"
 #include "event/catalog.h"
 #include "event/identity.h"
 #include "event/unicode.h"
+#include "server/common.h"
 
 PG_FUNCTION_INFO_V1(tte_sql_normalize);
 PG_FUNCTION_INFO_V1(tte_sql_hash);

@@ -30,12 +30,12 @@
 #include "utils/memutils.h"
 #include "utils/portal.h"
 
-#include "common.h"
 #include "enqueue/outbox.h"
 #include "enqueue/source.h"
 #include "event/catalog.h"
 #include "event/identity.h"
-#include "shared.h"
+#include "server/common.h"
+#include "server/shared.h"
 
 #define FETCH_ROWS	1000
 

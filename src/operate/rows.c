@@ -29,9 +29,9 @@
 #include "utils/regproc.h"
 #include "utils/relcache.h"
 
-#include "compat.h"
 #include "operate/condition.h"
 #include "operate/rows.h"
+#include "server/compat.h"
 
 Relation
 tte_table_open(Oid relid, LOCKMODE lockmode)

@@ -13,9 +13,9 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "common.h"
 #include "enqueue/source.h"
-#include "shared.h"
+#include "server/common.h"
+#include "server/shared.h"
 
 #define WORKER_STATUS_COLUMNS	11
 

@@ -19,8 +19,8 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "deliver/waitset.h"
-#include "shared.h"
+#include "server/shared.h"
+#include "server/waitset.h"
 
 #define NAP_MS	100
 

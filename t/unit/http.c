@@ -12,7 +12,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "event/reply.h"
+#include "answer/verdict.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>

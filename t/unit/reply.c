@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * reply.c
- *	  Unit test of event/reply.c.
+ *	  Unit test of answer/verdict.c.
  *
  *-------------------------------------------------------------------------
  */
-#include "event/reply.h"
+#include "answer/verdict.h"
 #include "event/text.h"
 #include "tap.h"
 

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * schedule.c
- *	  Unit test of event/schedule.c.
+ *	  Unit test of answer/schedule.c.
  *
  *-------------------------------------------------------------------------
  */
-#include "event/schedule.h"
+#include "answer/schedule.h"
 #include "tap.h"
 
 #define MS			INT64CONST(1000)

@@ -19,7 +19,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "event/schedule.h"
+#include "answer/schedule.h"
 
 #define MILLISECOND			INT64CONST(1000)
 #define SECOND				INT64CONST(1000000)

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * reply.c
+ * verdict.c
  *	  From TikTok's answer, or the lack of one, to an outcome.
  *
  * Success is only what looks exactly like success: a 2xx status and a JSON
@@ -14,8 +14,8 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "answer/verdict.h"
 #include "event/identity.h"
-#include "event/reply.h"
 #include "event/unicode.h"
 
 #define SECOND				INT64CONST(1000000)

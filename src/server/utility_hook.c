@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * database.c
+ * utility_hook.c
  *	  Leaves a database that is to be dropped, renamed, moved or copied; says
  *	  what DROP EXTENSION takes with it; tells the worker of ALTER EXTENSION.
  *
@@ -34,10 +34,10 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
-#include "compat.h"
-#include "deliver/waitset.h"
-#include "operate/database.h"
-#include "shared.h"
+#include "server/compat.h"
+#include "server/shared.h"
+#include "server/utility_hook.h"
+#include "server/waitset.h"
 
 #define PATIENCE_MS	5000
 #define NAP_MS		10
@@ -251,7 +251,7 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree, Proc
 }
 
 void
-tte_database_hook(void)
+tte_utility_hook(void)
 {
 	prev_hook = ProcessUtility_hook;
 	ProcessUtility_hook = process_utility;

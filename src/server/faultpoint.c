@@ -20,7 +20,7 @@
 
 #include "miscadmin.h"
 
-#include "faultpoint.h"
+#include "server/faultpoint.h"
 
 #define FAULT_FILE	"tiktok_events.fault"
 #define WORD	64

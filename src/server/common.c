@@ -18,7 +18,7 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-#include "common.h"
+#include "server/common.h"
 
 int64
 tte_now(void)

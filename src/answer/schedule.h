@@ -12,7 +12,7 @@
 #ifndef TTE_SCHEDULE_H
 #define TTE_SCHEDULE_H
 
-#include "event/reply.h"
+#include "answer/verdict.h"
 
 /* No try is made later than this after an event may first have been received. */
 #define TTE_RETRY_HORIZON	(INT64CONST(47) * 3600 * 1000000)

@@ -23,8 +23,8 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
-#include "compat.h"
-#include "deliver/waitset.h"
+#include "server/compat.h"
+#include "server/waitset.h"
 
 static WaitEventSet *wait_set = NULL;
 static int	inner_fd = -1;

@@ -37,10 +37,10 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-#include "common.h"
+#include "deliver/purge.h"
 #include "enqueue/outbox.h"
-#include "operate/purge.h"
-#include "settings.h"
+#include "server/common.h"
+#include "server/settings.h"
 
 /* By hand, all batches are one transaction. */
 #define ROWS_BY_HAND	10000

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
- * reply.h
+ * verdict.h
  *	  From TikTok's answer, or the lack of one, to an outcome.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef TTE_REPLY_H
-#define TTE_REPLY_H
+#ifndef TTE_VERDICT_H
+#define TTE_VERDICT_H
 
 #include "event/catalog.h"
 
@@ -67,4 +67,4 @@ extern void tte_reply_judge(TteTransport transport, int status, const char *body
 extern void tte_reply_hide(TteReply *reply, const char *words, size_t len);
 extern void tte_reply_hide_sent(TteReply *reply, const char *body);
 
-#endif							/* TTE_REPLY_H */
+#endif							/* TTE_VERDICT_H */

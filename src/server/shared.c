@@ -29,9 +29,9 @@
 #include "utils/hsearch.h"
 #include "utils/timestamp.h"
 
-#include "compat.h"
-#include "settings.h"
-#include "shared.h"
+#include "server/compat.h"
+#include "server/settings.h"
+#include "server/shared.h"
 
 /* In TteShared.kick: more than one database. */
 #define KICK_ALL	PG_UINT32_MAX

@@ -19,7 +19,7 @@
 #include "utils/guc.h"
 #include "utils/varlena.h"
 
-#include "settings.h"
+#include "server/settings.h"
 
 #define DEFAULT_ENDPOINT "https://business-api.tiktok.com/open_api/v1.3/event/track/"
 #define MAX_ENDPOINT	2048
