@@ -1,4 +1,4 @@
-# SqlCalls.pm: statements with random calls of what the extension lets SQL call, for t/036_sql_calls.pl.
+# SqlCalls.pm: statements with random calls of what the extension lets SQL call, for t/056_random_sql_calls.pl.
 # A statement is one line.  All of it follows from Perl's random numbers.
 package SqlCalls;
 

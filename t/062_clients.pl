@@ -13,7 +13,7 @@ plan skip_all => 'no python3-psycopg2' if system('/usr/bin/python3 -c "import ps
 
 my $docs = dirname(__FILE__) . '/../docs';
 my $page = slurp_file("$docs/clients.md");
-my %block = $page =~ /^<!-- not run: ([^;]+); t\/039_clients\.pl runs it -->\n```sql\n(.*?)^```$/msg;
+my %block = $page =~ /^<!-- not run: ([^;]+); t\/062_clients\.pl runs it -->\n```sql\n(.*?)^```$/msg;
 my $tiktok = Rehearsal->start;
 my $node = $tiktok->cluster('clients');
 

@@ -95,7 +95,7 @@ my $resolver = build_resolver();
 sql("INSERT INTO tiktok.source (name, event_source, event_source_id) VALUES ('shop', 'web', 'CPIXEL0000000001')");
 sql("SELECT tiktok.set_access_token('shop', '$Rehearsal::TOKEN')");
 
-# Certificates; t/002_trouble.pl has others
+# Certificates; t/010_endpoint_down.pl has others
 my %refused = (
 	not_yet_valid => "the server's certificate was refused: certificate is not yet valid",
 	old_tls => 'nothing was sent: SSL connect error');

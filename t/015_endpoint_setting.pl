@@ -1,6 +1,6 @@
 # Who may say where personal data and tokens go: the configuration file alone, and in it only what obeys the rules.
 # What breaks one is refused with the rule's name, and without the value; the former endpoint stays.
-# (Redirects and proxies: t/008_replies.pl; names that lead to private addresses: t/009_transport.pl and t/unit/http.c.)
+# (Redirects and proxies: t/011_every_answer.pl; names that lead to private addresses: t/012_names_and_tls.pl and t/unit/http.c.)
 use strict;
 use warnings;
 

@@ -11,7 +11,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 my $page = slurp_file(dirname(__FILE__) . '/../docs/scale-out.md');
-my %recipe = $page =~ /^<!-- not run: ([^;]+); t\/037_scale_out\.pl runs it -->\n```sql\n(.*?)^```$/msg;
+my %recipe = $page =~ /^<!-- not run: ([^;]+); t\/043_scale_out\.pl runs it -->\n```sql\n(.*?)^```$/msg;
 my %used;
 my $tiktok = Rehearsal->start;
 my $elsewhere = Rehearsal->start;    # hears of every server that should be silent
