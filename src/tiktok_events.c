@@ -15,7 +15,7 @@
 
 #include "deliver/launcher.h"
 #include "server/settings.h"
-#include "server/shared.h"
+#include "server/slots.h"
 #include "server/utility_hook.h"
 
 PG_MODULE_MAGIC;

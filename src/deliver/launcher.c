@@ -38,7 +38,7 @@
 #include "deliver/launcher.h"
 #include "server/compat.h"
 #include "server/settings.h"
-#include "server/shared.h"
+#include "server/slots.h"
 #include "server/waitset.h"
 
 #define SCAN_INTERVAL	60		/* seconds between looks at pg_database */

@@ -46,7 +46,7 @@
 #include "server/common.h"
 #include "server/compat.h"
 #include "server/faultpoint.h"
-#include "server/shared.h"
+#include "server/slots.h"
 
 typedef enum Statement
 {

@@ -29,7 +29,7 @@
 #include "server/common.h"
 #include "server/compat.h"
 #include "server/faultpoint.h"
-#include "server/shared.h"
+#include "server/wakeup.h"
 
 #define USEC	INT64CONST(1000000)
 

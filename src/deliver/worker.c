@@ -42,7 +42,7 @@
 #include "server/compat.h"
 #include "server/faultpoint.h"
 #include "server/settings.h"
-#include "server/shared.h"
+#include "server/slots.h"
 #include "server/waitset.h"
 
 #define USEC	INT64CONST(1000000)

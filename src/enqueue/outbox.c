@@ -44,7 +44,8 @@
 #include "enqueue/value.h"
 #include "server/common.h"
 #include "server/compat.h"
-#include "server/shared.h"
+#include "server/counters.h"
+#include "server/wakeup.h"
 
 enum IdentityColumn
 {

@@ -38,7 +38,7 @@
 #include "event/unicode.h"
 #include "server/common.h"
 #include "server/compat.h"
-#include "server/shared.h"
+#include "server/counters.h"
 
 /* As many digits as make a telephone number. */
 #define SHORTEST_PHONE	7

@@ -27,7 +27,9 @@
 #include "enqueue/source.h"
 #include "event/catalog.h"
 #include "server/common.h"
-#include "server/shared.h"
+#include "server/counters.h"
+#include "server/slots.h"
+#include "server/wakeup.h"
 
 #define MAX_TOKEN	512
 

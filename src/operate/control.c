@@ -26,7 +26,7 @@
 #include "enqueue/outbox.h"
 #include "enqueue/source.h"
 #include "server/common.h"
-#include "server/shared.h"
+#include "server/wakeup.h"
 
 #define MAX_TEST_CODE	64
 #define MAX_TEST_DAYS	7

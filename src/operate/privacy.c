@@ -35,7 +35,7 @@
 #include "event/catalog.h"
 #include "event/identity.h"
 #include "server/common.h"
-#include "server/shared.h"
+#include "server/wakeup.h"
 
 #define FETCH_ROWS	1000
 

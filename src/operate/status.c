@@ -15,7 +15,8 @@
 
 #include "enqueue/source.h"
 #include "server/common.h"
-#include "server/shared.h"
+#include "server/counters.h"
+#include "server/slots.h"
 
 #define WORKER_STATUS_COLUMNS	11
 
@@ -127,7 +128,7 @@ tte_sql_enqueue_counters(PG_FUNCTION_ARGS)
 	{
 		for (int i = 0; i < TTE_COUNTED; i++)
 			values[i] = Int64GetDatum(tte_counter(i, source_id));
-		values[TTE_COUNTED] = TimestampTzGetDatum(tte_counters_since());
+		values[TTE_COUNTED] = TimestampTzGetDatum(tte_shared_since());
 	}
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

@@ -19,7 +19,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "server/shared.h"
+#include "server/slots.h"
 #include "server/waitset.h"
 
 #define NAP_MS	100

@@ -35,9 +35,11 @@
 #include "utils/snapmgr.h"
 
 #include "server/compat.h"
-#include "server/shared.h"
+#include "server/counters.h"
+#include "server/slots.h"
 #include "server/utility_hook.h"
 #include "server/waitset.h"
+#include "server/wakeup.h"
 
 #define PATIENCE_MS	5000
 #define NAP_MS		10

@@ -1,13 +1,12 @@
 /*-------------------------------------------------------------------------
  *
- * shared.h
- *	  What the processes of the cluster share: one slot per background worker,
- *	  counters of what recorded no event, and the wake-up at commit.
+ * slots.h
+ *	  What the processes of the cluster share: one slot per background worker.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef TTE_SHARED_H
-#define TTE_SHARED_H
+#ifndef TTE_SLOTS_H
+#define TTE_SLOTS_H
 
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
@@ -62,7 +61,7 @@ typedef struct TteSlot
 	pg_atomic_uint64 delivered;
 	pg_atomic_uint64 failed;	/* requests that delivered nothing */
 	ConditionVariable recorded; /* broadcast when fates have been recorded */
-	TimestampTz error_at;		/* these two under the lock of shared.c */
+	TimestampTz error_at;		/* these two under the lock of slots.c */
 	char		error[TTE_ERROR_LEN];
 } TteSlot;
 
@@ -92,6 +91,10 @@ extern bool tte_sent_possibly(int64 request);
 
 /* True when the library was preloaded and shared memory is there. */
 extern bool tte_shared_available(void);
+
+/* Since when it is there; a crash of a process makes it anew. */
+extern TimestampTz tte_shared_since(void);
+
 extern void tte_shared_request(void);	/* while preloading */
 
 extern int	tte_slot_count(void);
@@ -106,8 +109,12 @@ extern TteSlot *tte_slot_of(Oid database);	/* NULL: none */
 extern TteSlot *tte_slot_take(Oid database, bool to_look);
 extern void tte_slot_release(TteSlot *slot);
 extern void tte_slot_stop(TteSlot *slot);
+extern void tte_slot_wake(TteSlot *slot);
 extern bool tte_slot_busy(TteSlot *slot);	/* a worker is in it */
 extern void tte_launcher_announce(void);
+
+/* In any process: tells the launcher to look at this database. */
+extern void tte_launcher_kick(void);
 
 /* Shall a database be looked at again (InvalidOid: several)?  And clears. */
 extern bool tte_launcher_kicked(Oid *database);
@@ -122,53 +129,4 @@ extern void tte_slot_set_state(TteSlot *slot, TteWorkerState state);
 extern void tte_slot_set_error(TteSlot *slot, const char *message);
 extern void tte_slot_get_error(TteSlot *slot, TimestampTz *at, char message[TTE_ERROR_LEN]);
 
-/* What recorded no event; the second also by stage. */
-typedef enum TteCounted
-{
-	TTE_CONFLICT,				/* a known key came again with another event */
-	TTE_NO_MAPPING,				/* a stage that tiktok.lead_stage does not map */
-	TTE_COUNTED
-} TteCounted;
-
-#define TTE_STAGE_LEN	64		/* bytes of a stage, its end included */
-
-typedef struct TteStageCount
-{
-	char		stage[TTE_STAGE_LEN];
-	uint64		count;
-} TteStageCount;
-
-/*
- * Counters of this database, which last until the server stops.  They count at
- * once, whatever becomes of the transaction.  The empty stage stands for all of
- * a source; others have a counter of their own while there is room.
- */
-extern void tte_count(TteCounted what, int32 source_id, const char *stage);
-extern uint64 tte_counter(TteCounted what, int32 source_id);
-extern TteStageCount *tte_stage_counters(int32 source_id, int *n);	/* palloc'd */
-extern TimestampTz tte_counters_since(void);
-extern void tte_counters_forget(Oid database);
-
-/*
- * In a session: when this transaction commits, wake the worker of this
- * database (events were enqueued or configuration changed), or the launcher.
- */
-extern void tte_wake_at_commit(void);
-extern void tte_wake_launcher_at_commit(void);
-
-/* The same, after the extension was dropped: the worker has nothing to wait for. */
-extern void tte_stop_at_commit(void);
-
-/* The same, after fates were changed: the worker cannot trust what it has read before. */
-extern void tte_requeue_at_commit(void);
-
-/* In the worker: has such a transaction committed since it looked last? */
-extern bool tte_requeue_pending(void);
-
-/*
- * The same, after configuration was changed.  The worker cannot rely on the
- * invalidation message for that: it is sent after the wake-up.
- */
-extern void tte_reconfigure_at_commit(void);
-
-#endif							/* TTE_SHARED_H */
+#endif							/* TTE_SLOTS_H */

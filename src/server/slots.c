@@ -1,13 +1,11 @@
 /*-------------------------------------------------------------------------
  *
- * shared.c
- *	  Shared memory: worker slots, counters, and the wake-up at commit.
+ * slots.c
+ *	  Shared memory: one slot per background worker, and the launcher's.
  *
  * Other processes are named by process number, never by pointer or pid: a
  * latch set for a process that has gone wakes a stranger once, which every
- * user of a latch must expect.  The commit callback is registered once per
- * session; it runs after the transaction has left the list of running ones, so
- * that what it enqueued is visible to the worker it wakes.
+ * user of a latch must expect.
  *
  * After a crash shared memory is made anew.  What must be known even then, how
  * far requests had been sent, is in a mapping that the postmaster made while it
@@ -19,47 +17,25 @@
 
 #include <sys/mman.h>
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
-#include "utils/hsearch.h"
 #include "utils/timestamp.h"
 
 #include "server/compat.h"
+#include "server/counters.h"
 #include "server/settings.h"
-#include "server/shared.h"
+#include "server/slots.h"
 
 /* In TteShared.kick: more than one database. */
 #define KICK_ALL	PG_UINT32_MAX
 
-/* There is room for new sources when there is none for new stages any more. */
-#define MAX_COUNTERS	1024
-#define ROOM_FOR_STAGES (MAX_COUNTERS / 4 * 3)
-#define MAX_STAGES		64		/* of a source */
-
-typedef struct CounterKey
-{
-	Oid			database;
-	int32		source_id;
-	char		stage[TTE_STAGE_LEN];	/* padded with zeros; empty: the
-										 * source */
-} CounterKey;
-
-typedef struct Counter
-{
-	CounterKey	key;
-	int			stages;			/* of a source: how many have a counter */
-	pg_atomic_uint64 count[TTE_COUNTED];
-} Counter;
-
 typedef struct TteShared
 {
 	LWLock	   *lock;			/* error texts, and the list of who waits */
-	LWLock	   *counters_lock;	/* exclusive to add and remove counters */
 	pg_atomic_uint32 launcher;	/* process number + 1 */
 	pg_atomic_uint32 kick;		/* database that the launcher shall look at,
 								 * or 0 */
@@ -84,17 +60,8 @@ typedef struct TteSent
 static TteSent *sent = NULL;	/* survives a crash; NULL: nothing is known */
 static TteSent *my_sent = NULL;
 static TteShared *shared = NULL;
-static HTAB *counters = NULL;
 static shmem_request_hook_type prev_request_hook = NULL;
 static shmem_startup_hook_type prev_startup_hook = NULL;
-
-/* What the end of the current transaction has to do. */
-static bool callback_registered = false;
-static bool wake_worker = false;
-static bool wake_launcher = false;
-static bool stop_worker = false;
-static bool requeue = false;
-static bool reconfigure = false;
 
 static Size
 shared_size(void)
@@ -108,7 +75,7 @@ request_shmem(void)
 	if (prev_request_hook)
 		prev_request_hook();
 	RequestAddinShmemSpace(shared_size());
-	RequestAddinShmemSpace(hash_estimate_size(MAX_COUNTERS, sizeof(Counter)));
+	RequestAddinShmemSpace(tte_counters_size());
 	RequestNamedLWLockTranche("tiktok_events", 2);
 }
 
@@ -138,7 +105,6 @@ init_slot(TteSlot *slot)
 static void
 startup_shmem(void)
 {
-	HASHCTL		ctl = {.keysize = sizeof(CounterKey), .entrysize = sizeof(Counter)};
 	bool		found;
 
 	if (prev_startup_hook)
@@ -148,7 +114,6 @@ startup_shmem(void)
 	if (!found)
 	{
 		shared->lock = &GetNamedLWLockTranche("tiktok_events")[0].lock;
-		shared->counters_lock = &GetNamedLWLockTranche("tiktok_events")[1].lock;
 		pg_atomic_init_u32(&shared->launcher, 0);
 		pg_atomic_init_u32(&shared->kick, 0);
 		shared->made_at = GetCurrentTimestamp();
@@ -157,7 +122,7 @@ startup_shmem(void)
 		for (int i = 0; i < shared->slots; i++)
 			init_slot(&shared->slot[i]);
 	}
-	counters = ShmemInitHash("tiktok_events counters", MAX_COUNTERS, MAX_COUNTERS, &ctl, HASH_ELEM | HASH_BLOBS);
+	tte_counters_init(&GetNamedLWLockTranche("tiktok_events")[1].lock);
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -226,6 +191,12 @@ tte_shared_available(void)
 	return shared != NULL;
 }
 
+TimestampTz
+tte_shared_since(void)
+{
+	return shared->made_at;
+}
+
 int
 tte_slot_count(void)
 {
@@ -290,6 +261,14 @@ set_latch_of(pg_atomic_uint32 *proc)
 		SetLatch(&GetPGProcByNumber(number - 1)->procLatch);
 }
 
+/* One latch for a burst of commits: the worker clears the flag before it reads the queue. */
+void
+tte_slot_wake(TteSlot *slot)
+{
+	if (pg_atomic_exchange_u32(&slot->wake, 1) == 0)
+		set_latch_of(&slot->proc);
+}
+
 void
 tte_slot_stop(TteSlot *slot)
 {
@@ -315,6 +294,17 @@ tte_launcher_announce(void)
 {
 	before_shmem_exit(detach_launcher, (Datum) 0);
 	pg_atomic_write_u32(&shared->launcher, TTE_MY_PROC_NUMBER + 1);
+}
+
+void
+tte_launcher_kick(void)
+{
+	uint32		none = 0;
+
+	if (!pg_atomic_compare_exchange_u32(&shared->kick, &none, MyDatabaseId) && none != MyDatabaseId)
+		pg_atomic_write_u32(&shared->kick, KICK_ALL);
+	pg_memory_barrier();
+	set_latch_of(&shared->launcher);
 }
 
 bool
@@ -392,237 +382,4 @@ tte_slot_get_error(TteSlot *slot, TimestampTz *at, char message[TTE_ERROR_LEN])
 	*at = slot->error_at;
 	memcpy(message, slot->error, TTE_ERROR_LEN);
 	LWLockRelease(shared->lock);
-}
-
-static CounterKey
-counter_key(int32 source_id, const char *stage)
-{
-	CounterKey	key = {.database = MyDatabaseId, .source_id = source_id};
-
-	strlcpy(key.stage, stage, sizeof(key.stage));
-	return key;
-}
-
-static Counter *
-find_counter(int32 source_id, const char *stage)
-{
-	CounterKey	key = counter_key(source_id, stage);
-
-	return hash_search(counters, &key, HASH_FIND, NULL);
-}
-
-/* NULL: there is no room. */
-static Counter *
-add_counter(int32 source_id, const char *stage)
-{
-	CounterKey	key = counter_key(source_id, stage);
-	Counter    *source = stage[0] ? find_counter(source_id, "") : NULL;
-	Counter    *counter;
-	bool		found;
-
-	if (stage[0] && (source == NULL || source->stages >= MAX_STAGES))
-		return NULL;
-	if (hash_get_num_entries(counters) >= (stage[0] ? ROOM_FOR_STAGES : MAX_COUNTERS))
-		return NULL;
-	counter = hash_search(counters, &key, HASH_ENTER_NULL, &found);
-	if (counter == NULL || found)
-		return counter;
-	counter->stages = 0;
-	for (int i = 0; i < TTE_COUNTED; i++)
-		pg_atomic_init_u64(&counter->count[i], 0);
-	if (source != NULL)
-		source->stages++;
-	return counter;
-}
-
-void
-tte_count(TteCounted what, int32 source_id, const char *stage)
-{
-	Counter    *counter;
-
-	if (shared == NULL)
-		return;
-	LWLockAcquire(shared->counters_lock, LW_SHARED);
-	counter = find_counter(source_id, stage);
-	if (counter == NULL)
-	{
-		LWLockRelease(shared->counters_lock);
-		LWLockAcquire(shared->counters_lock, LW_EXCLUSIVE);
-		counter = add_counter(source_id, stage);
-	}
-	if (counter != NULL)
-		pg_atomic_fetch_add_u64(&counter->count[what], 1);
-	LWLockRelease(shared->counters_lock);
-}
-
-uint64
-tte_counter(TteCounted what, int32 source_id)
-{
-	Counter    *counter;
-	uint64		count;
-
-	LWLockAcquire(shared->counters_lock, LW_SHARED);
-	counter = find_counter(source_id, "");
-	count = counter ? pg_atomic_read_u64(&counter->count[what]) : 0;
-	LWLockRelease(shared->counters_lock);
-	return count;
-}
-
-TteStageCount *
-tte_stage_counters(int32 source_id, int *n)
-{
-	TteStageCount *stages = palloc(MAX_STAGES * sizeof(TteStageCount));
-	HASH_SEQ_STATUS scan;
-	Counter    *counter;
-
-	*n = 0;
-	LWLockAcquire(shared->counters_lock, LW_SHARED);
-	hash_seq_init(&scan, counters);
-	while ((counter = hash_seq_search(&scan)) != NULL)
-	{
-		if (counter->key.database != MyDatabaseId || counter->key.source_id != source_id || !counter->key.stage[0])
-			continue;
-		memcpy(stages[*n].stage, counter->key.stage, TTE_STAGE_LEN);
-		stages[(*n)++].count = pg_atomic_read_u64(&counter->count[TTE_NO_MAPPING]);
-	}
-	LWLockRelease(shared->counters_lock);
-	return stages;
-}
-
-TimestampTz
-tte_counters_since(void)
-{
-	return shared->made_at;
-}
-
-void
-tte_counters_forget(Oid database)
-{
-	HASH_SEQ_STATUS scan;
-	Counter    *counter;
-
-	if (shared == NULL)
-		return;
-	LWLockAcquire(shared->counters_lock, LW_EXCLUSIVE);
-	hash_seq_init(&scan, counters);
-	while ((counter = hash_seq_search(&scan)) != NULL)
-	{
-		if (counter->key.database == database)
-			hash_search(counters, &counter->key, HASH_REMOVE, NULL);
-	}
-	LWLockRelease(shared->counters_lock);
-}
-
-static void
-kick_launcher(void)
-{
-	uint32		none = 0;
-
-	if (!pg_atomic_compare_exchange_u32(&shared->kick, &none, MyDatabaseId) && none != MyDatabaseId)
-		pg_atomic_write_u32(&shared->kick, KICK_ALL);
-	pg_memory_barrier();
-	set_latch_of(&shared->launcher);
-}
-
-/* One latch for a burst of commits: the worker clears the flag before it looks. */
-static void
-wake_now(void)
-{
-	TteSlot    *slot;
-
-	if (wake_worker)
-	{
-		slot = tte_slot_of(MyDatabaseId);
-		if (slot != NULL && requeue)
-			pg_atomic_write_u32(&slot->requeue, 1);
-		if (slot != NULL && reconfigure)
-			pg_atomic_write_u32(&slot->reconfigure, 1);
-		if (slot != NULL && pg_atomic_exchange_u32(&slot->wake, 1) == 0)
-			set_latch_of(&slot->proc);
-	}
-	if (stop_worker && (slot = tte_slot_of(MyDatabaseId)) != NULL)
-		tte_slot_stop(slot);
-	if (wake_launcher)
-		kick_launcher();
-}
-
-static void
-at_transaction_end(XactEvent event, void *arg)
-{
-	switch (event)
-	{
-		case XACT_EVENT_PRE_PREPARE:
-			/* nobody would tell the launcher when it is committed at last */
-			if (wake_launcher)
-				ereport(ERROR,
-						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						 errmsg("cannot PREPARE a transaction that has created the extension \"tiktok_events\"")));
-			return;
-		case XACT_EVENT_COMMIT:
-			if (shared != NULL && (wake_worker || wake_launcher || stop_worker))
-				wake_now();
-			break;
-		case XACT_EVENT_PREPARE:
-			/* there will be nobody to say that it commits */
-			if (shared != NULL && requeue)
-				wake_now();
-			break;
-		case XACT_EVENT_ABORT:
-			break;
-		default:
-			return;
-	}
-	wake_worker = wake_launcher = stop_worker = requeue = reconfigure = false;
-}
-
-static void
-register_callback(void)
-{
-	if (callback_registered)
-		return;
-	RegisterXactCallback(at_transaction_end, NULL);
-	callback_registered = true;
-}
-
-void
-tte_wake_at_commit(void)
-{
-	register_callback();
-	wake_worker = true;
-}
-
-void
-tte_wake_launcher_at_commit(void)
-{
-	register_callback();
-	wake_launcher = true;
-}
-
-void
-tte_stop_at_commit(void)
-{
-	register_callback();
-	stop_worker = true;
-}
-
-void
-tte_requeue_at_commit(void)
-{
-	tte_wake_at_commit();
-	requeue = true;
-}
-
-bool
-tte_requeue_pending(void)
-{
-	TteSlot    *slot = tte_slot_of(MyDatabaseId);
-
-	return slot != NULL && pg_atomic_read_u32(&slot->requeue) != 0;
-}
-
-void
-tte_reconfigure_at_commit(void)
-{
-	tte_wake_at_commit();
-	reconfigure = true;
 }

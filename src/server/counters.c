@@ -1,0 +1,167 @@
+/*-------------------------------------------------------------------------
+ *
+ * counters.c
+ *	  Shared memory: counters of what recorded no event.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "port/atomics.h"
+#include "storage/shmem.h"
+#include "utils/hsearch.h"
+
+#include "server/compat.h"
+#include "server/counters.h"
+
+/* There is room for new sources when there is none for new stages any more. */
+#define MAX_COUNTERS	1024
+#define ROOM_FOR_STAGES (MAX_COUNTERS / 4 * 3)
+#define MAX_STAGES		64		/* of a source */
+
+typedef struct CounterKey
+{
+	Oid			database;
+	int32		source_id;
+	char		stage[TTE_STAGE_LEN];	/* padded with zeros; empty: the
+										 * source */
+} CounterKey;
+
+typedef struct Counter
+{
+	CounterKey	key;
+	int			stages;			/* of a source: how many have a counter */
+	pg_atomic_uint64 count[TTE_COUNTED];
+} Counter;
+
+static HTAB *counters = NULL;	/* NULL: not preloaded */
+static LWLock *counters_lock;	/* exclusive to add and remove counters */
+
+Size
+tte_counters_size(void)
+{
+	return hash_estimate_size(MAX_COUNTERS, sizeof(Counter));
+}
+
+void
+tte_counters_init(LWLock *lock)
+{
+	HASHCTL		ctl = {.keysize = sizeof(CounterKey), .entrysize = sizeof(Counter)};
+
+	counters = ShmemInitHash("tiktok_events counters", MAX_COUNTERS, MAX_COUNTERS, &ctl, HASH_ELEM | HASH_BLOBS);
+	counters_lock = lock;
+}
+
+static CounterKey
+counter_key(int32 source_id, const char *stage)
+{
+	CounterKey	key = {.database = MyDatabaseId, .source_id = source_id};
+
+	strlcpy(key.stage, stage, sizeof(key.stage));
+	return key;
+}
+
+static Counter *
+find_counter(int32 source_id, const char *stage)
+{
+	CounterKey	key = counter_key(source_id, stage);
+
+	return hash_search(counters, &key, HASH_FIND, NULL);
+}
+
+/* NULL: there is no room. */
+static Counter *
+add_counter(int32 source_id, const char *stage)
+{
+	CounterKey	key = counter_key(source_id, stage);
+	Counter    *source = stage[0] ? find_counter(source_id, "") : NULL;
+	Counter    *counter;
+	bool		found;
+
+	if (stage[0] && (source == NULL || source->stages >= MAX_STAGES))
+		return NULL;
+	if (hash_get_num_entries(counters) >= (stage[0] ? ROOM_FOR_STAGES : MAX_COUNTERS))
+		return NULL;
+	counter = hash_search(counters, &key, HASH_ENTER_NULL, &found);
+	if (counter == NULL || found)
+		return counter;
+	counter->stages = 0;
+	for (int i = 0; i < TTE_COUNTED; i++)
+		pg_atomic_init_u64(&counter->count[i], 0);
+	if (source != NULL)
+		source->stages++;
+	return counter;
+}
+
+void
+tte_count(TteCounted what, int32 source_id, const char *stage)
+{
+	Counter    *counter;
+
+	if (counters == NULL)
+		return;
+	LWLockAcquire(counters_lock, LW_SHARED);
+	counter = find_counter(source_id, stage);
+	if (counter == NULL)
+	{
+		LWLockRelease(counters_lock);
+		LWLockAcquire(counters_lock, LW_EXCLUSIVE);
+		counter = add_counter(source_id, stage);
+	}
+	if (counter != NULL)
+		pg_atomic_fetch_add_u64(&counter->count[what], 1);
+	LWLockRelease(counters_lock);
+}
+
+uint64
+tte_counter(TteCounted what, int32 source_id)
+{
+	Counter    *counter;
+	uint64		count;
+
+	LWLockAcquire(counters_lock, LW_SHARED);
+	counter = find_counter(source_id, "");
+	count = counter ? pg_atomic_read_u64(&counter->count[what]) : 0;
+	LWLockRelease(counters_lock);
+	return count;
+}
+
+TteStageCount *
+tte_stage_counters(int32 source_id, int *n)
+{
+	TteStageCount *stages = palloc(MAX_STAGES * sizeof(TteStageCount));
+	HASH_SEQ_STATUS scan;
+	Counter    *counter;
+
+	*n = 0;
+	LWLockAcquire(counters_lock, LW_SHARED);
+	hash_seq_init(&scan, counters);
+	while ((counter = hash_seq_search(&scan)) != NULL)
+	{
+		if (counter->key.database != MyDatabaseId || counter->key.source_id != source_id || !counter->key.stage[0])
+			continue;
+		memcpy(stages[*n].stage, counter->key.stage, TTE_STAGE_LEN);
+		stages[(*n)++].count = pg_atomic_read_u64(&counter->count[TTE_NO_MAPPING]);
+	}
+	LWLockRelease(counters_lock);
+	return stages;
+}
+
+void
+tte_counters_forget(Oid database)
+{
+	HASH_SEQ_STATUS scan;
+	Counter    *counter;
+
+	if (counters == NULL)
+		return;
+	LWLockAcquire(counters_lock, LW_EXCLUSIVE);
+	hash_seq_init(&scan, counters);
+	while ((counter = hash_seq_search(&scan)) != NULL)
+	{
+		if (counter->key.database == database)
+			hash_search(counters, &counter->key, HASH_REMOVE, NULL);
+	}
+	LWLockRelease(counters_lock);
+}

@@ -1,0 +1,128 @@
+/*-------------------------------------------------------------------------
+ *
+ * wakeup.c
+ *	  Wakes the worker or the launcher when a transaction commits.
+ *
+ * The commit callback is registered once per session.  It runs after the
+ * transaction has left the list of running ones, so that the worker that it
+ * wakes can see what the transaction has enqueued.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+
+#include "server/slots.h"
+#include "server/wakeup.h"
+
+/* What the end of the current transaction has to do. */
+static bool callback_registered = false;
+static bool wake_worker = false;
+static bool wake_launcher = false;
+static bool stop_worker = false;
+static bool requeue = false;
+static bool reconfigure = false;
+
+static void
+wake_now(void)
+{
+	TteSlot    *slot;
+
+	if (wake_worker)
+	{
+		slot = tte_slot_of(MyDatabaseId);
+		if (slot != NULL && requeue)
+			pg_atomic_write_u32(&slot->requeue, 1);
+		if (slot != NULL && reconfigure)
+			pg_atomic_write_u32(&slot->reconfigure, 1);
+		if (slot != NULL)
+			tte_slot_wake(slot);
+	}
+	if (stop_worker && (slot = tte_slot_of(MyDatabaseId)) != NULL)
+		tte_slot_stop(slot);
+	if (wake_launcher)
+		tte_launcher_kick();
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_PREPARE:
+			/* nobody would tell the launcher when it is committed at last */
+			if (wake_launcher)
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("cannot PREPARE a transaction that has created the extension \"tiktok_events\"")));
+			return;
+		case XACT_EVENT_COMMIT:
+			if (tte_shared_available() && (wake_worker || wake_launcher || stop_worker))
+				wake_now();
+			break;
+		case XACT_EVENT_PREPARE:
+			/* there will be nobody to say that it commits */
+			if (tte_shared_available() && requeue)
+				wake_now();
+			break;
+		case XACT_EVENT_ABORT:
+			break;
+		default:
+			return;
+	}
+	wake_worker = wake_launcher = stop_worker = requeue = reconfigure = false;
+}
+
+static void
+register_callback(void)
+{
+	if (callback_registered)
+		return;
+	RegisterXactCallback(at_transaction_end, NULL);
+	callback_registered = true;
+}
+
+void
+tte_wake_at_commit(void)
+{
+	register_callback();
+	wake_worker = true;
+}
+
+void
+tte_wake_launcher_at_commit(void)
+{
+	register_callback();
+	wake_launcher = true;
+}
+
+void
+tte_stop_at_commit(void)
+{
+	register_callback();
+	stop_worker = true;
+}
+
+void
+tte_requeue_at_commit(void)
+{
+	tte_wake_at_commit();
+	requeue = true;
+}
+
+bool
+tte_requeue_pending(void)
+{
+	TteSlot    *slot = tte_slot_of(MyDatabaseId);
+
+	return slot != NULL && pg_atomic_read_u32(&slot->requeue) != 0;
+}
+
+void
+tte_reconfigure_at_commit(void)
+{
+	tte_wake_at_commit();
+	reconfigure = true;
+}

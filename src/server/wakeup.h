@@ -1,0 +1,33 @@
+/*-------------------------------------------------------------------------
+ *
+ * wakeup.h
+ *	  Wakes the worker or the launcher when a transaction commits.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TTE_WAKEUP_H
+#define TTE_WAKEUP_H
+
+/*
+ * In a session: when this transaction commits, wake the worker of this
+ * database (events were enqueued or configuration changed), or the launcher.
+ */
+extern void tte_wake_at_commit(void);
+extern void tte_wake_launcher_at_commit(void);
+
+/* The same, after the extension was dropped: the worker has nothing to wait for. */
+extern void tte_stop_at_commit(void);
+
+/* The same, after fates were changed: the worker cannot trust what it has read before. */
+extern void tte_requeue_at_commit(void);
+
+/* In the worker: has such a transaction committed since it looked last? */
+extern bool tte_requeue_pending(void);
+
+/*
+ * The same, after configuration was changed.  The worker cannot rely on the
+ * invalidation message for that: it is sent after the wake-up.
+ */
+extern void tte_reconfigure_at_commit(void);
+
+#endif							/* TTE_WAKEUP_H */
