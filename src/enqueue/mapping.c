@@ -34,13 +34,22 @@
 #include "server/common.h"
 #include "server/compat.h"
 
+/* A mapping in a memory context of its own, which it takes along. */
+typedef struct KeptMapping
+{
+	TteMapping	mapping;
+	MemoryContext context;
+	int			users;			/* callers who may still look at it */
+	bool		cached;
+} KeptMapping;
+
 typedef struct CachedMapping
 {
 	Oid			trigger;		/* hash key */
 	Oid			relation;
+	Oid			root;			/* the topmost partitioned table, or relation */
 	bool		valid;
-	MemoryContext context;
-	TteMapping *mapping;
+	KeptMapping *kept;			/* or NULL */
 } CachedMapping;
 
 static HTAB *cache = NULL;
@@ -57,7 +66,7 @@ relation_changed(Datum arg, Oid relid)
 	hash_seq_init(&scan, cache);
 	while ((entry = hash_seq_search(&scan)) != NULL)
 	{
-		if (!OidIsValid(relid) || entry->relation == relid)
+		if (!OidIsValid(relid) || entry->relation == relid || entry->root == relid)
 			entry->valid = false;
 	}
 }
@@ -248,6 +257,14 @@ bind_column(TteMapping *m, TupleDesc desc, TteTarget *target, const char *argume
 	check_type(m, target);
 }
 
+/* The topmost partitioned table, or the table itself. */
+static Oid
+root_table(Relation rel)
+{
+	return rel->rd_rel->relispartition ?
+		llast_oid(get_partition_ancestors(RelationGetRelid(rel))) : RelationGetRelid(rel);
+}
+
 /*
  * The function takes the row type of the table or, for a partition, of a table
  * above it.
@@ -409,8 +426,7 @@ bind_key_columns(TteMapping *m, Relation rel)
 static void
 bind_key(TteMapping *m, Relation rel)
 {
-	m->table = get_rel_name(rel->rd_rel->relispartition ?
-							llast_oid(get_partition_ancestors(RelationGetRelid(rel))) : RelationGetRelid(rel));
+	m->table = get_rel_name(root_table(rel));
 	bind_key_columns(m, rel);
 	if (m->nkeys == 0 && !m->has_event_id && m->using_name == NULL)
 		problem(m, ERRCODE_INVALID_TABLE_DEFINITION, pstrdup("The table has no primary key an event_id could be made of; name a column, as in 'event_id=order_no'."));
@@ -437,40 +453,88 @@ tte_mapping_parse(const Trigger *trigger, Relation rel)
 	return m;
 }
 
+static void
+free_unused(KeptMapping *kept)
+{
+	if (kept->users == 0 && !kept->cached)
+		MemoryContextDelete(kept->context);
+}
+
+static void
+end_use(void *arg)
+{
+	KeptMapping *kept = arg;
+
+	kept->users--;
+	free_unused(kept);
+}
+
+/*
+ * Until the current memory context ends, also by an error, the mapping stays
+ * where it is: user code may run meanwhile, and invalidate it, and fire the
+ * same trigger, which then gets another one.
+ */
+static TteMapping *
+use(KeptMapping *kept)
+{
+	MemoryContextCallback *callback = palloc(sizeof(MemoryContextCallback));
+
+	callback->func = end_use;
+	callback->arg = kept;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
+	kept->users++;
+	return &kept->mapping;
+}
+
+static KeptMapping *
+build(const Trigger *trigger, Relation rel)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "tiktok_events mapping", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	KeptMapping *kept = palloc0(sizeof(KeptMapping));
+
+	kept->mapping = *tte_mapping_parse(trigger, rel);
+	kept->context = context;
+	MemoryContextSwitchTo(old);
+	return kept;
+}
+
+/* An error leaves the entry as it was: not valid. */
+static void
+fill_entry(CachedMapping *entry, const TriggerData *trigdata)
+{
+	uint64		before = generation;
+	KeptMapping *kept;
+
+	entry->valid = false;
+	entry->relation = RelationGetRelid(trigdata->tg_relation);
+	entry->root = root_table(trigdata->tg_relation);
+	kept = build(trigdata->tg_trigger, trigdata->tg_relation);
+	if (entry->kept != NULL)
+	{
+		entry->kept->cached = false;
+		free_unused(entry->kept);
+	}
+	MemoryContextSetParent(kept->context, TopMemoryContext);
+	kept->cached = true;
+	entry->kept = kept;
+	/* what changed meanwhile may not be in it */
+	entry->valid = generation == before;
+}
+
 TteMapping *
 tte_mapping_get(TriggerData *trigdata)
 {
 	Oid			trigger = trigdata->tg_trigger->tgoid;
 	CachedMapping *entry;
-	MemoryContext context;
-	MemoryContext old;
-	TteMapping *mapping;
-	uint64		before;
 	bool		found;
 
 	if (cache == NULL)
 		make_cache();
 	entry = hash_search(cache, &trigger, HASH_ENTER, &found);
-	if (found && entry->valid)
-		return entry->mapping;
 	if (!found)
-		entry->context = NULL;
-	entry->valid = false;
-	entry->relation = RelationGetRelid(trigdata->tg_relation);
-
-	before = generation;
-	context = AllocSetContextCreate(CurrentMemoryContext, "tiktok_events mapping", ALLOCSET_SMALL_SIZES);
-	old = MemoryContextSwitchTo(context);
-	mapping = tte_mapping_parse(trigdata->tg_trigger, trigdata->tg_relation);
-	MemoryContextSwitchTo(old);
-
-	/* An error above leaves the entry as it was: not valid. */
-	if (entry->context != NULL)
-		MemoryContextDelete(entry->context);
-	MemoryContextSetParent(context, TopMemoryContext);
-	entry->context = context;
-	entry->mapping = mapping;
-	/* what changed meanwhile may not be in it */
-	entry->valid = generation == before;
-	return mapping;
+		entry->kept = NULL;
+	if (!found || !entry->valid)
+		fill_entry(entry, trigdata);
+	return use(entry->kept);
 }

@@ -59,7 +59,8 @@ typedef struct TteMapping
 
 /*
  * The mapping of a trigger, from the cache or parsed.  Raises an error for what
- * can never be right: syntax, unknown targets.  Valid until SQL is run.
+ * can never be right: syntax, unknown targets.  It can be looked at until the
+ * current memory context is reset, whatever code is run.
  */
 extern TteMapping *tte_mapping_get(TriggerData *trigdata);
 

@@ -364,18 +364,14 @@ set_from_object(TteEvent *event, const TteJson *object, pg_tz *zone)
 static void
 apply_using(TteEvent *event, const TteMapping *m, Relation rel, TupleTableSlot *row)
 {
-	pg_tz	   *zone = m->zone;
-	const char *name = pstrdup(m->using_name);
 	int			state = 0;
-	TteJson    *object;
+	TteJson    *object = call_using(m->using_function, row_argument(m, rel, row), &state);
 
-	/* The mapping may be gone once the function has run. */
-	object = call_using(m->using_function, row_argument(m, rel, row), &state);
 	if (object != NULL)
-		set_from_object(event, object, zone);
+		set_from_object(event, object, m->zone);
 	else
 		tte_event_fail(event, TTE_PROBLEM_VALUE, psprintf("using: %s", unpack_sql_state(state)),
-					   psprintf("Function %s failed.", name), NULL);
+					   psprintf("Function %s failed.", m->using_name), NULL);
 }
 
 /* The stage of the row; NULL when there is none, or when it has not changed. */
@@ -443,10 +439,7 @@ fail_mapping(TteEvent *event, TteMapping *m, TriggerData *trigdata)
 	tte_event_fail(event, TTE_PROBLEM_VALUE, "mapping", m->problem, NULL);
 }
 
-/*
- * Builds the event of a row.  The function of 'using' comes last, because it
- * may run SQL that drops the mapping from the cache.
- */
+/* Builds the event of a row.  What the function of 'using' returns wins. */
 static TteRendered *
 render_row(TteMapping *m, const TteSource *source, TriggerData *trigdata, TupleTableSlot *row,
 		   const char *name, const char *stage, bool ascii)

@@ -29,7 +29,7 @@ typedef struct TteRows
 {
 	Relation	rel;
 	TriggerData trigdata;		/* as if the row in its slot had been inserted */
-	TteMapping *mapping;		/* valid until SQL is run */
+	TteMapping *mapping;		/* as long as this */
 	int			nkeys;			/* 0: there is no key */
 	TteKeyColumn *keys;
 } TteRows;
