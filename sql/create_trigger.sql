@@ -64,13 +64,11 @@ SELECT tiktok.create_trigger('sales', 'store', 'Purchase', '{"email": "email", "
 INSERT INTO sales VALUES ('A', 7, 'a@example.com'), ('A', 107, 'a@example.com'), ('B', 8, 'a@example.com');
 SELECT event_id, status FROM tiktok.event_status WHERE source = 'store' ORDER BY id;
 
--- using= is found in every session
+-- using= stays as it is given
 CREATE SCHEMA lib;
 CREATE TABLE carts (id int PRIMARY KEY, email text);
 CREATE FUNCTION lib."Cart"(c carts) RETURNS jsonb LANGUAGE sql AS $$ SELECT jsonb_build_object('email', c.email, 'url', 'https://example.com/') $$;
-SET search_path = lib, public;
-SELECT tiktok.create_trigger('carts', 'shop', 'AddToCart', '{"using": "\"Cart\""}');
-RESET search_path;
+SELECT tiktok.create_trigger('carts', 'shop', 'AddToCart', '{"using": "lib.\"Cart\""}');
 INSERT INTO carts VALUES (1, 'a@example.com');
 SELECT event_id, status FROM tiktok.event_status WHERE event = 'AddToCart';
 

@@ -1,9 +1,87 @@
--- The function of using= is free to do what it likes
+-- The function of using=: found by the table, not by the session, and free to do what it likes
 SET client_min_messages = warning;
 \set SHOW_CONTEXT never
 \pset format unaligned
 \pset tuples_only
 INSERT INTO tiktok.source (name, event_source, event_source_id) VALUES ('shop', 'web', 'C1');
+
+-- Which function runs, whoever writes and whatever his search_path is
+CREATE SCHEMA shop;
+CREATE SCHEMA lib;
+CREATE SCHEMA evil;
+CREATE TABLE shop.plain (id int PRIMARY KEY);
+CREATE TABLE shop.sales (id int PRIMARY KEY) PARTITION BY RANGE (id);
+CREATE TABLE evil.sales_1 PARTITION OF shop.sales FOR VALUES FROM (0) TO (100) PARTITION BY RANGE (id);
+CREATE TABLE lib.sales_2 PARTITION OF evil.sales_1 FOR VALUES FROM (0) TO (100);
+CREATE TEMP TABLE passing (id int PRIMARY KEY);
+CREATE FUNCTION make(schema text, name text, argument text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE format('CREATE FUNCTION %1$s.%2$I(r %3$s) RETURNS jsonb LANGUAGE sql AS $f$ SELECT jsonb_build_object(''external_id'', r.id, ''description'', ''%1$s.%2$s(%3$s)'') $f$',
+		schema, name, argument);
+END $$;
+SELECT make(s, 'ev', t) FROM unnest('{shop,lib,evil,pg_temp}'::text[]) s, unnest('{shop.plain,shop.sales,evil.sales_1,lib.sales_2,passing}'::text[]) t
+WHERE (s, t) <> ('shop', 'lib.sales_2') AND (s = 'pg_temp') = (t = 'passing');
+SELECT make('evil', 'only_evil', t), make('lib', 'In Lib', t) FROM unnest('{shop.plain,shop.sales,evil.sales_1,lib.sales_2}'::text[]) t;
+CREATE FUNCTION found(using_name text, target text, written text, path text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	found text;
+BEGIN
+	EXECUTE format('CREATE TRIGGER tiktok AFTER INSERT ON %s FOR EACH ROW EXECUTE FUNCTION tiktok.track_row(''shop'', ''ViewContent'', ''url=''''https://example.com/'''''', %L)', target, 'using=' || using_name);
+	PERFORM set_config('search_path', path, true);
+	EXECUTE format('INSERT INTO %s VALUES (1)', written);
+	SELECT coalesce(e.payload ->> 'properties', s.notes, s.reason, 'none') INTO found FROM tiktok.event_status s LEFT JOIN tiktok.event e USING (id);
+	RAISE EXCEPTION USING MESSAGE = found;
+EXCEPTION WHEN raise_exception THEN
+	RETURN found;
+END $$;
+SET client_min_messages = error;
+SELECT using_name, target, written, path, public.found(using_name, target, written, path)
+FROM (VALUES
+	('ev', 'shop.plain', 'shop.plain'),
+	('only_evil', 'shop.plain', 'shop.plain'),
+	('lib."In Lib"', 'shop.plain', 'shop.plain'),
+	('"In Lib"', 'shop.plain', 'shop.plain'),
+	('shop.ev', 'shop.plain', 'shop.plain'),
+	('nowhere.ev', 'shop.plain', 'shop.plain'),
+	('pg_temp.ev', 'shop.plain', 'shop.plain'),
+	('ev', 'shop.sales', 'shop.sales'),
+	('ev', 'evil.sales_1', 'shop.sales'),
+	('ev', 'lib.sales_2', 'lib.sales_2'),
+	('only_evil', 'lib.sales_2', 'shop.sales'),
+	('ev', 'pg_temp.passing', 'pg_temp.passing')) v (using_name, target, written),
+	unnest('{"evil, lib, shop, public, pg_catalog",""}'::text[]) path;
+SET client_min_messages = warning;
+
+-- A writer who may not even look into the schema
+CREATE ROLE regress_tiktok_writer;
+GRANT INSERT ON shop.plain TO regress_tiktok_writer;
+GRANT USAGE ON SCHEMA shop TO regress_tiktok_writer;
+CREATE TRIGGER tiktok AFTER INSERT ON shop.plain FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'ViewContent', 'url=''https://example.com/''', 'using=lib."In Lib"');
+SET ROLE regress_tiktok_writer;
+INSERT INTO shop.plain VALUES (2);
+RESET ROLE;
+SELECT event_id, status, notes FROM tiktok.event_status;
+DROP TRIGGER tiktok ON shop.plain;
+
+-- create_trigger says what is wrong, and leaves the name as it is given: the schema may be renamed
+SET search_path = evil, public;
+SELECT tiktok.create_trigger('shop.plain', 'shop', 'ViewContent', '{"url": "''https://example.com/''", "using": "only_evil"}');
+SELECT tiktok.create_trigger('shop.plain', 'shop', 'ViewContent', '{"url": "''https://example.com/''", "using": "ev"}');
+RESET search_path;
+ALTER SCHEMA shop RENAME TO store;
+INSERT INTO store.plain VALUES (3);
+SELECT event_id, status FROM tiktok.event_status WHERE event_id = 'plain-3';
+
+-- Ids of a partition's rows have the name of the topmost table, also when that is renamed or left
+CREATE TRIGGER tiktok AFTER INSERT ON store.sales FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'ViewContent', 'url=''https://example.com/''', 'using=ev');
+INSERT INTO lib.sales_2 VALUES (1);
+ALTER TABLE store.sales RENAME TO sold;
+INSERT INTO lib.sales_2 VALUES (2);
+ALTER TABLE store.sold SET SCHEMA evil;
+INSERT INTO lib.sales_2 VALUES (3);
+SELECT s.event_id, s.reason, e.payload -> 'properties' ->> 'description' FROM tiktok.event_status s JOIN tiktok.event e USING (id) WHERE s.event_id ~ '^s' ORDER BY s.id;
+DROP TABLE evil.sold CASCADE;
+TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery;
 
 -- User code makes the mapping that is at work invalid, fires the same trigger and fills the memory
 CREATE TABLE busy (id int PRIMARY KEY, email text, at timestamptz DEFAULT now());
@@ -56,6 +134,9 @@ CALL tiktok.backfill('busy', 'tiktok', 'id < 100');
 SELECT event, event_id, status, reason, notes FROM tiktok.event_status ORDER BY event_id;
 
 DROP TABLE busy CASCADE;
-DROP FUNCTION be_busy, recorded;
+DROP TABLE passing CASCADE;
+DROP FUNCTION be_busy, recorded, found, make;
+DROP SCHEMA store, lib, evil CASCADE;
+DROP ROLE regress_tiktok_writer;
 TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery, tiktok.backfill_progress;
 DELETE FROM tiktok.source;

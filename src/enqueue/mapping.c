@@ -17,7 +17,6 @@
 #include "catalog/partition.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
-#include "parser/parse_func.h"
 #include "parser/scansup.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -100,12 +99,19 @@ syntax_error(const char *argument, const char *hint)
 }
 
 static void
-problem(TteMapping *m, int sqlerrcode, char *words)
+problem_with_hint(TteMapping *m, int sqlerrcode, char *words, const char *hint)
 {
 	if (m->problem != NULL)
 		return;
 	m->problem = words;
 	m->problem_code = sqlerrcode;
+	m->problem_hint = hint;
+}
+
+static void
+problem(TteMapping *m, int sqlerrcode, char *words)
+{
+	problem_with_hint(m, sqlerrcode, words, NULL);
 }
 
 /* A trigger does not see the value of a column that is computed when it is read. */
@@ -265,9 +271,21 @@ root_table(Relation rel)
 		llast_oid(get_partition_ancestors(RelationGetRelid(rel))) : RelationGetRelid(rel);
 }
 
+/* The session's search_path has no part in it: it is the writer's. */
+static Oid
+find_function(const char *schema, const char *name, Oid argument)
+{
+	Oid			namespace = get_namespace_oid(schema, true);
+
+	if (!OidIsValid(namespace))
+		return InvalidOid;
+	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
+						   PointerGetDatum(buildoidvector(&argument, 1)), ObjectIdGetDatum(namespace));
+}
+
 /*
  * The function takes the row type of the table or, for a partition, of a table
- * above it.
+ * above it.  Without a schema it is one of the topmost table's schema.
  */
 static void
 bind_using(TteMapping *m, Relation rel, const char *value)
@@ -275,21 +293,31 @@ bind_using(TteMapping *m, Relation rel, const char *value)
 	List	   *name = tte_stringToQualifiedNameList(value);
 	List	   *relations = list_make1_oid(RelationGetRelid(rel));
 	ListCell   *cell;
+	char	   *schema;
+	char	   *function;
+	bool		qualified;
 
+	DeconstructQualifiedName(name, &schema, &function);
+	m->using_name = pstrdup(value);
+	qualified = schema != NULL;
+	if (!qualified)
+		schema = get_namespace_name(get_rel_namespace(root_table(rel)));
 	if (rel->rd_rel->relispartition)
 		relations = list_concat(relations, get_partition_ancestors(RelationGetRelid(rel)));
-	m->using_name = pstrdup(value);
 	foreach(cell, relations)
 	{
 		Oid			rowtype = get_rel_type_id(lfirst_oid(cell));
 
 		m->using_relation = lfirst_oid(cell);
-		m->using_function = LookupFuncName(name, 1, &rowtype, true);
+		m->using_function = find_function(schema, function, rowtype);
 		if (OidIsValid(m->using_function))
 			break;
 	}
 	if (!OidIsValid(m->using_function))
-		problem(m, ERRCODE_UNDEFINED_FUNCTION, psprintf("Function %s(%s) does not exist.", value, RelationGetRelationName(rel)));
+		problem_with_hint(m, ERRCODE_UNDEFINED_FUNCTION,
+						  psprintf("Function %s(%s) does not exist.", quote_qualified_identifier(schema, function), RelationGetRelationName(rel)),
+						  qualified ? NULL :
+						  "Without a schema it is looked up in the schema of the table only. Name the schema of another one, as in 'using=schema.function'.");
 	else if (get_func_prokind(m->using_function) != PROKIND_FUNCTION)
 		problem(m, ERRCODE_WRONG_OBJECT_TYPE, psprintf("%s is no plain function.", value));
 	else if (get_func_rettype(m->using_function) != JSONBOID)

@@ -54,6 +54,7 @@ typedef struct TteMapping
 	TteValueType *key_types;
 	char	   *problem;		/* what does not fit the table, or NULL */
 	int			problem_code;	/* its SQLSTATE */
+	const char *problem_hint;	/* or NULL */
 	bool		warned;
 } TteMapping;
 

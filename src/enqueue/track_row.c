@@ -428,6 +428,7 @@ warn_mapping(TteMapping *m, TriggerData *trigdata)
 			 errmsg("trigger \"%s\" does not fit table \"%s\": its events are recorded as invalid",
 					trigdata->tg_trigger->tgname, RelationGetRelationName(trigdata->tg_relation)),
 			 errdetail("%s", m->problem),
+			 m->problem_hint ? errhint("%s", m->problem_hint) : 0,
 			 tte_hide_statement()));
 }
 
@@ -436,7 +437,7 @@ fail_mapping(TteEvent *event, TteMapping *m, TriggerData *trigdata)
 {
 	warn_mapping(m, trigdata);
 	tte_event_note(event, "mapping", m->problem);
-	tte_event_fail(event, TTE_PROBLEM_VALUE, "mapping", m->problem, NULL);
+	tte_event_fail(event, TTE_PROBLEM_VALUE, "mapping", m->problem, m->problem_hint);
 }
 
 /* Builds the event of a row.  What the function of 'using' returns wins. */

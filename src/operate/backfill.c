@@ -168,7 +168,8 @@ check_rows(const TteRows *rows)
 		ereport(ERROR,
 				(errcode(m->problem_code),
 				 errmsg("trigger \"%s\" does not fit table \"%s\"", trigger, table),
-				 errdetail("%s", m->problem)));
+				 errdetail("%s", m->problem),
+				 m->problem_hint ? errhint("%s", m->problem_hint) : 0));
 	tte_source_require(m->source, &source);
 	if (!says_when(m))
 		ereport(ERROR,

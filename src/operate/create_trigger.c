@@ -159,6 +159,7 @@ check_mapping(const NewTrigger *new)
 				(errcode(m->problem_code),
 				 errmsg("mapping does not fit table \"%s\"", RelationGetRelationName(new->rel)),
 				 errdetail("%s", m->problem),
+				 m->problem_hint ? errhint("%s", m->problem_hint) :
 				 m->problem_code == ERRCODE_UNDEFINED_COLUMN && (!m->by_stage || m->stage_attno != InvalidAttrNumber) ?
 				 errhint("A literal stands in single quotes, as in '{\"currency\": \"''EUR''\"}'.") : 0));
 	for (int i = 0; i < m->ntargets; i++)
@@ -225,23 +226,6 @@ check_required(const NewTrigger *new)
 					   "Give as many as there are, such as email, phone, external_id, ttclid.");
 }
 
-/* The function of using= is found in every session, whatever its search_path. */
-static void
-qualify_using(NewTrigger *new)
-{
-	const TteMapping *m = new->mapping;
-
-	if (m->using_name == NULL)
-		return;
-	for (int i = 2; i < new->nargs; i++)
-	{
-		if (strncmp(new->args[i] + strspn(new->args[i], " "), "using", 5) == 0)
-			new->args[i] = psprintf("using=%s",
-									quote_qualified_identifier(get_namespace_name(get_func_namespace(m->using_function)),
-															   get_func_name(m->using_function)));
-	}
-}
-
 static void
 check(NewTrigger *new)
 {
@@ -251,7 +235,6 @@ check(NewTrigger *new)
 	check_event(new);
 	check_mapping(new);
 	check_required(new);
-	qualify_using(new);
 }
 
 /*
