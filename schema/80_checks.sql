@@ -173,6 +173,14 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 		FROM pg_stat_user_tables t
 		WHERE t.schemaname = 'tiktok' AND t.n_dead_tup > 100000 + 0.4 * t.n_live_tup) a
 	UNION ALL
+	SELECT 'partitions', 'fail', format('%s cannot make partitions of %s: a new one gets a copy of the trigger, which its owner may not use', o.owner, o.tables),
+		format('Rows for which there is no partition fail. As a superuser: SELECT tiktok.grant_owner(%L);', o.owner)
+	FROM (
+		SELECT c.relowner::regrole::text AS owner, string_agg(DISTINCT c.oid::regclass::text, ', ') AS tables
+		FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+		WHERE t.tgfoid = 'tiktok.track_row()'::regprocedure AND c.relkind = 'p' AND NOT has_function_privilege(c.relowner, t.tgfoid, 'EXECUTE')
+		GROUP BY 1) o
+	UNION ALL
 	SELECT 'foreign_objects', CASE WHEN o.names IS NULL THEN 'ok' ELSE 'fail' END,
 		coalesce('not of the extension: ' || o.names, 'nothing of others hangs on the extension''s tables'),
 		CASE WHEN o.names IS NOT NULL THEN 'Drop them: they take part in, and may change or stop, what is recorded and sent.' END

@@ -26,12 +26,13 @@ RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_c
 			normalize_email, normalize_phone, normalize_external_id, normalize_ip, normalize_locale, normalize_idfa, normalize_idfv, normalize_gaid,
 			normalize_att_status, normalize_first_name, normalize_last_name, normalize_city, normalize_state, normalize_country, normalize_zip_code,
 			hash_email, hash_phone, hash_external_id, hash_first_name, hash_last_name, hash_zip_code, hash_idfa, hash_gaid}'),
+		('owner', '{track_row}'),
 		('admin', '{set_access_token, confirm_database, set_test_code, pause, resume,
 			"retry(bigint, boolean)", "retry(text, text, boolean)", "discard(bigint)", "discard(text, text)",
 			track_row, create_trigger, check_rows, backfill, purge, forget, withdraw_consent}')) v (role, objects),
 		unnest(v.objects) o
 $$;
-COMMENT ON FUNCTION tiktok._privilege() IS 'what the roles of tiktok.grant_reader, grant_tracker and grant_admin may do';
+COMMENT ON FUNCTION tiktok._privilege() IS 'what the roles of tiktok.grant_reader, grant_tracker, grant_owner and grant_admin may do';
 
 CREATE FUNCTION tiktok._grant(role regrole, kinds text[]) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
@@ -59,6 +60,14 @@ LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $
 	SELECT tiktok._grant(role, '{tracker}')
 $$;
 COMMENT ON FUNCTION tiktok.grant_tracker(regrole) IS 'lets a role record events by calls, and make the scripts of the Pixel; of events it sees nothing but what such a script tells of one whose event_id it knows';
+
+CREATE FUNCTION tiktok.grant_owner(role regrole) RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT tiktok._grant(role, '{owner}')
+$$;
+COMMENT ON FUNCTION tiktok.grant_owner(regrole) IS
+'lets the owner of a partitioned table that has a trigger of tiktok.track_row make and attach partitions, for which PostgreSQL copies the trigger as the owner, and restore a dump of it.
+Such a role can put these triggers on all its tables, and so record events of every source whose name it knows; it can look at nothing.';
 
 CREATE FUNCTION tiktok.grant_admin(role regrole) RETURNS void
 LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$

@@ -19,6 +19,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "parser/parse_func.h"
 #include "parser/scansup.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -31,6 +32,7 @@
 #include "operate/condition.h"
 #include "operate/rows.h"
 #include "server/common.h"
+#include "server/compat.h"
 
 enum CreateTriggerArgument
 {
@@ -226,6 +228,26 @@ check_required(const NewTrigger *new)
 					   "Give as many as there are, such as email, phone, external_id, ttclid.");
 }
 
+/*
+ * CREATE TABLE ... PARTITION OF and ATTACH PARTITION copy the trigger as the
+ * owner, whom PostgreSQL then asks for EXECUTE.
+ */
+static void
+warn_owner(const NewTrigger *new)
+{
+	Oid			owner = new->rel->rd_rel->relowner;
+	Oid			function = LookupFuncName(list_make2(makeString("tiktok"), makeString("track_row")), 0, NULL, false);
+	const char *role = GetUserNameFromId(owner, false);
+
+	if (new->rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE || tte_function_aclcheck(function, owner) == ACLCHECK_OK)
+		return;
+	ereport(WARNING,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("role \"%s\" can no longer make partitions of its table \"%s\"", role, RelationGetRelationName(new->rel)),
+			 errdetail("A new partition gets a copy of the trigger, for which the owner of the table needs EXECUTE on tiktok.track_row()."),
+			 errhint("As a superuser: SELECT tiktok.grant_owner(%s);", quote_literal_cstr(quote_identifier(role)))));
+}
+
 static void
 check(NewTrigger *new)
 {
@@ -328,6 +350,7 @@ tte_sql_create_trigger(PG_FUNCTION_ARGS)
 	set_arguments(&new, source, event, PG_GETARG_DATUM(ARG_MAPPING));
 	check(&new);
 	create_triggers(&new, PG_ARGISNULL(ARG_CONDITION) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(ARG_CONDITION)));
+	warn_owner(&new);
 	relation_close(new.rel, NoLock);
 	PG_RETURN_TEXT_P(cstring_to_text(new.executed.data));
 }
