@@ -51,6 +51,7 @@
 typedef enum Statement
 {
 	SQL_SOURCES,
+	SQL_FORGET_SOURCES,
 	SQL_LOAD_CURSOR,
 	SQL_STORE_CURSOR,
 	SQL_READ,
@@ -114,6 +115,9 @@ static const StatementText statements[] =
 	"FROM tiktok.source s LEFT JOIN tiktok.installation i ON true LEFT JOIN tiktok.access_token t ON t.source_id = s.id "
 	"LEFT JOIN tiktok.source_control c ON c.source_id = s.id "
 	"LEFT JOIN tiktok.source_state u ON u.source_id = s.id ORDER BY s.id"},
+	{SQL_FORGET_SOURCES, 0, {0},
+	"WITH state AS (DELETE FROM tiktok.source_state u WHERE NOT EXISTS (SELECT FROM tiktok.source s WHERE s.id = u.source_id)) "
+	"DELETE FROM tiktok.cursor c WHERE NOT EXISTS (SELECT FROM tiktok.source s WHERE s.id = c.source_id)"},
 	{SQL_LOAD_CURSOR, 1, {INT4OID},
 	"SELECT prev_snapshot::text, snapshot::text, position_xid, position_id "
 	"FROM tiktok.cursor WHERE source_id = $1"},
@@ -619,6 +623,12 @@ tte_queue_sources(MemoryContext context, TteSourceConfig **configs)
 		c->stored_state = copy_text(context, i, 16);
 	}
 	return n;
+}
+
+void
+tte_queue_forget_sources(void)
+{
+	run(SQL_FORGET_SOURCES, NULL, NULL);
 }
 
 static void

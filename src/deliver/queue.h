@@ -144,6 +144,9 @@ extern bool tte_queue_may_have_news(void);
 
 /* All sources; what they point to is allocated in context. */
 extern int	tte_queue_sources(MemoryContext context, TteSourceConfig **configs);
+
+/* Deletes state and cursor of sources that have been deleted. */
+extern void tte_queue_forget_sources(void);
 extern void tte_queue_snapshot(TteSnapshot *snapshot);
 
 /* The stored cursor of a source; what was never stored is the beginning. */

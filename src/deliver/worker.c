@@ -282,13 +282,51 @@ use_token_file(TteSourceConfig *config)
 	explicit_bzero(token, sizeof(token));
 }
 
-/* A source that has events cannot be deleted, so senders only come and change. */
+static bool
+is_among(int32 source_id, const TteSourceConfig *configs, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (configs[i].id == source_id)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A source that has events cannot be deleted; but these may have been deleted
+ * by hand while they were on their way.  Then its answers are awaited first.
+ */
+static void
+drop_senders(const TteSourceConfig *configs, int n)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &senders)
+	{
+		TteSender  *sender = dlist_container(TteSender, node, iter.cur);
+
+		if (is_among(sender->config.id, configs, n))
+			continue;
+		sender->config.enabled = false;
+		if (sender->in_flight > 0)
+		{
+			tte_queue_reload_config();
+			continue;
+		}
+		dlist_delete(iter.cur);
+		tte_sender_destroy(sender);
+	}
+	tte_queue_forget_sources();
+}
+
 static void
 read_sources(void)
 {
 	TteSourceConfig *configs;
 	int			n = tte_queue_sources(turn_context, &configs);
 
+	drop_senders(configs, n);
 	for (int i = 0; i < n; i++)
 	{
 		TteSender  *sender = find_sender(configs[i].id);
