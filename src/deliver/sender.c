@@ -1100,13 +1100,14 @@ static void
 record_answer(TteRequest *request, int64 now)
 {
 	TteSender  *sender = request->batch->sender;
+	bool		was_open = sender->breaker.state == TTE_BREAKER_OPEN;
 	TteOutcome	outcome = judge_source(sender, request, now);
 
-	if (sender->breaker.state != TTE_BREAKER_CLOSED)
-	{
+	/* an answer that comes when the source is stopped is not why it is */
+	if (!was_open && sender->breaker.state == TTE_BREAKER_OPEN)
 		note_trouble(sender, request, outcome);
+	if (sender->breaker.state != TTE_BREAKER_CLOSED)
 		sender->rewind = true;
-	}
 	record_outcome(request, now);
 }
 
