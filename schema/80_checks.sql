@@ -26,6 +26,10 @@ FROM pg_trigger t
 WHERE t.tgfoid = 'tiktok.track_row()'::regprocedure AND t.tgparentid = 0 AND t.tgnargs > 0;
 COMMENT ON VIEW tiktok._trigger IS 'the triggers that record events';
 
+CREATE FUNCTION tiktok._table_problem(extension oid, owner oid) RETURNS text
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_table_problem';
+COMMENT ON FUNCTION tiktok._table_problem(oid, oid) IS 'what somebody did to a table of the extension, and why the worker touches none; NULL: nothing';
+
 CREATE FUNCTION tiktok.health(OUT check_name text, OUT state text, OUT detail text, OUT hint text)
 RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 	WITH server AS MATERIALIZED (
@@ -181,31 +185,20 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 		WHERE t.tgfoid = 'tiktok.track_row()'::regprocedure AND c.relkind = 'p' AND NOT has_function_privilege(c.relowner, t.tgfoid, 'EXECUTE')
 		GROUP BY 1) o
 	UNION ALL
-	SELECT 'foreign_objects', CASE WHEN o.names IS NULL THEN 'ok' ELSE 'fail' END,
-		coalesce('not of the extension: ' || o.names, 'nothing of others hangs on the extension''s tables'),
-		CASE WHEN o.names IS NOT NULL THEN 'Drop them: they take part in, and may change or stop, what is recorded and sent.' END
+	SELECT 'foreign_objects', CASE WHEN o.problem IS NOT NULL THEN 'fail' WHEN o.triggers IS NOT NULL THEN 'warn' ELSE 'ok' END,
+		coalesce(o.problem, 'not of the extension: ' || o.triggers, 'nothing of others hangs on the extension''s tables'),
+		CASE WHEN o.problem IS NOT NULL THEN 'Undo it: until then the worker touches nothing.'
+			WHEN o.triggers IS NOT NULL THEN 'Drop them: they may change or stop what is recorded, and run with the rights of the extension''s owner where its functions write.' END
 	FROM (
-		SELECT string_agg(x.name, ', ' ORDER BY x.name) AS names
-		FROM (
-			SELECT format('trigger %s on %s', t.tgname, c.relname) AS name
+		SELECT tiktok._table_problem(x.oid, x.extowner) AS problem, (
+			SELECT string_agg(format('trigger %s on %s', t.tgname, c.relname), ', ' ORDER BY t.tgname, c.relname)
 			FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
 			WHERE NOT t.tgisinternal AND c.relnamespace = 'tiktok'::regnamespace
 			AND (t.tgfoid = 'tiktok.track_row()'::regprocedure OR NOT EXISTS (
-				SELECT FROM pg_depend d JOIN pg_extension x ON x.oid = d.refobjid
-				WHERE d.classid = 'pg_proc'::regclass AND d.objid = t.tgfoid AND d.refclassid = 'pg_extension'::regclass AND x.extname = 'tiktok_events'))
-			UNION ALL
-			SELECT format('rule %s on %s', r.rulename, c.relname)
-			FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class
-			WHERE c.relnamespace = 'tiktok'::regnamespace AND r.rulename <> '_RETURN'
-			UNION ALL
-			SELECT format('policy %s on %s', p.polname, c.relname)
-			FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
-			WHERE c.relnamespace = 'tiktok'::regnamespace
-			UNION ALL
-			SELECT format('index %s on %s', i.indexrelid::regclass, c.relname)
-			FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
-			WHERE c.relnamespace = 'tiktok'::regnamespace AND i.indexprs IS NOT NULL
-			AND i.indexrelid NOT IN ('tiktok.event_hour'::regclass, 'tiktok.pixel_seen_hour'::regclass)) x) o
+				SELECT FROM pg_depend d
+				WHERE d.classid = 'pg_proc'::regclass AND d.objid = t.tgfoid AND d.refclassid = 'pg_extension'::regclass AND d.refobjid = x.oid))) AS triggers
+		FROM pg_extension x
+		WHERE x.extname = 'tiktok_events') o
 	UNION ALL
 	SELECT 'source_of_truth', 'warn', format('relation "%s" of "%s" %s', t.relation, t.source, t.problem),
 		'Correct tiktok.source_of_truth, or the relation: it needs the columns event_id, value, currency and at.'

@@ -97,15 +97,14 @@ my @tampering = (
 	[ 'delivery', 'trigger', 'CREATE TRIGGER t AFTER INSERT ON tiktok.delivery FOR EACH ROW EXECUTE FUNCTION planted(); ALTER TABLE tiktok.delivery ENABLE ALWAYS TRIGGER t',
 		'DROP TRIGGER t ON tiktok.delivery' ],
 	[ 'request', 'rule', 'CREATE RULE r AS ON INSERT TO tiktok.request DO ALSO SELECT planted(1)', 'DROP RULE r ON tiktok.request' ],
-	[ 'retry', 'policy', 'CREATE POLICY p ON tiktok.retry USING (planted(id))', 'DROP POLICY p ON tiktok.retry' ],
-	[ 'cursor', 'policy', 'ALTER TABLE tiktok.cursor FORCE ROW LEVEL SECURITY', 'ALTER TABLE tiktok.cursor NO FORCE ROW LEVEL SECURITY' ],
-	[ 'delivery', 'index', 'CREATE INDEX planted ON tiktok.delivery (planted(id))', 'DROP INDEX tiktok.planted' ],
-	[ 'event', 'index', "CREATE INDEX planted ON tiktok.event (id) WHERE event = 'Purchase'", 'DROP INDEX tiktok.planted' ],
-	[ 'delivery', 'constraint', 'ALTER TABLE tiktok.delivery ADD CONSTRAINT planted CHECK (planted(id))', 'ALTER TABLE tiktok.delivery DROP CONSTRAINT planted' ],
-	[ 'identity', 'child', 'CREATE TABLE public.child () INHERITS (tiktok.identity)', 'DROP TABLE public.child' ],
+	[ 'cursor', 'row security', 'ALTER TABLE tiktok.cursor FORCE ROW LEVEL SECURITY', 'ALTER TABLE tiktok.cursor NO FORCE ROW LEVEL SECURITY' ],
+	[ 'retry', 'row security', 'CREATE POLICY p ON tiktok.retry USING (planted(id)); ALTER TABLE tiktok.retry ENABLE ROW LEVEL SECURITY',
+		'DROP POLICY p ON tiktok.retry; ALTER TABLE tiktok.retry DISABLE ROW LEVEL SECURITY' ],
 	[ 'source_state', 'owner', 'ALTER TABLE tiktok.source_state OWNER TO someone', 'ALTER TABLE tiktok.source_state OWNER TO CURRENT_USER' ],
-	[ 'source', 'trigger', "CREATE TRIGGER t AFTER UPDATE ON tiktok.source FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'ViewContent')", 'DROP TRIGGER t ON tiktok.source' ],
-	[ 'source', 'trigger', 'CREATE TABLE public.mine (id int REFERENCES tiktok.source (id))', 'DROP TABLE public.mine' ]);
+	[ 'source', 'trigger', "CREATE TRIGGER t AFTER UPDATE ON tiktok.source FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'ViewContent'); ALTER TABLE tiktok.source ENABLE REPLICA TRIGGER t",
+		'DROP TRIGGER t ON tiktok.source' ],
+	[ 'identity', 'trigger', 'CREATE TRIGGER t AFTER DELETE ON tiktok.identity FOR EACH ROW WHEN (planted(old.id)) EXECUTE FUNCTION tiktok._configuration_changed(); ALTER TABLE tiktok.identity ENABLE ALWAYS TRIGGER t',
+		'DROP TRIGGER t ON tiktok.identity' ]);
 my $n = 0;
 my $pid = worker('pid');
 
@@ -116,6 +115,7 @@ for my $act (@tampering)
 	sql(view('e' . ++$n));
 	ok($node->poll_query_until('postgres', "SELECT state = 'refused' FROM tiktok.worker_status WHERE database = 'postgres'"), "refused: $do");
 	like(worker('last_error'), qr/"tiktok\.$table".*$what/, 'it says why');
+	is(sql("SELECT detail FROM tiktok.health() WHERE check_name = 'foreign_objects' AND state = 'fail'"), worker('last_error'), 'and health does');
 	is(sql("SELECT status FROM tiktok.event_status WHERE event_id = 'e$n'"), 'pending', 'the event waits');
 	sql("$undo; " . view("after$n"));
 	ok(becomes("e$n", 'delivered'), 'and goes when the table is in order again');
@@ -124,9 +124,26 @@ for my $act (@tampering)
 is(worker('last_error'), '', 'nothing is left of it in the status');
 is(worker('pid'), $pid, 'it was the same worker all the time');
 is(logged("\\[$pid\\] LOG:  planted"), 0, 'the worker ran none of it');
-sql('CREATE INDEX harmless ON tiktok.event (enqueued_at)');
-sql(view('indexed'));
-ok(becomes('indexed', 'delivered'), 'an index on columns is no reason to refuse');
+
+# What nobody but the owner can add, or what does not take part in what the worker writes, is no reason to refuse
+my @harmless = (
+	[ 'an index', 'CREATE INDEX harmless ON tiktok.event (enqueued_at)', 'DROP INDEX tiktok.harmless' ],
+	[ 'a partial index', "CREATE INDEX harmless ON tiktok.event (id) WHERE event = 'Purchase'", 'DROP INDEX tiktok.harmless' ],
+	[ 'an index on an expression', 'CREATE INDEX harmless ON tiktok.delivery (abs(id))', 'DROP INDEX tiktok.harmless' ],
+	[ 'a constraint', 'ALTER TABLE tiktok.delivery ADD CONSTRAINT harmless CHECK (id > 0)', 'ALTER TABLE tiktok.delivery DROP CONSTRAINT harmless' ],
+	[ 'a foreign key', 'CREATE TABLE public.mine (id int REFERENCES tiktok.source (id))', 'DROP TABLE public.mine' ],
+	[ 'a child table', 'CREATE TABLE public.child () INHERITS (tiktok.identity)', 'DROP TABLE public.child' ],
+	[ 'a policy without row security', 'CREATE POLICY harmless ON tiktok.retry USING (planted(id))', 'DROP POLICY harmless ON tiktok.retry' ],
+	[ 'an ordinary trigger', 'CREATE TRIGGER harmless AFTER INSERT OR DELETE ON tiktok.delivery FOR EACH ROW EXECUTE FUNCTION planted()', 'DROP TRIGGER harmless ON tiktok.delivery' ]);
+for my $act (@harmless)
+{
+	my ($what, $do, $undo) = @$act;
+	sql("$do; " . view('harmless' . ++$n));
+	ok(becomes("harmless$n", 'delivered'), "$what is no reason to refuse");
+	is(sql("SELECT state FROM tiktok.health() WHERE check_name = 'foreign_objects'"), $what =~ /trigger/ ? 'warn' : 'ok', 'as health says');
+	sql($undo);
+}
+is(logged("\\[$pid\\] LOG:  planted"), 0, 'the worker ran none of it');
 
 # What happens while the worker idles is noticed, too
 sql($tampering[0][2]);

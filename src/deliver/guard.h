@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * guard.h
- *	  Are the tables of the extension as it made them?
+ *	  Does somebody's code take part in what the worker writes?
  *
  *-------------------------------------------------------------------------
  */

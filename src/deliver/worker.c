@@ -8,8 +8,8 @@
  * waits for a commit, a socket or the next due time.  No transaction is open
  * while bytes are on the wire.  After an error everything in memory is thrown
  * away and rebuilt from the tables, as after a restart.  While the extension is
- * of a version that this library does not know, or somebody else's trigger or
- * the like is on the tables (guard.c), the worker touches nothing.
+ * of a version that this library does not know, or somebody else's code would run
+ * in it (guard.c), the worker touches nothing.
  *
  *-------------------------------------------------------------------------
  */
