@@ -23,9 +23,6 @@ SELECT name, setting, unit, context, vartype, min_val, max_val FROM pg_settings 
 ALTER SYSTEM SET tiktok_events.endpoint = 'http://business-api.tiktok.com/open_api/v1.3/event/track/';
 ALTER SYSTEM SET tiktok_events.endpoint = 'ftp://business-api.tiktok.com/';
 ALTER SYSTEM SET tiktok_events.endpoint = 'https://user:secret@business-api.tiktok.com/';
-ALTER SYSTEM SET tiktok_events.endpoint = 'https://business-api.tiktok.com./x/';
-ALTER SYSTEM SET tiktok_events.endpoint = 'https://10.0.0.1/x/';
-ALTER SYSTEM SET tiktok_events.endpoint = 'https://[::2]/x/';
 ALTER SYSTEM SET tiktok_events.endpoint = 'https://business-api.tiktok.com:0/x/';
 ALTER SYSTEM SET tiktok_events.endpoint = 'https://business-api.tiktok.com:70000/x/';
 ALTER SYSTEM SET tiktok_events.endpoint = 'https://business-api.tiktok.com';

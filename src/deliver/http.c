@@ -26,14 +26,12 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <malloc.h>
-#include <netinet/in.h>
 #include <openssl/x509_vfy.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -88,7 +86,6 @@ struct TteExchange
 	size_t		body_pos;
 	bool		handed_out;		/* libcurl took at least one byte of the body */
 	bool		resent;			/* and started over after that */
-	bool		address_refused;
 
 	/* the reply */
 	TteTransport transport;
@@ -136,109 +133,9 @@ restore_signals(const sigset_t *saved)
 }
 
 /*-------------------------------------------------------------------------
- * Addresses
- *-------------------------------------------------------------------------
- */
-
-typedef struct Prefix
-{
-	uint32		network;
-	uint32		mask;
-} Prefix;
-
-/* IPv4 networks that no public host has. */
-static const Prefix reserved_v4[] = {
-	{0x00000000, 0xff000000},	/* 0/8 this network */
-	{0x0a000000, 0xff000000},	/* 10/8 */
-	{0x64400000, 0xffc00000},	/* 100.64/10 carrier-grade NAT */
-	{0x7f000000, 0xff000000},	/* 127/8 loopback */
-	{0xa9fe0000, 0xffff0000},	/* 169.254/16 link-local, cloud metadata */
-	{0xac100000, 0xfff00000},	/* 172.16/12 */
-	{0xc0000000, 0xffffff00},	/* 192.0.0/24 protocol assignments */
-	{0xc0a80000, 0xffff0000},	/* 192.168/16 */
-	{0xc6120000, 0xfffe0000},	/* 198.18/15 benchmarks */
-	{0xe0000000, 0xe0000000}	/* 224/3 multicast, reserved, broadcast */
-};
-
-static bool
-public_v4(uint32 address)
-{
-	for (int i = 0; i < lengthof(reserved_v4); i++)
-	{
-		if ((address & reserved_v4[i].mask) == reserved_v4[i].network)
-			return false;
-	}
-	return true;
-}
-
-static uint32
-four_bytes(const unsigned char *bytes)
-{
-	return ((uint32) bytes[0] << 24) | ((uint32) bytes[1] << 16) |
-		((uint32) bytes[2] << 8) | (uint32) bytes[3];
-}
-
-/*
- * Only global unicast counts as public, so mapped, compatible, link-local,
- * unique-local and multicast forms are out without being listed.  The two
- * forms that carry an IPv4 address across are judged by that address.
- */
-static bool
-public_v6(const unsigned char *bytes)
-{
-	static const unsigned char nat64[12] = {0x00, 0x64, 0xff, 0x9b};
-
-	if (memcmp(bytes, nat64, sizeof(nat64)) == 0)
-		return public_v4(four_bytes(bytes + 12));
-	if (bytes[0] == 0x20 && bytes[1] == 0x02)
-		return public_v4(four_bytes(bytes + 2));
-	return (bytes[0] & 0xe0) == 0x20;
-}
-
-static bool
-address_allowed(const struct curl_sockaddr *address, bool loopback_only)
-{
-	if (address->family == AF_INET)
-	{
-		struct sockaddr_in in;
-		uint32		host;
-
-		memcpy(&in, &address->addr, sizeof(in));
-		host = ntohl(in.sin_addr.s_addr);
-		return loopback_only ? (host >> 24) == 127 : public_v4(host);
-	}
-	if (address->family == AF_INET6)
-	{
-		struct sockaddr_in6 in6;
-
-		if (address->addrlen < sizeof(in6))
-			return false;
-		/* addr is the first member of a union that is large enough */
-		memcpy(&in6, (const char *) &address->addr, sizeof(in6));
-		return loopback_only ? IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr) :
-			public_v6(in6.sin6_addr.s6_addr);
-	}
-	return false;
-}
-
-/*-------------------------------------------------------------------------
  * Callbacks of one exchange
  *-------------------------------------------------------------------------
  */
-
-static curl_socket_t
-open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
-{
-	TteExchange *exchange = arg;
-
-	if (purpose != CURLSOCKTYPE_IPCXN ||
-		!address_allowed(address, exchange->http->options.private_addresses))
-	{
-		exchange->address_refused = true;
-		return CURL_SOCKET_BAD;
-	}
-	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-}
 
 /*
  * A transfer that stalls is given up early, some STALL_SECONDS after libcurl's
@@ -482,8 +379,6 @@ set_callbacks(CURL *easy, TteExchange *exchange)
 	CURLcode	rc = CURLE_OK;
 
 	SET(CURLOPT_PRIVATE, exchange);
-	SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
-	SET(CURLOPT_OPENSOCKETDATA, exchange);
 	SET(CURLOPT_READFUNCTION, hand_out_body);
 	SET(CURLOPT_READDATA, exchange);
 	SET(CURLOPT_SEEKFUNCTION, rewind_body);
@@ -795,7 +690,6 @@ prepare(TteExchange *exchange, const char *token, const char *body, size_t len)
 	exchange->body_pos = 0;
 	exchange->handed_out = false;
 	exchange->resent = false;
-	exchange->address_refused = false;
 	exchange->answer_begun = false;
 	exchange->headers_complete = false;
 	exchange->truncated = false;
@@ -911,9 +805,6 @@ describe(TteExchange *exchange, CURLcode rc)
 		snprintf(error, ERROR_MAX, "timed out while %s", phase_of(exchange));
 	else if (rc == CURLE_COULDNT_RESOLVE_HOST)
 		strlcpy(error, "could not resolve the host name", ERROR_MAX);
-	else if (rc == CURLE_COULDNT_CONNECT && exchange->address_refused)
-		strlcpy(error, "could not connect: the host name leads to an address that is not public",
-				ERROR_MAX);
 	else if (rc == CURLE_COULDNT_CONNECT && os_errno != 0)
 		snprintf(error, ERROR_MAX, "could not connect: %s", strerror((int) os_errno));
 	else if (rc == CURLE_PEER_FAILED_VERIFICATION)

@@ -21,7 +21,6 @@ typedef struct TteHttpOptions
 {
 	const char *endpoint;
 	const char *ca_file;		/* NULL: the system's */
-	bool		private_addresses;	/* endpoint is a literal loopback address */
 	long		connect_timeout_ms;
 	long		request_timeout_ms;
 	int			max_connections;

@@ -351,7 +351,6 @@ make_http(void)
 	TteHttpOptions options = {
 		.endpoint = tte_endpoint,
 		.ca_file = tte_ca_file[0] ? tte_ca_file : NULL,
-		.private_addresses = tte_endpoint_is_loopback(tte_endpoint),
 		.connect_timeout_ms = tte_connect_timeout,
 		.request_timeout_ms = tte_request_timeout,
 		.max_connections = tte_max_in_flight,

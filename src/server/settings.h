@@ -26,8 +26,6 @@ extern bool tte_test_event;
 /* Defines the parameters; those of the postmaster only while preloading. */
 extern void tte_settings_define(void);
 
-/* Does the endpoint name a literal loopback address? */
-extern bool tte_endpoint_is_loopback(const char *endpoint);
 
 /* Is the database among those of tiktok_events.databases? */
 extern bool tte_database_selected(const char *name);
