@@ -54,6 +54,22 @@ check_reply(const TteReply *reply)
 			"a pause lasts an hour at most");
 }
 
+/* No address and no number that could be a telephone's. */
+static void
+check_redacted(const char *message)
+{
+	int			digits = 0;
+
+	for (const char *c = message; *c != '\0'; c++)
+	{
+		require(*c > 0, "a message is ASCII");
+		require(*c != '@' || c == message || !isalnum((unsigned char) c[-1]) || !isalnum((unsigned char) c[1]),
+				"no e-mail address is left");
+		digits = isdigit((unsigned char) *c) ? digits + 1 : 0;
+		require(digits <= 4, "no long number is left");
+	}
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
 {
@@ -85,9 +101,9 @@ LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
 		require(reply.outcome != TTE_OUTCOME_DELIVERED, "a success was read to its end");
 	check_success(&reply, status, body, len);
 	/* an answer as the request it answers: then it repeats much */
-	tte_reply_hide_sent(&reply, heap_string(data + 2 + header_len, len));
-	tte_reply_hide(&reply, header, strlen(header));
+	tte_reply_redact(&reply, header, heap_string(data + 2 + header_len, len));
 	check_reply(&reply);
+	check_redacted(reply.message);
 	arena_reset();
 	return 0;
 }

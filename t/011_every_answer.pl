@@ -291,7 +291,7 @@ is(scalar(grep { $_->{counted} } map { @$_ } @kept), 2, 'each is counted once');
 my $kept = sql("SELECT message FROM tiktok.event_status WHERE event_id = '$source_id{'nasty message'}-2'");
 like($kept, qr/^Batch\.1\.user\.email: value "\*\*\*"/, 'the path of the field is kept, its value is not');
 unlike($kept, qr/alice|23125123|203\.0\.113\.9|$Rehearsal::TOKEN|\e|\0/, 'nor is anything else that is personal, secret or no text');
-like($kept, qr/DROP TABLE tiktok\.event; -- \$\$ \\ %s/, 'SQL in it is harmless');
+like($kept, qr/ is not allowed'\); \*\*\* \*\*\* tiktok\.event; -- \$\$ \\ %s/, 'words that are not known are masked');
 is(sql("SELECT message FROM tiktok.event_status WHERE event_id = '$source_id{'http 301'}-1'"), 'OK', 'after a redirect, delivered');
 is(sql("SELECT count(*) FROM tiktok.request WHERE message LIKE 'HTTP status 30_: a redirect%'"), 4, 'the redirects are on record');
 is(sql('SELECT count(*) FROM tiktok.request WHERE finished_at IS NULL'), 0, 'every request has an end');

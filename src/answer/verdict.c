@@ -8,15 +8,15 @@
  * taken is "possibly received", so that they are not repeated when TikTok no
  * longer recognises the repetition.
  *
- * TikTok's messages quote what they complain about.  Before a message is kept
- * anything that could be a person's is masked in it; the words around it and
- * the path of the field stay.
+ * TikTok's messages quote what they complain about.  The index of the event is
+ * read from the message as it came; tte_reply_redact() then masks what was sent,
+ * and every token that is not known to be harmless.
  *
  *-------------------------------------------------------------------------
  */
+#include "answer/redact.h"
 #include "answer/verdict.h"
 #include "event/identity.h"
-#include "event/unicode.h"
 
 #define SECOND				INT64CONST(1000000)
 #define RETRY_AFTER_CAP		3600	/* seconds: the longest pause obeyed */
@@ -29,14 +29,10 @@
 #define CODE_MAINTENANCE	60001
 #define CODE_BLOCKED		61000
 
-#define MASK				"***"
 #define PHONE_DIGITS		7	/* as many digits may be a telephone number */
 #define PHONE_DIGITS_MAX	15
 #define SHORTEST_ID			20	/* of TikTok's for a request, which are
 								 * hexadecimal */
-#define SHORTEST_HIDDEN		3	/* what is shorter says nothing about anybody */
-#define SECRET_LEN			32	/* as many characters may be a hash or token */
-#define IPV6_TEXT			45	/* longest form of an IPv6 address */
 #define MAX_INDEX_DIGITS	4
 
 const char *
@@ -65,83 +61,6 @@ tte_outcome_name(TteOutcome outcome)
 	}
 	return "unknown";
 }
-
-/*-------------------------------------------------------------------------
- * Cleaning: any bytes to UTF-8 without controls
- *-------------------------------------------------------------------------
- */
-
-/* Controls, line separators, and what is invisible or turns text around. */
-static bool
-is_unwanted(uint32 code)
-{
-	return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0xad ||
-		(code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||
-		(code >= 0x2060 && code <= 0x206f) || code == 0xfeff;
-}
-
-/*
- * Digits and the at sign that other scripts and full-width forms have are
- * written as ASCII, lest they escape the redaction.
- */
-static char
-ascii_equivalent(uint32 code)
-{
-	if (code >= 0xff01 && code <= 0xff5e)
-		return (char) (code - 0xff01 + '!');
-	if (code >= 0x660 && code <= 0x669)
-		return (char) (code - 0x660 + '0');
-	if (code >= 0x6f0 && code <= 0x6f9)
-		return (char) (code - 0x6f0 + '0');
-	if (code >= 0x966 && code <= 0x96f)
-		return (char) (code - 0x966 + '0');
-	if (code == 0xfe6b)
-		return '@';
-	return '\0';
-}
-
-static void
-clean(StringInfo out, const char *bytes, size_t len)
-{
-	const char *p = bytes;
-	const char *end = p + len;
-
-	while (p < end)
-	{
-		const char *start = p;
-		uint32		code;
-
-		if (tte_utf8_length(p, end - p) == 0)
-		{
-			appendStringInfoString(out, "\xef\xbf\xbd");
-			p++;
-			continue;
-		}
-		code = tte_utf8_next(&p);
-		if (is_unwanted(code))
-			appendStringInfoChar(out, ' ');
-		else if (ascii_equivalent(code) != '\0')
-			appendStringInfoChar(out, ascii_equivalent(code));
-		else
-			appendBinaryStringInfo(out, start, p - start);
-	}
-}
-
-/*-------------------------------------------------------------------------
- * Redaction
- *
- * Each rule looks at one place in the text and says how many bytes from
- * there on must not be shown, 0 for none.
- *-------------------------------------------------------------------------
- */
-
-typedef struct Message
-{
-	const char *start;
-	const char *end;
-} Message;
-
-typedef int (*Rule) (const Message *msg, const char *p);
 
 static bool
 is_digit(char c)
@@ -172,342 +91,6 @@ static bool
 one_of(char c, const char *set)
 {
 	return c != '\0' && strchr(set, c) != NULL;
-}
-
-static bool
-begins_with(const char *p, const char *end, const char *prefix)
-{
-	size_t		len = strlen(prefix);
-
-	return (size_t) (end - p) >= len && pg_strncasecmp(p, prefix, len) == 0;
-}
-
-/* The byte before p, a blank at the start. */
-static char
-before(const Message *msg, const char *p)
-{
-	return p > msg->start ? p[-1] : ' ';
-}
-
-/* What a field path, a name or a number is followed or preceded by. */
-static bool
-is_separator(char c)
-{
-	return one_of(c, " ,;:()[]{}<>\"'`=|");
-}
-
-/* A word with an at sign in it. */
-static int
-mask_email(const Message *msg, const char *p)
-{
-	bool		at = false;
-	const char *q;
-
-	if (is_separator(*p) || !is_separator(before(msg, p)))
-		return 0;
-	for (q = p; q < msg->end && !is_separator(*q); q++)
-	{
-		if (*q == '@' || begins_with(q, msg->end, "%40"))
-			at = true;
-	}
-	return at ? q - p : 0;
-}
-
-/* What follows "://" up to the next blank or quote. */
-static int
-mask_url(const Message *msg, const char *p)
-{
-	const char *q = p;
-
-	if (p - msg->start < 3 || memcmp(p - 3, "://", 3) != 0)
-		return 0;
-	while (q < msg->end && !one_of(*q, " \"'`<>"))
-		q++;
-	return q - p;
-}
-
-/* Many digits, with up to two blanks or signs between each two of them. */
-static int
-mask_digits(const Message *msg, const char *p)
-{
-	const char *last = p;
-	int			digits = 0;
-
-	if (!is_digit(*p))
-		return 0;
-	for (const char *q = p; q < msg->end && q - last <= 3; q++)
-	{
-		if (is_digit(*q))
-		{
-			last = q;
-			digits++;
-		}
-		else if (!one_of(*q, " -.()/+"))
-			break;
-	}
-	return digits >= PHONE_DIGITS ? last + 1 - p : 0;
-}
-
-/* Four numbers of up to three digits with points between them. */
-static int
-mask_ipv4(const Message *msg, const char *p)
-{
-	const char *q = p;
-
-	if (!is_digit(*p) || is_digit(before(msg, p)))
-		return 0;
-	for (int part = 0; part < 4; part++)
-	{
-		int			digits = 0;
-
-		if (part > 0 && (q >= msg->end || *q++ != '.'))
-			return 0;
-		while (q < msg->end && is_digit(*q) && digits <= 3)
-		{
-			q++;
-			digits++;
-		}
-		if (digits < 1 || digits > 3)
-			return 0;
-	}
-	return q - p;
-}
-
-/* Hexadecimal digits and at least two colons. */
-static int
-mask_ipv6(const Message *msg, const char *p)
-{
-	const char *q = p;
-	int			colons = 0;
-	int			digits = 0;
-
-	if (is_wordy(before(msg, p)) || !(is_hex(*p) || (*p == ':' && before(msg, p) != ':')))
-		return 0;
-	for (; q < msg->end && q - p < IPV6_TEXT && (is_hex(*q) || *q == ':' || *q == '.'); q++)
-	{
-		colons += *q == ':';
-		digits += is_hex(*q);
-	}
-	if (q < msg->end && q - p < IPV6_TEXT && is_wordy(*q))
-		return 0;				/* a word, as in "abc::define" */
-	return colons >= 2 && digits > 0 ? q - p : 0;
-}
-
-static bool
-is_secret_char(char c)
-{
-	return is_alpha(c) || is_digit(c) || one_of(c, "+/_-=");
-}
-
-/*
- * A long run as hashes, tokens and ids have it.  A run of small letters and
- * underscores only is a name.
- */
-static int
-mask_secret(const Message *msg, const char *p)
-{
-	const char *q = p;
-	bool		name = true;
-
-	if (!is_secret_char(*p) || is_secret_char(before(msg, p)))
-		return 0;
-	for (; q < msg->end && is_secret_char(*q); q++)
-	{
-		if (!(*q >= 'a' && *q <= 'z') && *q != '_')
-			name = false;
-	}
-	return q - p >= SECRET_LEN && !name ? q - p : 0;
-}
-
-/* Words that announce a value, and what must follow if it has no quotes. */
-typedef enum Announcement
-{
-	ANNOUNCES_NOTHING,
-	ANNOUNCES_QUOTED,
-	ANNOUNCES_AFTER_SIGN,		/* or unquoted after ':' or '=' */
-	ANNOUNCES_ANY
-} Announcement;
-
-static Announcement
-announcement_of(const char *word, int len)
-{
-	static const struct
-	{
-		const char *word;
-		Announcement announcement;
-	}			words[] = {
-		{"actual", ANNOUNCES_AFTER_SIGN}, {"found", ANNOUNCES_AFTER_SIGN},
-		{"given", ANNOUNCES_AFTER_SIGN}, {"got", ANNOUNCES_ANY},
-		{"input", ANNOUNCES_AFTER_SIGN}, {"is", ANNOUNCES_QUOTED},
-		{"provided", ANNOUNCES_AFTER_SIGN}, {"received", ANNOUNCES_AFTER_SIGN},
-		{"value", ANNOUNCES_AFTER_SIGN}, {"values", ANNOUNCES_AFTER_SIGN},
-		{"was", ANNOUNCES_QUOTED}
-	};
-
-	for (int i = 0; i < lengthof(words); i++)
-	{
-		if (strlen(words[i].word) == len && pg_strncasecmp(word, words[i].word, len) == 0)
-			return words[i].announcement;
-	}
-	return ANNOUNCES_NOTHING;
-}
-
-/*
- * How the word before p announces what stands at p.  A few blanks, ':', '='
- * and opening quotes may stand between; *sign tells of ':' or '='.
- */
-static Announcement
-announced(const Message *msg, const char *p, bool *sign)
-{
-	const char *limit = p - msg->start > 8 ? p - 8 : msg->start;
-	const char *word;
-
-	*sign = false;
-	while (p > limit && one_of(p[-1], " :=\"'`"))
-	{
-		p--;
-		if (*p == ':' || *p == '=')
-			*sign = true;
-	}
-	word = p;
-	while (word > msg->start && is_alpha(word[-1]) && p - word < 10)
-		word--;
-	return announcement_of(word, p - word);
-}
-
-/* The name or path of a field: letters, digits and ._-[] only. */
-static bool
-is_name(const char *p, int len)
-{
-	if (len > 64)
-		return false;
-	for (int i = 0; i < len; i++)
-	{
-		if (!is_alpha(p[i]) && !is_digit(p[i]) && !one_of(p[i], "._-[]"))
-			return false;
-	}
-	return true;
-}
-
-/*
- * The inside of a quotation: shown when it can be a name and is not announced
- * as a value.  A quote within a word is an apostrophe; it neither opens nor
- * closes.
- */
-static int
-mask_quoted(const Message *msg, const char *p)
-{
-	char		quote = before(msg, p);
-	const char *q = p;
-	bool		sign;
-
-	if (!one_of(quote, "\"'`") || (p - 1 > msg->start && is_wordy(p[-2])) ||
-		one_of(*p, " ,;:)]}"))
-		return 0;
-	while (q < msg->end && (*q != quote || (q + 1 < msg->end && is_wordy(q[1]))))
-		q++;
-	if (is_name(p, q - p) && announced(msg, p, &sign) == ANNOUNCES_NOTHING)
-		return 0;
-	return q - p;
-}
-
-/* May follow "value:" or "got" without being a value. */
-static bool
-is_plain_word(const char *p, int len)
-{
-	static const char *const words[] = {
-		"a", "an", "array", "bool", "boolean", "can", "cannot", "empty", "exceeds", "expected",
-		"float", "for", "has", "in", "int", "integer", "invalid", "is", "length", "list", "map",
-		"missing", "must", "no", "not", "null", "number", "object", "of", "should", "string",
-		"the", "too", "type", "undefined", "unknown", "wrong"
-	};
-
-	for (int i = 0; i < lengthof(words); i++)
-	{
-		if (strlen(words[i]) == len && pg_strncasecmp(p, words[i], len) == 0)
-			return true;
-	}
-	return false;
-}
-
-static const char *
-word_end(const Message *msg, const char *p)
-{
-	while (p < msg->end && !one_of(*p, " ,;)]}\"`<>"))
-		p++;
-	return p;
-}
-
-/*
- * A value without quotes: the announced word, and the words after it as long
- * as they look like names or numbers.
- */
-static int
-mask_value(const Message *msg, const char *p)
-{
-	const char *end;
-	Announcement announcement;
-	bool		sign;
-
-	if (!one_of(before(msg, p), " :=") || one_of(*p, " :=\"'`,;()[]{}"))
-		return 0;
-	announcement = announced(msg, p, &sign);
-	if (announcement != ANNOUNCES_ANY && !(announcement == ANNOUNCES_AFTER_SIGN && sign))
-		return 0;
-	end = word_end(msg, p);
-	if (end == p || is_plain_word(p, end - p))
-		return 0;
-	while (msg->end - end > 1 && *end == ' ' &&
-		   (is_digit(end[1]) || (end[1] >= 'A' && end[1] <= 'Z') || IS_HIGHBIT_SET(end[1])))
-		end = word_end(msg, end + 1);
-	return end - p;
-}
-
-static int
-mask_length(const Message *msg, const char *p)
-{
-	static const Rule rules[] = {
-		mask_quoted, mask_url, mask_email, mask_value, mask_secret, mask_ipv4, mask_ipv6, mask_digits
-	};
-
-	for (int i = 0; i < lengthof(rules); i++)
-	{
-		int			len = rules[i] (msg, p);
-
-		if (len > 0)
-			return len;
-	}
-	return 0;
-}
-
-/* Copies clean text with masks, as many whole characters as fit. */
-static void
-redact(char *out, size_t size, const char *cleaned, int len)
-{
-	Message		all = {cleaned, cleaned + len};
-	const char *p = cleaned;
-	size_t		used = 0;
-
-	while (p < all.end)
-	{
-		const char *piece = MASK;
-		int			n = strlen(MASK);
-		int			masked = mask_length(&all, p);
-
-		if (masked == 0)
-		{
-			piece = p;
-			n = 1;
-			while (p + n < all.end && (p[n] & 0xc0) == 0x80)
-				n++;
-		}
-		if (used + n >= size)
-			break;
-		memcpy(out + used, piece, n);
-		used += n;
-		p += masked > 0 ? masked : n;
-	}
-	out[used] = '\0';
 }
 
 /*-------------------------------------------------------------------------
@@ -567,17 +150,17 @@ read_request_id(const TteJson *value, TteReply *reply)
 
 /* The number at p if it is short and followed by that byte, else -1. */
 static int
-index_at(const char *p, const char *end, char closing)
+index_at(const char *p, char closing)
 {
 	int			number = 0;
 	int			digits = 0;
 
-	while (p < end && is_digit(*p) && digits <= MAX_INDEX_DIGITS)
+	while (is_digit(*p) && digits <= MAX_INDEX_DIGITS)
 	{
 		number = number * 10 + (*p++ - '0');
 		digits++;
 	}
-	if (digits < 1 || digits > MAX_INDEX_DIGITS || p >= end || *p != closing)
+	if (digits < 1 || digits > MAX_INDEX_DIGITS || *p != closing)
 		return -1;
 	return number;
 }
@@ -587,27 +170,26 @@ index_at(const char *p, const char *end, char closing)
  * a wrong guess costs an event that was right.
  */
 static int
-find_bad_index(const char *cleaned, int len)
+find_bad_index(const char *message)
 {
 	static const struct
 	{
 		const char *prefix;
 		char		closing;
 	}			forms[] = {{"batch.", '.'}, {"data[", ']'}, {"data.", '.'}};
-	Message		all = {cleaned, cleaned + len};
 	int			found = -1;
 
-	for (const char *p = cleaned; p < all.end; p++)
+	for (const char *p = message; *p != '\0'; p++)
 	{
-		if (is_wordy(before(&all, p)) || one_of(before(&all, p), "._-"))
+		if (p > message && (is_wordy(p[-1]) || one_of(p[-1], "._-")))
 			continue;
 		for (int i = 0; i < lengthof(forms); i++)
 		{
 			int			number;
 
-			if (!begins_with(p, all.end, forms[i].prefix))
+			if (pg_strncasecmp(p, forms[i].prefix, strlen(forms[i].prefix)) != 0)
 				continue;
-			number = index_at(p + strlen(forms[i].prefix), all.end, forms[i].closing);
+			number = index_at(p + strlen(forms[i].prefix), forms[i].closing);
 			if (number >= 0 && found >= 0 && number != found)
 				return -1;
 			found = number >= 0 ? number : found;
@@ -619,14 +201,9 @@ find_bad_index(const char *cleaned, int len)
 static void
 keep_message(TteReply *reply, const char *bytes, size_t len)
 {
-	StringInfoData cleaned;
-
-	initStringInfo(&cleaned);
-	clean(&cleaned, bytes, len);
-	redact(reply->message, sizeof(reply->message), cleaned.data, cleaned.len);
+	tte_clean(reply->message, sizeof(reply->message), bytes, len);
 	if (reply->has_code && reply->code != 0)
-		reply->bad_index = find_bad_index(cleaned.data, cleaned.len);
-	pfree(cleaned.data);
+		reply->bad_index = find_bad_index(reply->message);
 }
 
 static void
@@ -647,53 +224,16 @@ read_body(const char *body, size_t len, TteReply *reply)
 }
 
 /*-------------------------------------------------------------------------
- * What was sent, and comes back
- *
- * The rules above know what identifiers look like.  What has no look, as a name
- * or a town, is known from the request.
+ * Redaction
  *-------------------------------------------------------------------------
  */
 
-/* Do the words stand at p, on their own? */
-static bool
-stands_at(const Message *msg, const char *p, const char *words, size_t len)
+static void
+hide(TteReply *reply, const char *value, size_t len)
 {
-	return pg_tolower((unsigned char) *p) == pg_tolower((unsigned char) *words) && pg_strncasecmp(p, words, len) == 0 &&
-		!(is_wordy(*words) && is_wordy(before(msg, p))) &&
-		!(is_wordy(words[len - 1]) && p + len < msg->end && is_wordy(p[len]));
-}
-
-static bool
-stands_in(const char *where, const char *words, size_t len)
-{
-	Message		all = {where, where + strlen(where)};
-
-	for (const char *p = all.start; (size_t) (all.end - p) >= len; p++)
-	{
-		if (stands_at(&all, p, words, len))
-			return true;
-	}
-	return false;
-}
-
-void
-tte_reply_hide(TteReply *reply, const char *words, size_t len)
-{
-	Message		all = {reply->message, reply->message + strlen(reply->message)};
-
-	if (len < SHORTEST_HIDDEN)
-		return;
-	if (stands_in(reply->request_id, words, len))
+	(void) tte_redact_value(reply->message, value, len);
+	if (tte_redact_value(reply->request_id, value, len))
 		reply->request_id[0] = '\0';
-	for (char *p = reply->message; (size_t) (all.end - p) >= len; p++)
-	{
-		if (!stands_at(&all, p, words, len))
-			continue;
-		memcpy(p, MASK, strlen(MASK));
-		memmove(p + strlen(MASK), p + len, all.end - (p + len) + 1);
-		all.end -= len - strlen(MASK);
-		p += strlen(MASK) - 1;
-	}
 }
 
 /* The end of the JSON object that begins at p. */
@@ -721,7 +261,7 @@ static void
 hide_values(TteReply *reply, const TteJson *value)
 {
 	if (value->kind == TTE_JSON_STRING)
-		tte_reply_hide(reply, value->text, value->len);
+		hide(reply, value->text, value->len);
 	for (const TteJson *e = value->kind == TTE_JSON_ARRAY ? value->first : NULL; e != NULL; e = e->next)
 		hide_values(reply, e);
 }
@@ -736,13 +276,12 @@ says_nothing(const TteReply *reply)
 		(len == 0 || (len >= SHORTEST_ID && strspn(reply->request_id, "0123456789ABCDEFabcdef") == len));
 }
 
-void
-tte_reply_hide_sent(TteReply *reply, const char *body)
+/* A name or a town that was sent may be a word of the list, too. */
+static void
+hide_sent(TteReply *reply, const char *body)
 {
 	static const char *const members[] = {"\"user\":{", "\"ad\":{"};
 
-	if (says_nothing(reply))
-		return;
 	for (int i = 0; i < lengthof(members); i++)
 	{
 		for (const char *p = body; (p = strstr(p, members[i])) != NULL;)
@@ -756,6 +295,18 @@ tte_reply_hide_sent(TteReply *reply, const char *body)
 				hide_values(reply, member);
 		}
 	}
+}
+
+void
+tte_reply_redact(TteReply *reply, const char *token, const char *sent)
+{
+	if (says_nothing(reply))
+		return;
+	if (token != NULL)
+		hide(reply, token, strlen(token));
+	if (sent != NULL)
+		hide_sent(reply, sent);
+	tte_redact(reply->message, sizeof(reply->message));
 }
 
 /*-------------------------------------------------------------------------

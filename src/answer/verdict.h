@@ -43,8 +43,7 @@ typedef struct TteReply
 	bool		possibly_received;	/* the 47 hour clock runs */
 	bool		has_code;
 	int			code;			/* TikTok's, if has_code */
-	char		message[TTE_REPLY_MESSAGE]; /* redacted, valid UTF-8, no
-											 * controls */
+	char		message[TTE_REPLY_MESSAGE]; /* valid UTF-8, no controls */
 	char		request_id[TTE_REPLY_REQUEST_ID];	/* letters, digits, - and
 													 * _, or "" */
 	int			bad_index;		/* index in data[] the message names, or -1 */
@@ -61,10 +60,10 @@ extern void tte_reply_judge(TteTransport transport, int status, const char *body
 							const char *retry_after, int64 now, TteReply *reply);
 
 /*
- * Takes out of message and request_id what the answer repeats: a text, or the
- * identifiers in the body of the request.
+ * Masks in message and request_id the token and the identifiers in the body that
+ * was sent (either may be NULL), and in message every token that is not known to be
+ * harmless.  Nothing of a reply is kept or shown before.
  */
-extern void tte_reply_hide(TteReply *reply, const char *words, size_t len);
-extern void tte_reply_hide_sent(TteReply *reply, const char *body);
+extern void tte_reply_redact(TteReply *reply, const char *token, const char *sent);
 
 #endif							/* TTE_VERDICT_H */

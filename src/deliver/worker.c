@@ -378,15 +378,11 @@ static void
 judge(const TteHttpResult *result)
 {
 	TteRequest *request = result->owner;
-	const char *token = result->exchange ? tte_http_token(result->exchange) : NULL;
 
 	TTE_FAULT_POINT("answer-read", NULL);
 	tte_reply_judge(result->transport, result->status, result->body, result->body_len, result->truncated,
 					result->error, result->retry_after, tte_now(), &request->reply);
-	if (token != NULL)
-		tte_reply_hide(&request->reply, token, strlen(token));
-	if (request->body != NULL)
-		tte_reply_hide_sent(&request->reply, request->body);
+	tte_reply_redact(&request->reply, result->exchange ? tte_http_token(result->exchange) : NULL, request->body);
 	request->reply.possibly_received |= result->resent;
 	request->http_status = result->status;
 	finished[nfinished++] = request;

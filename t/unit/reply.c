@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * reply.c
- *	  Unit test of answer/verdict.c.
+ *	  Unit test of answer/verdict.c and answer/redact.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -353,6 +353,16 @@ test_bad_index(void)
 	ok(answered(400, "data[3]").bad_index == -1, "no index without a code");
 }
 
+/* A refusal with that message, as it is kept. */
+static TteReply
+kept(const char *message, int len)
+{
+	TteReply	reply = with_message(message, len);
+
+	tte_reply_redact(&reply, NULL, NULL);
+	return reply;
+}
+
 static void
 test_redaction(void)
 {
@@ -361,8 +371,12 @@ test_redaction(void)
 		const char *message;
 		const char *shown;
 	}			cases[] = {
+		/* words of the list, names of fields and short numbers are kept */
 		{"OK", "OK"},
 		{"Batch.3.user.email: The field is required", "Batch.3.user.email: The field is required"},
+		{"Batch.0.properties.contents.12.content_id: must be a string", "Batch.0.properties.contents.12.content_id: must be a string"},
+		{"properties.new_field is unknown", "properties.new_field is unknown"},
+		{"data[7].user.email", "data[7].user.email"},
 		{"Param error: event must be one of [web, app, offline, crm]",
 		"Param error: event must be one of [web, app, offline, crm]"},
 		{"event_source_id: Invalid pixel code", "event_source_id: Invalid pixel code"},
@@ -370,61 +384,41 @@ test_redaction(void)
 		{"The field 'user.phone' is too long", "The field 'user.phone' is too long"},
 		{"\"event_time\" is not a timestamp", "\"event_time\" is not a timestamp"},
 		{"value must be a number", "value must be a number"},
-		{"properties.value: must be a number", "properties.value: must be a number"},
-		{"expected string, got number", "expected string, got number"},
 		{"the item's price isn't valid", "the item's price isn't valid"},
+		{"value: 59.9 is not supported", "value: 59.9 is not supported"},
+		{"event Purchase, AddToCart", "event Purchase, AddToCart"},
+		{"(and/or)", "(and/or)"}, {"Error!", "Error!"}, {"", ""}, {"...", "..."}, {"a: b: c", "a: ***: ***"},
 
+		/* everything else is masked */
 		{"mail john.doe@example.com is bad", "mail *** is bad"},
 		{"Batch.3.user.email:john@example.com", "Batch.3.user.email:***"},
 		{"Batch.3.user.email=john+tag@example.com,", "Batch.3.user.email=***,"},
-		{"<john@example.com>", "<***>"},
+		{"<email@example.com>", "<***>"},
 		{"j\xc3\xb6rg@ex\xc3\xa4mple.de", "***"},
 		{"john%40example.com", "***"},
-		{"john\xef\xbc\xa0" "example.com", "***"},
-		{"john\xef\xb9\xab" "example.com", "***"},
-
-		{"phone +49 170 1234567 is bad", "phone +*** is bad"},
-		{"phone 0170/123 45-67.", "phone ***."},
-		{"phone (555) 123-4567", "phone (***"},
-		{"1234567", "***"}, {"123456", "123456"}, {"x1234567y", "x***y"},
-		{"\xd9\xa1\xd9\xa2\xd9\xa3\xd9\xa4\xd9\xa5\xd9\xa6\xd9\xa7", "***"},
-		{"\xdb\xb1\xdb\xb2\xdb\xb3\xdb\xb4\xdb\xb5\xdb\xb6\xdb\xb7", "***"},
-		{"\xe0\xa5\xa7\xe0\xa5\xa8\xe0\xa5\xa9\xe0\xa5\xaa\xe0\xa5\xab\xe0\xa5\xac\xe0\xa5\xad", "***"},
-		{"\xef\xbc\x91\xef\xbc\x92\xef\xbc\x93\xef\xbc\x94\xef\xbc\x95\xef\xbc\x96\xef\xbc\x97", "***"},
-		{"at 1700000000", "at ***"},
-
-		{"from 8.8.8.8", "from ***"}, {"from 8.8.8.8:443!", "from ***:443!"}, {"8.8.8", "8.8.8"},
-		{"(192.168.1.100)", "(***)"},
-		{"ip 2001:db8::1 refused", "ip *** refused"}, {"ip ::1", "ip ***"}, {"[fe80::1]", "[***]"},
-		{"::ffff:1.2.3.4", "***"},
-		{"std::string", "std::string"}, {"a: b: c", "a: b: c"},
-
+		{"user.john", "***"}, {"email.John_Doe", "***"}, {"user.203", "user.203"},
+		{"name 'J\xc3\xbcrgen'", "name '***'"}, {"got John Doe", "got *** ***"}, {"value 'unterminated", "value '***"},
+		{"\xd9\xa1\xd9\xa2\xd9\xa3", "***"}, {"\xef\xbc\x91\xef\xbc\x92", "***"}, {"\xe2\x91\xa0", "***"},
+		{"short abc123", "short ***"}, {"std::string", "***::string"},
 		{"973dfe463ec85785f5f95af5ba3906eedb2d931c24e69824a89ea65dba4e813b", "***"},
-		{"token abcdefghijABCDEFGHIJ0123456789+/== end", "token *** end"},
+		{"token abcdefghijABCDEFGHIJ0123456789+/== end", "token ***+/== end"},
 		{"id 123e4567-e89b-12d3-a456-426614174000.", "id ***."},
-		{"a_very_long_field_name_without_any_digits_in_it", "a_very_long_field_name_without_any_digits_in_it"},
-		{"short abc123", "short abc123"},
+		{"see https://shop.example/o?name=john now", "see https://***=*** now"},
 
-		{"invalid value 'John' for first_name", "invalid value '***' for first_name"},
-		{"invalid value \"John Doe\"", "invalid value \"***\""},
-		{"got \"x\"", "got \"***\""}, {"got: 'x'", "got: '***'"}, {"received `x`", "received `***`"},
-		{"value: 'O'Brien' is wrong", "value: '***' is wrong"},
-		{"value is \"john\"", "value is \"***\""},
-		{"\"John Doe\" is no country", "\"***\" is no country"},
-		{"name 'J\xc3\xbcrgen'", "name '***'"},
-		{"value 'unterminated", "value '***"},
-		{"got John Doe", "got ***"}, {"got: john, expected web", "got: ***, expected web"},
-		{"value: John", "value: ***"}, {"value=John", "value=***"}, {"value=\"\"", "value=\"\""},
-		{"value: 12345", "value: ***"},
-
-		{"see https://shop.example/o?name=john now", "see https://*** now"},
-		{"see \"http://a/b\"", "see \"***\""}
+		/* numbers that may be a telephone's, an address, or an id */
+		{"12345", "***"}, {"1234", "1234"}, {"at 1700000000", "at ***"}, {"x1y", "***"},
+		{"phone +49 170 1234567 is bad", "phone +*** *** *** is bad"},
+		{"phone 0170/123 45-67.", "phone *** ***."},
+		{"phone 0170 12 34", "phone *** *** ***"}, {"1, 2, 3", "***, ***, ***"}, {"1, 2", "1, 2"},
+		{"phone (555) 123-4567", "phone (***) ***"},
+		{"from 8.8.8.8", "from ***"}, {"from 8.8.8.8:443!", "from ***:***!"}, {"(192.168.1.100)", "(***)"},
+		{"ip ::1", "ip ::1"}, {"[fe80::1]", "[***::1]"}, {"ip 2001:db8::1 refused", "ip 2001:***::1 refused"}
 	};
 	char		name[128];
 
 	for (int i = 0; i < lengthof(cases); i++)
 	{
-		TteReply	reply = with_message(cases[i].message, strlen(cases[i].message));
+		TteReply	reply = kept(cases[i].message, strlen(cases[i].message));
 
 		snprintf(name, sizeof(name), "redaction %d", i + 1);
 		is_text(reply.message, cases[i].shown, name);
@@ -466,7 +460,7 @@ test_canaries(void)
 			TteReply	reply;
 
 			put_in(message, sizeof(message), wraps[w], secrets[s]);
-			reply = with_message(message, strlen(message));
+			reply = kept(message, strlen(message));
 			if (strstr(reply.message, secrets[s]) != NULL)
 			{
 				unseen = false;
@@ -562,6 +556,8 @@ test_random(void)
 		}
 		tte_reply_judge(TTE_TRANSPORT_ANSWERED, 200, body, len, false, "", NULL, NOW, &reply);
 		good &= is_clean(reply.message) && is_clean(reply.request_id) && reply.bad_index >= -1;
+		tte_reply_redact(&reply, NULL, NULL);
+		good &= is_clean(reply.message);
 		good &= reply.outcome != TTE_OUTCOME_DELIVERED || (reply.has_code && reply.code == 0);
 	}
 	ok(good, "200,000 random bodies");
@@ -574,36 +570,45 @@ hidden(const char *message, const char *body)
 	static TteReply reply;
 
 	reply = with_message(message, strlen(message));
-	tte_reply_hide_sent(&reply, body);
+	tte_reply_redact(&reply, NULL, body);
 	return reply.message;
 }
 
+/* What was sent is masked even where it is a word of the list. */
 static void
 test_hiding(void)
 {
-	static const char body[] = "{\"data\":[{\"properties\":{\"description\":\"shoes\"},\"ad\":{\"callback\":\"E.C.P.click\"},"
-	"\"user\":{\"city\":\"Lake \\\"City\\\"\",\"ttp\":[\"ttp-1\",\"ttp-2\"],\"country\":\"de\"}},"
-	"{\"event\":\"a\\\"user\\\":{\",\"user\":{\"city\":\"ulm\",\"user_agent\":\"M (X} {) \\u00e4\"}}]}";
+	static const char body[] = "{\"data\":[{\"properties\":{\"description\":\"items\"},\"ad\":{\"callback\":\"click.missing\"},"
+	"\"user\":{\"city\":\"Long \\\"City\\\"\",\"ttp\":[\"value-1\",\"value-2\"],\"country\":\"de\"}},"
+	"{\"event\":\"a\\\"user\\\":{\",\"user\":{\"city\":\"reading\",\"user_agent\":\"not (an} {) \\u00e4\"}}]}";
 	TteReply	reply;
 
-	is_text(hidden("no city lake \"city\" here", body), "no city *** here", "what was sent is hidden, in any case");
-	is_text(hidden("ttp-2 of ttp-1, ttp-12", body), "*** of ***, ttp-12", "each value of several, as a word");
-	is_text(hidden("Ulm, ULM: ulm; Ulmer", body), "***, ***: ***; Ulmer", "wherever it stands");
-	is_text(hidden("M (X} {) \xc3\xa4 is no browser", body), "*** is no browser", "with braces and escapes");
-	is_text(hidden("E.C.P.click has expired", body), "*** has expired", "the click id");
-	is_text(hidden("de shoes", body), "de shoes", "neither a country nor a description");
-	is_text(hidden("no ulm", "{\"user\":{\"city\":\"ulm"), "no ulm", "half a body");
-	is_text(hidden("no ulm", ""), "no ulm", "no body");
+	is_text(hidden("no city long \"city\" here", body), "no city *** ***", "what was sent is hidden, in any case");
+	is_text(hidden("reading READING: Reading; readings", body), "*** ***: ***; ***", "wherever it stands");
+	is_text(hidden("no reading", "{\"user\":{\"city\":\"reading"), "no reading", "half a body");
+	is_text(hidden("no reading", ""), "no reading", "no body");
+	is_text(hidden("items in no country", body), "items in no country", "neither a country nor a description");
+	is_text(hidden("click.missing is expired", body), "*** is expired", "the click id");
+	is_text(hidden("not (an} {) \xc3\xa4 is no value", body), "*** is no value", "with braces and escapes");
 
-	reply = with_message("a secret, SECRET.", 17);
-	strlcpy(reply.request_id, "2026-secret", sizeof(reply.request_id));
-	tte_reply_hide(&reply, "secret", 6);
-	is_text(reply.message, "a ***, ***.", "a token is hidden");
+	reply = with_message("an invalid, INVALID.", 20);
+	strlcpy(reply.request_id, "2026-invalid", sizeof(reply.request_id));
+	tte_reply_redact(&reply, "invalid", NULL);
+	is_text(reply.message, "an ***, ***.", "a token is hidden");
 	is_text(reply.request_id, "", "in the request's id as well");
-	reply = answered(200, "{\"code\":0,\"message\":\"OK\",\"request_id\":\"ttp-1\"}");
-	tte_reply_hide_sent(&reply, body);
+	reply = answered(200, "{\"code\":0,\"message\":\"OK\",\"request_id\":\"value-1\"}");
+	tte_reply_redact(&reply, NULL, body);
 	is_text(reply.message, "OK", "a good answer is as it was");
 	is_text(reply.request_id, "", "without an id that was sent");
+	reply = with_message("Batch.3.user.city: reading", 26);
+	tte_reply_redact(&reply, NULL, body);
+	ok(reply.bad_index == 3, "the index was read before");
+	reply = answered(302, "");
+	tte_reply_redact(&reply, NULL, NULL);
+	is_text(reply.message, "HTTP status 302: a redirect, which is never followed", "what is said here is kept");
+	reply = answered(502, "");
+	tte_reply_redact(&reply, NULL, NULL);
+	is_text(reply.message, "HTTP status 502 without a usable return code", "all of it");
 }
 
 int
