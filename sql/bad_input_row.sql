@@ -208,7 +208,7 @@ CREATE TABLE members (mail text PRIMARY KEY, no text);
 CREATE TRIGGER a AFTER INSERT ON members FOR EACH ROW WHEN (NEW.no IS NULL) EXECUTE FUNCTION tiktok.track_row('shop', 'Subscribe', 'email=mail', 'url=''https://shop.example.com/''');
 CREATE TRIGGER b AFTER INSERT ON members FOR EACH ROW WHEN (NEW.no IS NOT NULL) EXECUTE FUNCTION tiktok.track_row('shop', 'Subscribe', 'event_id=no', 'email=mail', 'url=''https://shop.example.com/''');
 INSERT INTO members VALUES ('a@example.com', NULL), ('b@example.com', ''), ('c@example.com', 'M-3');
-SELECT event_id, event_id = left(encode(sha256('event_id members-a@example.com'), 'hex'), 32) AS hash, status, reason FROM tiktok.event_status WHERE event = 'Subscribe' ORDER BY id;
+SELECT event_id, event_id = 'members-hash_' || left(encode(sha256('event_id a@example.com'), 'hex'), 32) AS hash, status, reason FROM tiktok.event_status WHERE event = 'Subscribe' ORDER BY id;
 CREATE TABLE keyless (mail text);
 CREATE TRIGGER tiktok AFTER INSERT ON keyless FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'StartTrial', 'email=mail', 'url=''https://shop.example.com/''');
 INSERT INTO keyless VALUES ('a@b.ex'), ('b@b.ex');

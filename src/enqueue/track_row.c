@@ -11,8 +11,6 @@
  */
 #include "postgres.h"
 
-#include <ctype.h>
-
 #include "access/tupconvert.h"
 #include "access/xact.h"
 #include "catalog/pg_proc.h"
@@ -207,6 +205,38 @@ set_from_row(TteEvent *event, const TteMapping *m, TupleTableSlot *row)
 	}
 }
 
+/* Text in the server's encoding; with the given trace of a person a hash stands for it. */
+static void
+append_id_part(StringInfo id, const char *part, TteTrace hide)
+{
+	int			len;
+	const char *utf8 = tte_to_utf8(part, strlen(part), &len);
+
+	tte_derived_id_part(id, part, strlen(part), tte_text_trace(utf8, len) >= hide);
+}
+
+/*
+ * One column of the key.  Several columns, or text with a dash before a stage,
+ * could be cut in two ways: there the length stands in front.  A number may be
+ * anything; a network address is always somebody's.
+ */
+static void
+append_key(StringInfo id, const TteValueType *type, const char *value, bool several, bool staged)
+{
+	bool text = (type->kind == TTE_VALUE_TEXT);
+	StringInfoData part;
+
+	initStringInfo(&part);
+	if (text)
+		append_id_part(&part, value, TTE_TRACE_DIGITS);
+	else
+		tte_derived_id_part(&part, value, strlen(value), type->type == INETOID || type->type == CIDROID);
+	if (several || (staged && text &&strpbrk(part.data, "-:") != NULL))
+		appendStringInfo(id, "-%d:%s", part.len, part.data);
+	else
+		appendStringInfo(id, "-%s", part.data);
+}
+
 /* <table>-<primary key>, with the stage where there is one; NULL without a key. */
 static char *
 row_id(const TteMapping *m, TupleTableSlot *row, const char *stage)
@@ -216,21 +246,21 @@ row_id(const TteMapping *m, TupleTableSlot *row, const char *stage)
 	if (m->nkeys == 0)
 		return NULL;
 	initStringInfo(&id);
-	appendStringInfoString(&id, m->table);
+	append_id_part(&id, m->table, TTE_TRACE_SURE);
 	for (int i = 0; i < m->nkeys; i++)
 	{
 		bool		isnull;
 		Datum		value = slot_getattr(row, m->key_attnos[i], &isnull);
-		char	   *part = tte_value_text(&m->key_types[i], value);
 
-		if (m->nkeys == 1)
-			appendStringInfo(&id, "-%s", part);
-		else
-			appendStringInfo(&id, "-%zu:%s", strlen(part), part);
+		append_key(&id, &m->key_types[i], tte_value_text(&m->key_types[i], value),
+				   m->nkeys > 1, stage != NULL);
 	}
 	if (stage != NULL)
-		appendStringInfo(&id, "-%s", stage);
-	return tte_event_derived_id(id.data, id.len);
+	{
+		appendStringInfoChar(&id, '-');
+		append_id_part(&id, stage, TTE_TRACE_LIKELY);
+	}
+	return tte_derived_id(id.data, id.len, TTE_TRACE_SURE);
 }
 
 /* The row as the function's argument: in the row type of the table it was written for. */
@@ -398,14 +428,15 @@ row_stage(const TteMapping *m, TriggerData *trigdata, TupleTableSlot *row)
 static void
 count_unmapped(int32 source_id, const char *stage)
 {
-	int			len = strlen(stage);
-	int			digits = 0;
+	int			len;
+	const char *utf8 = tte_to_utf8(stage, strlen(stage), &len);
 
-	for (int i = 0; i < len; i++)
-		digits += isdigit((unsigned char) stage[i]) != 0;
 	tte_count(TTE_NO_MAPPING, source_id, "");
-	if (len > 0 && digits < SHORTEST_PHONE && strchr(stage, '@') == NULL)
+	if (len > 0 && tte_text_digits(utf8, len) < SHORTEST_PHONE && tte_text_trace(utf8, len) == TTE_TRACE_NONE)
+	{
+		len = strlen(stage);
 		tte_count(TTE_NO_MAPPING, source_id, pnstrdup(stage, pg_mbcliplen(stage, len, TTE_STAGE_LEN - 1)));
+	}
 }
 
 static void

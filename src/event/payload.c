@@ -19,7 +19,6 @@
 
 #include "event/builder.h"
 #include "event/unicode.h"
-#include "event/url.h"
 
 /* With so many bytes of notes an event gets no more. */
 #define MAX_NOTES		2048
@@ -29,10 +28,6 @@
 
 /* Seconds beyond this can only be milliseconds (year 5138). */
 #define SURELY_MILLISECONDS	INT64CONST(100000000000)
-
-/* A derived event_id keeps this much of its text before the hash. */
-#define HASH_DIGITS		32
-#define KEPT_START		(TTE_MAX_EVENT_ID - HASH_DIGITS - 1)
 
 /*
  * Gathering
@@ -301,49 +296,6 @@ tte_builder_string(TteEvent *event, int field, const char *str, int len, bool fi
  * Names and ids
  */
 
-static bool
-is_event_id(const char *id, int len)
-{
-	if (len > TTE_MAX_EVENT_ID)
-		return false;
-	for (int i = 0; i < len; i++)
-	{
-		if (id[i] < ' ' || id[i] >= 0x7F)
-			return false;
-	}
-	return true;
-}
-
-char *
-tte_event_derived_id(const char *id, int len)
-{
-	char		hash[TTE_HEX_LEN + 1];
-	char	   *to;
-	int			n = Min(len, KEPT_START);
-
-	if (tte_text_has_email(id, len))
-	{
-		/*
-		 * the hash of an address alone would be the identifier that TikTok
-		 * knows
-		 */
-		char	   *salted = psprintf("event_id %.*s", len, id);
-
-		tte_sha256_hex(salted, strlen(salted), hash);
-		return pnstrdup(hash, HASH_DIGITS);
-	}
-	if (is_event_id(id, len))
-		return pnstrdup(id, len);
-	to = palloc(TTE_MAX_EVENT_ID + 1);
-	for (int i = 0; i < n; i++)
-		to[i] = (id[i] > ' ' && id[i] < 0x7F) ? id[i] : '?';
-	tte_sha256_hex(id, len, hash);
-	to[n] = '-';
-	memcpy(to + n + 1, hash, HASH_DIGITS);
-	to[n + 1 + HASH_DIGITS] = '\0';
-	return to;
-}
-
 static void
 reject_name(TteEvent *event, TteNameVerdict verdict, const char *meant)
 {
@@ -388,7 +340,7 @@ take_name(TteEvent *event)
 						   "The event has no name.");
 		return;
 	}
-	event->rendered->event = tte_event_derived_id(event->name, event->name_len);
+	event->rendered->event = tte_derived_id(event->name, event->name_len, TTE_TRACE_DIGITS);
 	verdict = tte_name_check(event->rules.source, event->name, event->name_len,
 							 event->rules.rename_legacy_events, &final);
 	if (verdict == TTE_NAME_RENAMED)
@@ -406,11 +358,11 @@ take_given_id(TteEvent *event)
 {
 	static const char same[] = "The Pixel has to send the same event_id, so it cannot be changed here.";
 
-	event->rendered->event_id = tte_event_derived_id(event->id, event->id_len);
-	if (tte_text_has_email(event->id, event->id_len))
+	event->rendered->event_id = tte_derived_id(event->id, event->id_len, TTE_TRACE_SURE);
+	if (tte_text_trace(event->id, event->id_len) == TTE_TRACE_SURE)
 		tte_builder_reject(event, TTE_PROBLEM_VALUE, "event_id", same,
-						   "The event_id contains an e-mail address.");
-	else if (!is_event_id(event->id, event->id_len))
+						   "The event_id contains an e-mail address or a telephone number.");
+	else if (!tte_is_event_id(event->id, event->id_len))
 		tte_builder_reject(event, TTE_PROBLEM_LENGTH, "event_id", same,
 						   "An event_id has at most %d characters, all of them printable ASCII.",
 						   TTE_MAX_EVENT_ID);
@@ -434,14 +386,14 @@ id_from_fields(TteEvent *event)
 		value = event->values[TTE_FIELD_ORDER_ID];
 	}
 	if (value == NULL || !tte_builder_text(value, room, &str, &len) ||
-		tte_text_has_email(str, len))
+		tte_text_trace(str, len) == TTE_TRACE_SURE)
 		return NULL;
 	if (!crm || len > TTE_MAX_PAYLOAD)
-		return tte_event_derived_id(str, len);
+		return tte_derived_id(str, len, TTE_TRACE_SURE);
 	initStringInfo(&id);
-	appendBinaryStringInfo(&id, str, len);
+	tte_derived_id_part(&id, str, len, tte_text_trace(str, len) >= TTE_TRACE_LIKELY);
 	appendStringInfo(&id, "-%s", event->rendered->event);
-	return tte_event_derived_id(id.data, id.len);
+	return tte_derived_id(id.data, id.len, TTE_TRACE_SURE);
 }
 
 static void

@@ -12,11 +12,11 @@
 #define TTE_PAYLOAD_H
 
 #include "event/catalog.h"
+#include "event/derived_id.h"
 #include "event/identity.h"
 
 #define TTE_MAX_CONTENTS	500 /* items of one event */
 #define TTE_MAX_PAYLOAD		1000000 /* bytes of one event, user included */
-#define TTE_MAX_EVENT_ID	128
 #define TTE_USEC			INT64CONST(1000000)
 
 /* A row of tiktok.source, as far as an event depends on it. */
@@ -131,12 +131,5 @@ extern void tte_event_note(TteEvent *event, const char *what, const char *why);
  * expired.
  */
 extern TteRendered *tte_event_finish(TteEvent *event, const char *fallback_id, int64 now);
-
-/*
- * What a text becomes as an event_id: itself when it is short and printable
- * ASCII, else its start, '-' and 32 hex of its SHA-256; with an e-mail address
- * in it, 32 hex of a salted hash alone.
- */
-extern char *tte_event_derived_id(const char *id, int len);
 
 #endif							/* TTE_PAYLOAD_H */

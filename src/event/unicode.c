@@ -165,6 +165,28 @@ tte_unicode_punctuation(uint32 code)
 	return in_ranges(punctuation_ranges, COUNT(punctuation_ranges), code);
 }
 
+int
+tte_unicode_digit(uint32 code)
+{
+	int			low = 0;
+	int			high = COUNT(zeros) - 1;
+
+	if (code < 0x80)
+		return (code >= '0' && code <= '9') ? (int) (code - '0') : -1;
+	while (low <= high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (code < zeros[middle])
+			high = middle - 1;
+		else if (code > zeros[middle] + 9)
+			low = middle + 1;
+		else
+			return code - zeros[middle];
+	}
+	return -1;
+}
+
 uint32
 tte_unicode_lower(uint32 code)
 {

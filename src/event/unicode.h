@@ -32,6 +32,9 @@ extern bool tte_unicode_control(uint32 code);
 /* Punctuation and symbols. */
 extern bool tte_unicode_punctuation(uint32 code);
 
+/* The value of a decimal digit of any script, or -1. */
+extern int	tte_unicode_digit(uint32 code);
+
 /* Lower case, one character for one. */
 extern uint32 tte_unicode_lower(uint32 code);
 
