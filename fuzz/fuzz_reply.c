@@ -11,7 +11,7 @@
  *-------------------------------------------------------------------------
  */
 #include "answer/verdict.h"
-#include "event/text.h"
+#include "event/json.h"
 
 #include "fuzz.h"
 

@@ -8,7 +8,7 @@
 #ifndef TTE_VALUE_H
 #define TTE_VALUE_H
 
-#include "event/text.h"
+#include "event/json.h"
 #include "pgtime.h"
 #include "utils/timestamp.h"
 

@@ -11,7 +11,7 @@
  *-------------------------------------------------------------------------
  */
 #include "event/address.h"
-#include "event/text.h"
+#include "event/utf8.h"
 
 typedef struct Block4
 {

@@ -8,7 +8,7 @@
 #ifndef TTE_IDENTITY_H
 #define TTE_IDENTITY_H
 
-#include "event/text.h"
+#include "event/json.h"
 
 /* The order is that of the bits of tiktok.event.match_keys: append only. */
 typedef enum TteIdentifier

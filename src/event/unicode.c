@@ -10,7 +10,6 @@
  */
 #include "event/unicode.h"
 
-#include "event/text.h"
 #include "event/unicode_tables.h"
 
 /* Hangul syllables are composed by arithmetic. */

@@ -12,13 +12,7 @@
 #ifndef TTE_UNICODE_H
 #define TTE_UNICODE_H
 
-#include "event/event.h"
-
-/* Reads the character at *at and steps over it. */
-extern uint32 tte_utf8_next(const char **at);
-
-/* Writes a character (at most 4 bytes) and returns its length. */
-extern int	tte_utf8_encode(uint32 code, char *to);
+#include "event/utf8.h"
 
 /* White space, and characters of no width that get copied along with text. */
 extern bool tte_unicode_blank(uint32 code);

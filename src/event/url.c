@@ -9,7 +9,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "event/text.h"
+#include "event/utf8.h"
 #include "event/url.h"
 
 #define LONGEST_NAME	32

@@ -6,7 +6,7 @@
  *-------------------------------------------------------------------------
  */
 #include "answer/verdict.h"
-#include "event/text.h"
+#include "event/json.h"
 #include "tap.h"
 
 #define SECOND		INT64CONST(1000000)

@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  *
- * text.h
- *	  UTF-8 and JSON text: a reader that never throws and an exact writer.
+ * json.h
+ *	  JSON text: a reader that never throws and an exact writer.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef TTE_TEXT_H
-#define TTE_TEXT_H
+#ifndef TTE_JSON_H
+#define TTE_JSON_H
 
-#include "event/event.h"
+#include "event/utf8.h"
 
 /* Deepest nesting the reader follows: it recurses. */
 #define TTE_JSON_MAX_DEPTH	32
@@ -62,31 +62,6 @@ extern TteJson *tte_json_parse(const char *str, size_t len, const char **why);
 extern TteJson *tte_json_parse_with(TteJson *nodes, int count, const char *str, size_t len,
 									const char **why);
 
-/* A constant text that many others are compared with. */
-typedef struct TteWord
-{
-	const char *text;
-	int			len;
-} TteWord;
-
-#define TTE_WORD(word)	{word, sizeof(word) - 1}
-
-/* appendBinaryStringInfo(), without a call while there is room. */
-static inline void
-tte_append(StringInfo out, const char *bytes, int len)
-{
-	if (len >= out->maxlen - out->len)
-		enlargeStringInfo(out, len);
-	memcpy(out->data + out->len, bytes, len);
-	out->len += len;
-	out->data[out->len] = '\0';
-}
-
-extern void tte_append_integer(StringInfo out, int64 number);
-
-/* The value of a hex digit, or -1. */
-extern int	tte_hex_digit(char c);
-
 /* The member of an object, or NULL (also when object is NULL or none). */
 extern const TteJson *tte_json_get(const TteJson *object, const char *key);
 
@@ -103,13 +78,4 @@ extern TteJson *tte_json_bool(bool value);
  */
 extern bool tte_json_append_string(StringInfo out, const char *str, int len, bool ascii);
 
-/* How many bytes at the start are printable ASCII, but no quote or backslash. */
-extern int	tte_plain_length(const char *str, int len);
-
-/* Length of the valid character at str, which has len > 0 bytes, or 0. */
-extern int	tte_utf8_length(const char *bytes, size_t len);
-
-/* True when the bytes are valid UTF-8 without NUL (no overlong forms, no surrogates). */
-extern bool tte_utf8_valid(const char *str, int len);
-
-#endif							/* TTE_TEXT_H */
+#endif							/* TTE_JSON_H */
