@@ -12,7 +12,7 @@
 #ifndef TTE_FUZZ_H
 #define TTE_FUZZ_H
 
-#include "event/event.h"
+#include "event/base.h"
 
 #include "../t/unit/arena.h"
 

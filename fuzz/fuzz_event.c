@@ -12,9 +12,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "event/payload.h"
+#include "event/event.h"
 #include "event/url.h"
-#include "event/wire.h"
 
 #include "fuzz.h"
 

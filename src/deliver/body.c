@@ -18,7 +18,7 @@
 #include "utils/memutils.h"
 
 #include "deliver/body.h"
-#include "event/wire.h"
+#include "event/event.h"
 #include "server/faultpoint.h"
 
 static void

@@ -14,7 +14,7 @@
 #define TTE_QUEUE_H
 
 #include "deliver/window.h"
-#include "event/event.h"
+#include "event/base.h"
 
 /* A row of tiktok.source, with its token. */
 typedef struct TteSourceConfig

@@ -25,7 +25,7 @@
 
 #include "deliver/sender.h"
 #include "deliver/token.h"
-#include "event/wire.h"
+#include "event/event.h"
 #include "server/common.h"
 #include "server/compat.h"
 #include "server/faultpoint.h"

@@ -8,7 +8,7 @@
 #ifndef TTE_WINDOW_H
 #define TTE_WINDOW_H
 
-#include "event/event.h"
+#include "event/base.h"
 
 /*
  * A snapshot as pg_snapshot prints it: transactions below xmax that are not in

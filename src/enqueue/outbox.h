@@ -8,7 +8,7 @@
 #ifndef TTE_OUTBOX_H
 #define TTE_OUTBOX_H
 
-#include "event/payload.h"
+#include "event/event.h"
 
 /* Columns of tiktok.event, in their order. */
 enum TteEventColumn

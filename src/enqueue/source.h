@@ -9,7 +9,7 @@
 #ifndef TTE_SOURCE_H
 #define TTE_SOURCE_H
 
-#include "event/payload.h"
+#include "event/event.h"
 #include "fmgr.h"
 #include "storage/lockdefs.h"
 

@@ -23,7 +23,7 @@
 #include "enqueue/source.h"
 #include "enqueue/track.h"
 #include "enqueue/value.h"
-#include "event/wire.h"
+#include "event/event.h"
 #include "server/common.h"
 #include "server/settings.h"
 

@@ -25,7 +25,7 @@
 #include "utils/lsyscache.h"
 
 #include "enqueue/value.h"
-#include "event/payload.h"
+#include "event/event.h"
 #include "server/common.h"
 
 /* The longest text a property is read from: one more than an event may have. */

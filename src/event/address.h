@@ -8,7 +8,7 @@
 #ifndef TTE_ADDRESS_H
 #define TTE_ADDRESS_H
 
-#include "event/event.h"
+#include "event/base.h"
 
 /*
  * Appends a public address, as it was written but without a mask, and an

@@ -9,7 +9,7 @@
 #define TTE_BUILDER_H
 
 #include "event/decimal.h"
-#include "event/payload.h"
+#include "event/event.h"
 
 #define TTE_MAX_VALUES	5		/* of one identifier */
 
@@ -50,7 +50,7 @@ struct TteEvent
 	TteTaken	taken[TTE_IDENTIFIERS];
 };
 
-/* payload.c */
+/* event.c */
 
 /* Notes "section.name: why". */
 extern void tte_builder_field_note(TteEvent *event, int field, const char *why);

@@ -9,7 +9,7 @@
 #ifndef TTE_CATALOG_H
 #define TTE_CATALOG_H
 
-#include "event/event.h"
+#include "event/base.h"
 
 /* The object of a data[] element in which a field stands. */
 typedef enum TteSection

@@ -9,7 +9,7 @@
 #ifndef TTE_COUNTRY_H
 #define TTE_COUNTRY_H
 
-#include "event/event.h"
+#include "event/base.h"
 
 /*
  * How the numbers of a calling code look.  A national number without trunk

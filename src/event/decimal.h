@@ -8,7 +8,7 @@
 #ifndef TTE_DECIMAL_H
 #define TTE_DECIMAL_H
 
-#include "event/event.h"
+#include "event/base.h"
 
 /*
  * What an amount may be: below 1e15, at most 17 significant digits (as many

@@ -8,7 +8,7 @@
 #ifndef TTE_DERIVED_ID_H
 #define TTE_DERIVED_ID_H
 
-#include "event/event.h"
+#include "event/base.h"
 
 #define TTE_MAX_EVENT_ID	128
 

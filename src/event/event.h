@@ -1,36 +1,157 @@
 /*-------------------------------------------------------------------------
  *
  * event.h
- *	  What every file of the event room starts with.
+ *	  From the fields of one event to what is stored, and from that to what is
+ *	  sent.
  *
- * The files here know TikTok's events and nothing else: no SQL, no sockets,
- * no shared state.  They compile into the extension and, with -DFRONTEND,
- * into plain programs that link libpgcommon, libpgport and libcrypto, so that
- * they can be tested and fuzzed without a server.  They never call ereport;
- * memory comes from palloc in the caller's current context.
+ * Usage: tte_event_begin(), any number of tte_event_set() and friends in any
+ * order, tte_event_finish() once.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef TTE_EVENT_H
 #define TTE_EVENT_H
 
-#ifdef FRONTEND
-#include "postgres_fe.h"
-#else
-#include "postgres.h"
-#endif
+#include "event/catalog.h"
+#include "event/derived_id.h"
+#include "event/identity.h"
 
-#include "lib/stringinfo.h"
+#define TTE_MAX_CONTENTS	500 /* items of one event */
+#define TTE_MAX_PAYLOAD		1000000 /* bytes of one event, user included */
+#define TTE_USEC			INT64CONST(1000000)
 
-/* TikTok's four kinds of event source (doc 1771101151059969). */
-typedef enum TteEventSource
+/* A row of tiktok.source, as far as an event depends on it. */
+typedef struct TteSourceRules
 {
-	TTE_WEB,
-	TTE_APP,
-	TTE_OFFLINE,
-	TTE_CRM
-} TteEventSource;
+	TteEventSource source;
+	bool		consent_required;
+	bool		limited_data_use;	/* for events that do not say */
+	bool		lower_external_id;
+	bool		require_lead_id;
+	bool		rename_legacy_events;
+	bool		hash_on_enqueue;	/* identity text holds hashes */
+	const char *calling_code;	/* digits, or NULL */
+	int64		max_event_age;	/* microseconds */
+} TteSourceRules;
 
-#define TTE_SOURCE_BIT(source)	(1 << (source))
+typedef enum TteVerdict
+{
+	TTE_EVENT_READY,
+	TTE_EVENT_INVALID,
+	TTE_EVENT_SUPPRESSED,
+	TTE_EVENT_EXPIRED
+} TteVerdict;
+
+/* Which SQLSTATE a direct call raises for an invalid event. */
+typedef enum TteProblem
+{
+	TTE_PROBLEM_VALUE,			/* 22023 */
+	TTE_PROBLEM_MISSING,		/* 22004 */
+	TTE_PROBLEM_RANGE,			/* 22003 */
+	TTE_PROBLEM_TIME,			/* 22008 */
+	TTE_PROBLEM_LENGTH,			/* 22001 */
+	TTE_PROBLEM_SIZE			/* 54000 */
+} TteProblem;
+
+typedef enum TteTriState
+{
+	TTE_UNSET,
+	TTE_NO,
+	TTE_YES
+} TteTriState;
+
+/* What an event came to.  Text is palloc'd or constant, zero-terminated. */
+typedef struct TteRendered
+{
+	TteVerdict	verdict;
+	const char *reason;			/* not READY: stable word, as "currency" */
+	TteProblem	problem;		/* INVALID */
+	const char *detail;			/* INVALID: a sentence, without identifier
+								 * values */
+	const char *hint;			/* INVALID: a sentence or NULL */
+	const char *event;			/* final name, at most 50 bytes; when INVALID
+								 * or SUPPRESSED 128, printable ASCII,
+								 * "(none)" for no name */
+	const char *renamed_from;	/* legacy name that was given, or NULL */
+	const char *event_id;		/* NULL only when INVALID and none could be
+								 * had */
+	int64		event_time;		/* microseconds since 1970, UTC */
+	bool		has_time;		/* it was given */
+	const char *value;			/* decimal literal or NULL */
+	const char *currency;		/* or NULL */
+	uint32		match_keys;		/* 1 << TteIdentifier */
+	const char *notes;			/* what was left out and why, or NULL: "email:
+								 * email_syntax; user.locale: source" */
+	const char *payload;		/* READY: data[] element without "user" */
+	int			payload_len;
+	const char *user_data;		/* READY: normalised identifiers, or NULL */
+	int			user_data_len;
+} TteRendered;
+
+typedef struct TteEvent TteEvent;
+
+/* ascii: write pure ASCII (databases whose encoding is not UTF8). */
+extern TteEvent *tte_event_begin(const TteSourceRules *rules, bool ascii);
+
+/*
+ * NULL, empty or blank means: not given.  The text must live until
+ * tte_event_finish().
+ */
+extern void tte_event_name(TteEvent *event, const char *name, int len);
+extern void tte_event_id(TteEvent *event, const char *id, int len);
+extern bool tte_event_has_id(const TteEvent *event);
+
+/*
+ * Microseconds since 1970; finite false for infinity.  Not called: now.  A
+ * time beyond the range of int64 must come as PG_INT64_MAX.
+ */
+extern void tte_event_time(TteEvent *event, int64 usec, bool finite);
+extern void tte_event_consent(TteEvent *event, TteTriState consent);
+extern void tte_event_limited_data_use(TteEvent *event, TteTriState ldu);
+
+/*
+ * Sets a field (index into tte_fields).  The value, and what it points to,
+ * must live until tte_event_finish().  JSON null, blank strings, empty arrays
+ * and objects count as absent.  A field of another source is left out with a
+ * note.
+ */
+extern void tte_event_set(TteEvent *event, int field, const TteJson *value);
+
+/* The caller found the event invalid, for a reason of its own ("mapping"). */
+extern void tte_event_fail(TteEvent *event, TteProblem problem, const char *reason,
+						   const char *detail, const char *hint);
+
+/* Something was left out: notes "what: why", once. */
+extern void tte_event_note(TteEvent *event, const char *what, const char *why);
+
+/*
+ * Judges and renders.  now is in microseconds since 1970.  fallback_id is the
+ * event_id of last resort (a UUID); before it come the given id, for crm
+ * <lead_id>-<event>, and properties.order_id.  Never fails: the worst is
+ * INVALID.  Order of judgement: suppressed (consent) before invalid before
+ * expired.
+ */
+extern TteRendered *tte_event_finish(TteEvent *event, const char *fallback_id, int64 now);
+
+/*
+ * Stored events put together to what is posted
+ */
+
+/* Opens a request body: {"event_source":...,"data":[  test_code may be NULL. */
+extern void tte_wire_open(StringInfo out, const char *event_source, const char *event_source_id,
+						  const char *test_code);
+
+/*
+ * Appends one element of data[]: the payload with the hashed identifiers in it.
+ * user_data NULL: the event has none.  Returns false, with nothing appended,
+ * when what was stored is not what tte_event_finish() writes.
+ */
+extern bool tte_wire_event(StringInfo out, const char *payload, int payload_len,
+						   const char *user_data, int user_data_len, bool ascii);
+
+extern void tte_wire_close(StringInfo out);
+
+/* Length of what tte_wire_close() appends. */
+#define TTE_WIRE_CLOSE_LEN	2
 
 #endif							/* TTE_EVENT_H */

@@ -8,7 +8,7 @@
 #ifndef TTE_PHONE_H
 #define TTE_PHONE_H
 
-#include "event/event.h"
+#include "event/base.h"
 
 #define TTE_PHONE_DIGITS	15
 

@@ -8,7 +8,7 @@
 #ifndef TTE_URL_H
 #define TTE_URL_H
 
-#include "event/event.h"
+#include "event/base.h"
 
 /* A full address: scheme, "://", host, no control characters or blanks. */
 extern bool tte_url_full(const char *url, int len);

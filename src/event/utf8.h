@@ -8,7 +8,7 @@
 #ifndef TTE_UTF8_H
 #define TTE_UTF8_H
 
-#include "event/event.h"
+#include "event/base.h"
 
 /* A constant text that many others are compared with. */
 typedef struct TteWord

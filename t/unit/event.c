@@ -11,10 +11,9 @@
  */
 #include "event/decimal.h"
 #include "event/country.h"
-#include "event/payload.h"
+#include "event/event.h"
 #include "event/unicode.h"
 #include "event/url.h"
-#include "event/wire.h"
 
 #include <time.h>
 
