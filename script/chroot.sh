@@ -6,11 +6,21 @@ suite_of() {
 		15) echo bookworm ;;
 		17) echo trixie ;;
 		18) echo forky ;;
+		19) echo sid ;;
 		*) return 1 ;;
 	esac
 }
 
 mirror() { awk '/^URIs:/ { print $2; exit }' /etc/apt/sources.list.d/debian.sources 2>/dev/null || echo http://deb.debian.org/debian; }
+
+# A major before its release is in experimental, from where only it and its libpq come: as a whole that suite replaces perl too.
+experimental_major=19
+
+add_experimental() {
+	local root=$1
+	echo "deb $(mirror) experimental main" >"$root/etc/apt/sources.list.d/experimental.list"
+	printf 'Package: libpq5 libpq-dev *-%s\nPin: release a=experimental\nPin-Priority: 600\n' "$experimental_major" >"$root/etc/apt/preferences.d/experimental"
+}
 
 # Makes the chroot $2 of suite $1; more packages and the mark that it is ready are the caller's.
 bootstrap() {
@@ -25,6 +35,7 @@ bootstrap() {
 	cp /etc/resolv.conf /etc/hosts "$root/etc/"
 	printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
 	chmod 755 "$root/usr/sbin/policy-rc.d"
+	if [ "$suite" = "$(suite_of $experimental_major)" ]; then add_experimental "$root"; fi
 }
 
 # Runs a command in a chroot; $1 is the chroot, $2 "net" or "nonet".  Two variables name folders
