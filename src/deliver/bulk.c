@@ -138,8 +138,7 @@ tte_bulk_delete_identities(const int64 *ids, int n)
 	begin_scan(&s, ids, n, RowExclusiveLock);
 	while (next_identity(&s))
 	{
-		if (table_tuple_delete(s.rel, &s.slot->tts_tid, GetCurrentCommandId(true), s.snapshot, InvalidSnapshot,
-							   true, &failure, false) == TM_Updated)
+		if (tte_table_tuple_delete(s.rel, &s.slot->tts_tid, s.snapshot, &failure) == TM_Updated)
 			ereport(ERROR,
 					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 					 errmsg("could not delete identifiers due to concurrent update")));

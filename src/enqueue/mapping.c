@@ -19,6 +19,7 @@
 #include "catalog/pg_type.h"
 #include "parser/scansup.h"
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"

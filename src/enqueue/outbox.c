@@ -306,8 +306,7 @@ delete_row(Relation rel, ItemPointer tid)
 {
 	TM_FailureData failure;
 
-	return table_tuple_delete(rel, tid, GetCurrentCommandId(true), InvalidSnapshot, InvalidSnapshot,
-							  true, &failure, false) == TM_Ok;
+	return tte_table_tuple_delete(rel, tid, InvalidSnapshot, &failure) == TM_Ok;
 }
 
 /*

@@ -495,12 +495,8 @@ check_match_key(TteEvent *event)
 				return;
 			hint = "Give one of idfa, idfv, gaid, email or phone, or ip together with user_agent.";
 			break;
-		case TTE_CRM:
-			if (is_written(event, TTE_FIELD_LEAD_ID))
-				return;
-			/* FALLTHROUGH */
 		default:
-			if (has_any(event, EMAIL_PHONE))
+			if (has_any(event, EMAIL_PHONE) || (event->rules.source == TTE_CRM && is_written(event, TTE_FIELD_LEAD_ID)))
 				return;
 			hint = "Give email or phone.";
 			break;

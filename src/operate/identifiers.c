@@ -12,17 +12,20 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/tuplestore.h"
 
 #include "enqueue/value.h"
 #include "event/catalog.h"
 #include "event/identity.h"
 #include "event/unicode.h"
 #include "server/common.h"
+#include "server/compat.h"
 
 PG_FUNCTION_INFO_V1(tte_sql_normalize);
 PG_FUNCTION_INFO_V1(tte_sql_hash);

@@ -27,8 +27,11 @@
 #define TTE_MY_PROC_NUMBER	(MyProc->pgprocno)
 #endif
 
-/* A parameter for summarizing indexes came with 16, one for MERGE with 18. */
-#if PG_VERSION_NUM >= 160000
+/* A parameter for summarizing indexes came with 16, one for MERGE with 18, flags with 19. */
+#if PG_VERSION_NUM >= 190000
+#define tte_ExecInsertIndexTuples(info, slot, estate, no_dup_err, conflict, arbiters) \
+	ExecInsertIndexTuples(info, estate, (no_dup_err) ? EIIT_NO_DUPE_ERROR : 0, slot, arbiters, conflict)
+#elif PG_VERSION_NUM >= 160000
 #define tte_ExecInsertIndexTuples(info, slot, estate, no_dup_err, conflict, arbiters) \
 	ExecInsertIndexTuples(info, slot, estate, false, no_dup_err, conflict, arbiters, false)
 #else
@@ -49,10 +52,28 @@
 	ExecCheckIndexConstraints(info, slot, estate, tid, arbiters)
 #endif
 
-#if PG_VERSION_NUM >= 180000
+#if PG_VERSION_NUM >= 190000
+#define tte_index_beginscan(rel, index, snapshot, nkeys)	index_beginscan(rel, index, snapshot, NULL, nkeys, 0, 0)
+#elif PG_VERSION_NUM >= 180000
 #define tte_index_beginscan(rel, index, snapshot, nkeys)	index_beginscan(rel, index, snapshot, NULL, nkeys, 0)
 #else
 #define tte_index_beginscan(rel, index, snapshot, nkeys)	index_beginscan(rel, index, snapshot, nkeys, 0)
+#endif
+
+/* Deletes a row, and waits for whoever is deleting it. */
+#if PG_VERSION_NUM >= 190000
+#define tte_table_tuple_delete(rel, tid, snapshot, failure) \
+	table_tuple_delete(rel, tid, GetCurrentCommandId(true), 0, snapshot, InvalidSnapshot, true, failure)
+#else
+#define tte_table_tuple_delete(rel, tid, snapshot, failure) \
+	table_tuple_delete(rel, tid, GetCurrentCommandId(true), snapshot, InvalidSnapshot, true, failure, false)
+#endif
+
+/* A table in shared memory has its full size from 19 on. */
+#if PG_VERSION_NUM >= 190000
+#define tte_ShmemInitHash(name, size, info, flags)	ShmemInitHash(name, size, info, flags)
+#else
+#define tte_ShmemInitHash(name, size, info, flags)	ShmemInitHash(name, size, size, info, flags)
 #endif
 
 #if PG_VERSION_NUM >= 160000

@@ -49,7 +49,7 @@ tte_counters_init(LWLock *lock)
 {
 	HASHCTL		ctl = {.keysize = sizeof(CounterKey), .entrysize = sizeof(Counter)};
 
-	counters = ShmemInitHash("tiktok_events counters", MAX_COUNTERS, MAX_COUNTERS, &ctl, HASH_ELEM | HASH_BLOBS);
+	counters = tte_ShmemInitHash("tiktok_events counters", MAX_COUNTERS, &ctl, HASH_ELEM | HASH_BLOBS);
 	counters_lock = lock;
 }
 
