@@ -180,6 +180,7 @@ tte_bulk_insert_fates(const TteFinal *final, const int64 *ids, int n)
 	TimestampTz now = GetCurrentTimestamp();
 	int			rows;
 
+	estate->es_snapshot = GetActiveSnapshot();
 	InitResultRelInfo(info, rel, 0, NULL, 0);
 	ExecOpenIndices(info, false);
 	for (int i = 0; i < Min(n, ROWS_AT_ONCE); i++)

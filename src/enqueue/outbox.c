@@ -204,13 +204,15 @@ target_open(Target *target)
 	callback_registered = true;
 	target->rel = table_open(target->valid ? target->relid : tte_relation(target->name), RowExclusiveLock);
 	if (!target->valid)
-	{
 		target_build(target);
-		return;
+	else
+	{
+		target->info->ri_RelationDesc = target->rel;
+		for (int i = 0; i < target->info->ri_NumIndices; i++)
+			open_index(target, i);
 	}
-	target->info->ri_RelationDesc = target->rel;
-	for (int i = 0; i < target->info->ri_NumIndices; i++)
-		open_index(target, i);
+	/* whoever looks for a duplicate asks it what this transaction may see */
+	target->estate->es_snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : GetTransactionSnapshot();
 }
 
 static void
@@ -225,6 +227,7 @@ target_close(Target *target)
 		index_close(target->info->ri_IndexRelationDescs[i], NoLock);
 	}
 	ResetPerTupleExprContext(target->estate);
+	target->estate->es_snapshot = InvalidSnapshot;
 	table_close(target->rel, NoLock);
 }
 
