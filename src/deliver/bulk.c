@@ -27,6 +27,7 @@
 #include "utils/timestamp.h"
 
 #include "deliver/bulk.h"
+#include "server/catalog_check.h"
 #include "server/common.h"
 #include "server/compat.h"
 
@@ -55,7 +56,7 @@ begin_scan(IdentityScan *s, const int64 *ids, int n, LOCKMODE lock)
 	s->ids = ids;
 	s->n = n;
 	s->at = s->end = 0;
-	s->rel = table_open(tte_relation("identity"), lock);
+	s->rel = tte_own_table_open("identity", lock);
 	s->index = index_open(tte_primary_key_index(s->rel), lock);
 	s->snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	s->scan = tte_index_beginscan(s->rel, s->index, s->snapshot, 2);
@@ -171,7 +172,7 @@ fill_fate(TupleTableSlot *slot, const TteFinal *final, TimestampTz now, Datum st
 void
 tte_bulk_insert_fates(const TteFinal *final, const int64 *ids, int n)
 {
-	Relation	rel = table_open(tte_relation("delivery"), RowExclusiveLock);
+	Relation	rel = tte_own_table_open("delivery", RowExclusiveLock);
 	EState	   *estate = CreateExecutorState();
 	ResultRelInfo *info = makeNode(ResultRelInfo);
 	TupleTableSlot *slots[ROWS_AT_ONCE];

@@ -22,6 +22,7 @@
 
 #include "access/relation.h"
 #include "catalog/dependency.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
@@ -35,7 +36,7 @@
 #include "utils/reltrigger.h"
 
 #include "deliver/guard.h"
-#include "server/common.h"
+#include "server/catalog_check.h"
 
 /* Those of which deliver/queue.c and deliver/purge.c speak. */
 static const char *const tables[] = {
@@ -100,6 +101,8 @@ has_foreign_trigger(Relation rel, Oid extension)
 static const char *
 problem_of(Relation rel, Oid extension, Oid owner)
 {
+	const char *shape = tte_own_table_problem(rel);
+
 	if (rel->rd_rel->relkind != RELKIND_RELATION ||
 		getExtensionOfObject(RelationRelationId, RelationGetRelid(rel)) != extension)
 		return "is not the extension's own";
@@ -109,6 +112,8 @@ problem_of(Relation rel, Oid extension, Oid owner)
 		return "has a rule";
 	if (rel->rd_rel->relrowsecurity || rel->rd_rel->relforcerowsecurity)
 		return "has row security";
+	if (shape != NULL)
+		return shape;
 	if (has_foreign_trigger(rel, extension))
 		return "has a trigger, enabled ALWAYS or REPLICA, that is not the extension's own";
 	return NULL;
@@ -117,10 +122,15 @@ problem_of(Relation rel, Oid extension, Oid owner)
 static const char *
 problem_of_table(const char *name, Oid relid, Oid extension, Oid owner)
 {
-	Relation	rel = relation_open(relid, AccessShareLock);
-	const char *found = problem_of(rel, extension, owner);
+	Relation	rel;
+	const char *found = "does not exist";
 
-	relation_close(rel, AccessShareLock);
+	if (OidIsValid(relid))
+	{
+		rel = relation_open(relid, AccessShareLock);
+		found = problem_of(rel, extension, owner);
+		relation_close(rel, AccessShareLock);
+	}
 	return found ? psprintf("table \"tiktok.%s\" %s", name, found) : NULL;
 }
 
@@ -135,7 +145,7 @@ find_problem(Oid extension, Oid owner)
 		const char *found;
 
 		CHECK_FOR_INTERRUPTS();
-		table_oids[i] = tte_relation(tables[i]);
+		table_oids[i] = get_relname_relid(tables[i], get_namespace_oid("tiktok", false));
 		found = problem_of_table(tables[i], table_oids[i], extension, owner);
 		first = first ? first : found;
 	}

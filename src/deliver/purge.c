@@ -36,9 +36,11 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
+#include "utils/xid8.h"
 
 #include "deliver/purge.h"
 #include "enqueue/outbox.h"
+#include "server/catalog_check.h"
 #include "server/common.h"
 #include "server/settings.h"
 
@@ -140,11 +142,11 @@ static const char delete_requests_sql[] =
 PG_FUNCTION_INFO_V1(tte_sql_purge);
 
 static Datum
-column(uint64 row, int number)
+column(uint64 row, int number, Oid type)
 {
 	bool		isnull;
 
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, &isnull);
+	return tte_spi_value(row, number, type, &isnull);
 }
 
 static Datum
@@ -174,9 +176,9 @@ load_terms(TtePurge *purge)
 	purge->terms = MemoryContextAlloc(purge->context, n * sizeof(Term));
 	for (int i = 0; i < n; i++)
 	{
-		purge->terms[i].source_id = DatumGetInt32(column(i, 1));
-		purge->terms[i].kept_from = DatumGetTimestampTz(column(i, 2));
-		purge->terms[i].identifiers_from = DatumGetTimestampTz(column(i, 3));
+		purge->terms[i].source_id = DatumGetInt32(column(i, 1, INT4OID));
+		purge->terms[i].kept_from = DatumGetTimestampTz(column(i, 2, TIMESTAMPTZOID));
+		purge->terms[i].identifiers_from = DatumGetTimestampTz(column(i, 3, TIMESTAMPTZOID));
 	}
 	purge->nterms = n;
 }
@@ -231,13 +233,13 @@ take_rows(TtePurge *purge, int *rows, ArrayType **ids)
 
 	for (int i = 0; i < n && !young; i++)
 	{
-		purge->id = DatumGetInt64(column(i, 1));
-		young = DatumGetBool(column(i, 2));
-		if (DatumGetBool(column(i, 3)))
+		purge->id = DatumGetInt64(column(i, 1, INT8OID));
+		young = DatumGetBool(column(i, 2, BOOLOID));
+		if (DatumGetBool(column(i, 3, BOOLOID)))
 			found[nfound++] = Int64GetDatum(purge->id);
 	}
 	if (n > 0 && SPI_tuptable->tupdesc->natts > 3)
-		purge->xid = (uint64) DatumGetInt64(column(n - 1, 4));
+		purge->xid = U64FromFullTransactionId(DatumGetFullTransactionId(column(n - 1, 4, XID8OID)));
 	SPI_freetuptable(SPI_tuptable);
 	*ids = nfound == 0 ? NULL : construct_array(found, nfound, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
 	*rows -= n;
@@ -295,8 +297,8 @@ purge_events(TtePurge *purge, int *rows)
 	args[1] = TimestampTzGetDatum(term->kept_from);
 	if (ids != NULL && run(delete_events_sql, 2, delete_types, args) == 1)
 	{
-		purge->counts[TTE_PURGED_EVENTS] += DatumGetInt64(column(0, 1));
-		purge->counts[TTE_PURGED_IDENTITIES] += DatumGetInt64(column(0, 2));
+		purge->counts[TTE_PURGED_EVENTS] += DatumGetInt64(column(0, 1, INT8OID));
+		purge->counts[TTE_PURGED_IDENTITIES] += DatumGetInt64(column(0, 2, INT8OID));
 		SPI_freetuptable(SPI_tuptable);
 	}
 	if (more)
@@ -310,7 +312,7 @@ purge_events(TtePurge *purge, int *rows)
 static bool
 purge_pixel_seen(TtePurge *purge, int *rows)
 {
-	Relation	rel = table_open(tte_relation("pixel_seen"), RowExclusiveLock);
+	Relation	rel = tte_own_table_open("pixel_seen", RowExclusiveLock);
 	BlockNumber blocks = RelationGetNumberOfBlocks(rel);
 	BlockNumber from = (BlockNumber) purge->id;
 	BlockNumber to = Min(blocks, from + *rows / ROWS_PER_BLOCK + 1);

@@ -43,6 +43,7 @@
 #include "deliver/bulk.h"
 #include "deliver/guard.h"
 #include "deliver/queue.h"
+#include "server/catalog_check.h"
 #include "server/common.h"
 #include "server/compat.h"
 #include "server/faultpoint.h"
@@ -467,9 +468,9 @@ run(Statement statement, Datum *args, const char *nulls)
 }
 
 static Datum
-result(int row, int column, bool *isnull)
+result(int row, int column, Oid type, bool *isnull)
 {
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
+	return tte_spi_value(row, column, type, isnull);
 }
 
 /* NULL for a null. */
@@ -477,7 +478,7 @@ static char *
 result_text(int row, int column)
 {
 	bool		isnull;
-	Datum		value = result(row, column, &isnull);
+	Datum		value = result(row, column, TEXTOID, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
 }
@@ -487,7 +488,7 @@ static struct varlena *
 result_stored(int row, int column)
 {
 	bool		isnull;
-	Datum		value = result(row, column, &isnull);
+	Datum		value = result(row, column, JSONOID, &isnull);
 
 	return isnull ? NULL : (struct varlena *) DatumGetPointer(value);
 }
@@ -496,7 +497,7 @@ static int64
 result_int8(int row, int column)
 {
 	bool		isnull;
-	Datum		value = result(row, column, &isnull);
+	Datum		value = result(row, column, INT8OID, &isnull);
 
 	return isnull ? 0 : DatumGetInt64(value);
 }
@@ -505,7 +506,7 @@ static int32
 result_int4(int row, int column)
 {
 	bool		isnull;
-	Datum		value = result(row, column, &isnull);
+	Datum		value = result(row, column, INT4OID, &isnull);
 
 	return isnull ? 0 : DatumGetInt32(value);
 }
@@ -515,7 +516,7 @@ static bool
 result_bool(int row, int column)
 {
 	bool		isnull;
-	Datum		value = result(row, column, &isnull);
+	Datum		value = result(row, column, BOOLOID, &isnull);
 
 	return !isnull && DatumGetBool(value);
 }
@@ -525,7 +526,7 @@ result_xid(int row, int column)
 {
 	bool		isnull;
 
-	return U64FromFullTransactionId(DatumGetFullTransactionId(result(row, column, &isnull)));
+	return U64FromFullTransactionId(DatumGetFullTransactionId(result(row, column, XID8OID, &isnull)));
 }
 
 /* 0 for a null. */
@@ -533,7 +534,7 @@ static int64
 result_time(int row, int column)
 {
 	bool		isnull;
-	Datum		value = result(row, column, &isnull);
+	Datum		value = result(row, column, TIMESTAMPTZOID, &isnull);
 
 	return isnull ? 0 : DatumGetTimestampTz(value) + TTE_EPOCH_SHIFT;
 }
@@ -573,7 +574,7 @@ static char *
 copy_token(MemoryContext context, int row, int column)
 {
 	bool		isnull;
-	Datum		value = result(row, column, &isnull);
+	Datum		value = result(row, column, TEXTOID, &isnull);
 	text	   *stored;
 	char	   *copy;
 
@@ -593,7 +594,7 @@ is_foreign(int row, int system_identifier, int database)
 	bool		isnull;
 
 	return (uint64) result_int8(row, system_identifier) != GetSystemIdentifier() ||
-		DatumGetObjectId(result(row, database, &isnull)) != MyDatabaseId;
+		DatumGetObjectId(result(row, database, OIDOID, &isnull)) != MyDatabaseId;
 }
 
 int
@@ -614,7 +615,7 @@ tte_queue_sources(MemoryContext context, TteSourceConfig **configs)
 		c->enabled = result_bool(i, 5);
 		c->batch_size = result_int4(i, 6);
 		c->requests_per_second = result_int4(i, 7);
-		c->max_event_age = DatumGetInt64(DirectFunctionCall1(numeric_int8, result(i, 8, &isnull)));
+		c->max_event_age = DatumGetInt64(DirectFunctionCall1(numeric_int8, result(i, 8, NUMERICOID, &isnull)));
 		c->token = copy_token(context, i, 9);
 		c->copied = c->token != NULL && is_foreign(i, 10, 11);
 		c->database_copied = is_foreign(i, 14, 15);
@@ -1072,14 +1073,15 @@ bool
 tte_queue_load_installation(TteInstallation *installation)
 {
 	Datum		args[] = {Int64GetDatum((int64) GetSystemIdentifier())};
+	bool		isnull;
 
 	if (run(SQL_LOAD_INSTALLATION, args, NULL) == 0)
 		return false;
 	installation->timeline = result_int4(0, 1);
-	installation->backup_start = result_int8(0, 2);
+	installation->backup_start = DatumGetLSN(result(0, 2, PG_LSNOID, &isnull));
 	installation->seen_at = result_time(0, 3);
 	installation->recovered_to = result_time(0, 4);
-	installation->recovered_xid = result_int8(0, 5);
+	installation->recovered_xid = DatumGetInt64(result(0, 5, XID8OID, &isnull));
 	return true;
 }
 

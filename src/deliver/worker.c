@@ -156,17 +156,18 @@ end(void)
 static void
 refuse(const char *problem)
 {
+	if (!refused)
+		tte_slot_set_error(slot, problem);
 	tte_slot_set_state(slot, TTE_WORKER_REFUSED);
 	if (refused)
 		return;
 	refused = true;
 	forget_everything();
-	tte_slot_set_error(slot, problem);
 	ereport(LOG,
 			(errmsg("tiktok_events: nothing is sent in database \"%s\": %s",
 					get_database_name(MyDatabaseId), problem),
 			 errdetail("Only what the extension has made is run with the rights of its owner."),
-			 errhint("Remove it; the worker then goes on by itself.")));
+			 errhint("Undo it; the worker then goes on by itself.")));
 }
 
 /* False: there is nothing to be done with these tables. */

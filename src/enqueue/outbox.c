@@ -42,6 +42,7 @@
 #include "enqueue/outbox.h"
 #include "enqueue/source.h"
 #include "enqueue/value.h"
+#include "server/catalog_check.h"
 #include "server/common.h"
 #include "server/compat.h"
 #include "server/counters.h"
@@ -202,9 +203,14 @@ target_open(Target *target)
 	if (!callback_registered)
 		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
 	callback_registered = true;
-	target->rel = table_open(target->valid ? target->relid : tte_relation(target->name), RowExclusiveLock);
+	target->rel = target->valid ? table_open(target->relid, RowExclusiveLock) :
+		tte_own_table_open(target->name, RowExclusiveLock);
+	/* it may have changed while the lock was waited for */
 	if (!target->valid)
+	{
+		tte_own_table_check(target->rel);
 		target_build(target);
+	}
 	else
 	{
 		target->info->ri_RelationDesc = target->rel;
@@ -320,7 +326,7 @@ delete_row(Relation rel, ItemPointer tid)
 static bool
 free_key(int64 id)
 {
-	Relation	rel = table_open(tte_relation("delivery"), RowExclusiveLock);
+	Relation	rel = tte_own_table_open("delivery", RowExclusiveLock);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	ScanKeyData key;
 	SysScanDesc scan;
@@ -477,6 +483,26 @@ insert_companion(int64 id, const TteRendered *event)
 	insert_row(&delivery_target, values, nulls, TTE_DELIVERY_COLUMNS);
 }
 
+/* Somebody has set it there: it would last for hundreds of thousands of years. */
+static void
+explain_sequence_end(void *arg)
+{
+	if (geterrcode() == ERRCODE_SEQUENCE_GENERATOR_LIMIT_EXCEEDED)
+		errhint("Set sequence tiktok.event_id_seq to a number beyond those that table tiktok.event has, by pg_catalog.setval().");
+}
+
+static int64
+next_id(const Target *target)
+{
+	ErrorContextCallback callback = {.previous = error_context_stack, .callback = explain_sequence_end};
+	int64		id;
+
+	error_context_stack = &callback;
+	id = nextval_internal(target->sequence_id, false);
+	error_context_stack = callback.previous;
+	return id;
+}
+
 int64
 tte_outbox_store(int32 source_id, const char *test_code, const TteRendered *event, bool *existed)
 {
@@ -489,7 +515,7 @@ tte_outbox_store(int32 source_id, const char *test_code, const TteRendered *even
 	bool		conflict = false;
 
 	target_open(target);
-	id = nextval_internal(target->sequence_id, false);
+	id = next_id(target);
 	event_values(id, source_id, test_code, event, values, nulls);
 	fill_slot(target->slot, values, nulls, TTE_EVENT_COLUMNS);
 	while (!insert_unless_exists(target, &existing))

@@ -25,6 +25,7 @@
 #include "utils/timestamp.h"
 
 #include "enqueue/source.h"
+#include "server/catalog_check.h"
 #include "server/common.h"
 
 enum LeadStageColumn
@@ -163,9 +164,9 @@ load_test_code(HeapTuple tuple, TupleDesc desc)
 }
 
 static void
-load(Oid relid, void (*load_row) (HeapTuple, TupleDesc))
+load(const char *name, void (*load_row) (HeapTuple, TupleDesc))
 {
-	Relation	rel = table_open(relid, AccessShareLock);
+	Relation	rel = tte_own_table_open(name, AccessShareLock);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, snapshot, 0, NULL);
 	HeapTuple	tuple;
@@ -201,9 +202,9 @@ refresh(void)
 	old = MemoryContextSwitchTo(cache_context);
 	PG_TRY();
 	{
-		load(cached_relations[0], load_source);
-		load(cached_relations[1], load_stage);
-		load(cached_relations[2], load_test_code);
+		load("source", load_source);
+		load("lead_stage", load_stage);
+		load("test_code", load_test_code);
 	}
 	PG_CATCH();
 	{

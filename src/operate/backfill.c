@@ -38,6 +38,7 @@
 #include "enqueue/source.h"
 #include "enqueue/track_row.h"
 #include "operate/rows.h"
+#include "server/catalog_check.h"
 #include "server/common.h"
 #include "server/settings.h"
 
@@ -223,7 +224,7 @@ column(int number)
 {
 	bool		isnull;
 
-	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, number, &isnull));
+	return DatumGetInt64(tte_spi_value(0, number, INT8OID, &isnull));
 }
 
 static ArrayType *
@@ -247,7 +248,7 @@ read_progress(Backfill *b)
 	set_this(b, types, values);
 	if (execute(progress_sql, 3, types, values, NULL) != 1)
 		elog(ERROR, "could not find the progress of a backfill");
-	key = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	key = tte_spi_value(0, 1, TEXTARRAYOID, &isnull);
 	b->last_key = isnull ? NULL : copy_key(b, key);
 	b->rows_read = b->rows_before = column(2);
 	for (int i = 0; i < FATES; i++)

@@ -26,6 +26,7 @@
 #include "enqueue/outbox.h"
 #include "enqueue/source.h"
 #include "event/catalog.h"
+#include "server/catalog_check.h"
 #include "server/common.h"
 #include "server/counters.h"
 #include "server/slots.h"
@@ -123,7 +124,7 @@ check_source(HeapTuple row, TupleDesc desc)
 static bool
 has_events(Datum source_id)
 {
-	Relation	rel = table_open(tte_relation("event"), AccessShareLock);
+	Relation	rel = tte_own_table_open("event", AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	bool		found;
@@ -195,6 +196,7 @@ tte_sql_check_source(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function must be called BEFORE, FOR EACH ROW")));
+	tte_own_table_check(trigdata->tg_relation);
 	if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
 	{
 		row = trigdata->tg_newtuple;

@@ -25,6 +25,7 @@
 #include "answer/schedule.h"
 #include "enqueue/outbox.h"
 #include "enqueue/source.h"
+#include "server/catalog_check.h"
 #include "server/common.h"
 #include "server/wakeup.h"
 
@@ -177,11 +178,11 @@ execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls
 
 /* A column of the one row that a query gave. */
 static Datum
-result(int column)
+result(int column, Oid type)
 {
 	bool		isnull;
 
-	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
+	return tte_spi_value(0, column, type, &isnull);
 }
 
 static void
@@ -287,12 +288,12 @@ get_standing(Datum id, Standing *standing)
 				 errmsg("event %lld does not exist", (long long) DatumGetInt64(id)),
 				 errhint("Its id is the column id of tiktok.event_status.")));
 	standing->id = DatumGetInt64(id);
-	standing->status = MemoryContextStrdup(caller, TextDatumGetCString(result(1)));
-	standing->has_payload = DatumGetBool(result(2));
-	standing->has_identity = DatumGetBool(result(3));
-	standing->too_late = DatumGetBool(result(4));
-	standing->source_id = DatumGetInt32(result(5));
-	standing->withdrawn = DatumGetBool(result(6));
+	standing->status = MemoryContextStrdup(caller, TextDatumGetCString(result(1, TEXTOID)));
+	standing->has_payload = DatumGetBool(result(2, BOOLOID));
+	standing->has_identity = DatumGetBool(result(3, BOOLOID));
+	standing->too_late = DatumGetBool(result(4, BOOLOID));
+	standing->source_id = DatumGetInt32(result(5, INT4OID));
+	standing->withdrawn = DatumGetBool(result(6, BOOLOID));
 	SPI_finish();
 }
 
@@ -314,7 +315,7 @@ move(const char *sql, int32 source_id, Oid key_type, Datum key, const char *stat
 	tte_share_fates(source_id);
 	SPI_connect();
 	SPI_execute_with_args(sql, lengthof(types), types, values, NULL, false, 0);
-	n = DatumGetInt64(result(1));
+	n = DatumGetInt64(result(1, INT8OID));
 	SPI_finish();
 	tte_requeue_at_commit();
 	return n;

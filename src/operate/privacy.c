@@ -34,6 +34,7 @@
 #include "enqueue/source.h"
 #include "event/catalog.h"
 #include "event/identity.h"
+#include "server/catalog_check.h"
 #include "server/common.h"
 #include "server/wakeup.h"
 
@@ -108,9 +109,9 @@ PG_FUNCTION_INFO_V1(tte_sql_forget);
 PG_FUNCTION_INFO_V1(tte_sql_withdraw_consent);
 
 static Datum
-column(uint64 row, int number, bool *isnull)
+column(uint64 row, int number, Oid type, bool *isnull)
 {
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, isnull);
+	return tte_spi_value(row, number, type, isnull);
 }
 
 static void
@@ -134,7 +135,7 @@ static TteJson *
 stored_json(uint64 row, int number)
 {
 	bool		isnull;
-	Datum		value = column(row, number, &isnull);
+	Datum		value = column(row, number, JSONOID, &isnull);
 	text	   *stored;
 
 	if (isnull)
@@ -207,8 +208,8 @@ read_people(FunctionCallInfo fcinfo, People *people)
 	{
 		Datum		code;
 
-		people->person[i].source_id = DatumGetInt32(column(i - 1, 1, &isnull));
-		code = column(i - 1, 2, &isnull);
+		people->person[i].source_id = DatumGetInt32(column(i - 1, 1, INT4OID, &isnull));
+		code = column(i - 1, 2, TEXTOID, &isnull);
 		if (!isnull)
 			calling_codes[i] = tte_calling_code_of(TextDatumGetCString(code));
 	}
@@ -280,7 +281,7 @@ find_events(const People *people, IdList *found)
 			break;
 		for (uint64 i = 0; i < SPI_processed; i++)
 		{
-			const Person *person = person_of(people, DatumGetInt32(column(i, 2, &isnull)));
+			const Person *person = person_of(people, DatumGetInt32(column(i, 2, INT4OID, &isnull)));
 			MemoryContext old = MemoryContextSwitchTo(row_context);
 			TteJson    *user = stored_json(i, 3);
 			bool		matches = user != NULL && user->kind == TTE_JSON_OBJECT && is_person(person, user, &wire);
@@ -288,7 +289,7 @@ find_events(const People *people, IdList *found)
 			MemoryContextSwitchTo(old);
 			MemoryContextReset(row_context);
 			if (matches)
-				remember(found, DatumGetInt64(column(i, 1, &isnull)));
+				remember(found, DatumGetInt64(column(i, 1, INT8OID, &isnull)));
 		}
 		SPI_freetuptable(SPI_tuptable);
 		CHECK_FOR_INTERRUPTS();
@@ -311,7 +312,7 @@ find_unmatchable(const IdList *events, IdList *found)
 		const TteJson *lead = payload && payload->kind == TTE_JSON_OBJECT ? tte_json_get(payload, "lead") : NULL;
 
 		if (lead == NULL || tte_json_get(lead, "lead_id") == NULL)
-			remember(found, DatumGetInt64(column(i, 1, &isnull)));
+			remember(found, DatumGetInt64(column(i, 1, INT8OID, &isnull)));
 	}
 }
 
@@ -332,7 +333,7 @@ suppress(const char *sql, const IdList *events, const char *reason)
 	args[1] = CStringGetTextDatum(reason);
 	SPI_execute_with_args(sql, 2, types, args, NULL, false, 0);
 	tte_requeue_at_commit();
-	return DatumGetInt64(column(0, 1, &isnull));
+	return DatumGetInt64(column(0, 1, INT8OID, &isnull));
 }
 
 /* Returns how many identifiers there were. */
@@ -403,7 +404,7 @@ tte_sql_withdraw_consent(PG_FUNCTION_ARGS)
 	SPI_connect();
 	SPI_execute_with_args(keyed_sql, 2, types, args, NULL, false, 0);
 	for (uint64 i = 0; i < SPI_processed; i++)
-		remember(&events, DatumGetInt64(column(i, 1, &isnull)));
+		remember(&events, DatumGetInt64(column(i, 1, INT8OID, &isnull)));
 
 	/*
 	 * in this order, so that an operator who puts one back meanwhile comes

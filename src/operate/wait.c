@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_type_d.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -19,6 +20,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "server/catalog_check.h"
 #include "server/slots.h"
 #include "server/waitset.h"
 
@@ -49,7 +51,7 @@ ask(const char *sql)
 
 	if (SPI_execute(sql, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not read the queue");
-	result = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	result = DatumGetBool(tte_spi_value(0, 1, BOOLOID, &isnull));
 	SPI_freetuptable(SPI_tuptable);
 	return result;
 }

@@ -35,7 +35,8 @@ tte_relation(const char *name)
 	if (!OidIsValid(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation \"tiktok.%s\" does not exist", name)));
+				 errmsg("relation \"tiktok.%s\" does not exist", name),
+				 errhint("Somebody has dropped or renamed a relation of extension tiktok_events. Undo that, or make the extension anew.")));
 	return relid;
 }
 

@@ -21,6 +21,7 @@
 #include "access/xlog.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_type_d.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
@@ -34,6 +35,7 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
+#include "server/catalog_check.h"
 #include "server/compat.h"
 #include "server/counters.h"
 #include "server/slots.h"
@@ -156,7 +158,7 @@ count_open_events(void)
 							 GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();
 	SPI_execute_with_args(sql, 1, types, values, NULL, false, 1);
-	n = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	n = DatumGetInt64(tte_spi_value(0, 1, INT8OID, &isnull));
 	SPI_finish();
 	AtEOXact_GUC(true, level);
 	return n;

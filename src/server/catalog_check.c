@@ -1,0 +1,321 @@
+/*-------------------------------------------------------------------------
+ *
+ * catalog_check.c
+ *	  Are the tables of the extension such as the code in C reads them?
+ *
+ * C takes the columns of these tables by number and trusts their types, and it
+ * finds rows through their keys.  The owner of a table may change all that: ALTER
+ * TABLE does not ask.  A value of another type would be read as a pointer.  So
+ * whenever the catalogs say that a table has changed, it is compared with what
+ * the extension made; columns that somebody has added behind are none of ours.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/pg_am_d.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_opfamily_d.h"
+#include "catalog/pg_type_d.h"
+#include "executor/spi.h"
+#include "nodes/pg_list.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "server/catalog_check.h"
+#include "server/common.h"
+#include "server/compat.h"
+
+#define MAX_COLUMNS	17
+#define MAX_KEY		4
+
+typedef struct Column
+{
+	const char *name;
+	Oid			type;
+} Column;
+
+/* What the extension made. */
+typedef struct Table
+{
+	const char *name;
+	Column		columns[MAX_COLUMNS];	/* in order, up to one without a name */
+	bool		inserted;		/* by C, which knows no defaults */
+	Oid			primary;		/* operator family of the primary key, which is
+								 * the first column; InvalidOid: not relied on */
+	AttrNumber	key[MAX_KEY];	/* of the unique key; 0: not relied on */
+} Table;
+
+static const Table tables[] = {
+	{"event",
+		{
+			{"id", INT8OID}, {"xid", XID8OID}, {"source_id", INT4OID}, {"event", TEXTOID}, {"event_id", TEXTOID},
+			{"event_time", TIMESTAMPTZOID}, {"enqueued_at", TIMESTAMPTZOID}, {"value", NUMERICOID},
+			{"currency", TEXTOID}, {"match_keys", INT4OID}, {"notes", TEXTOID}, {"test_code", TEXTOID},
+			{"payload", JSONOID}
+		}, true, INTEGER_BTREE_FAM_OID, {5, 4, 3, 12}},
+	{"identity",
+		{
+			{"id", INT8OID}, {"user_data", JSONOID}
+		}, true, INTEGER_BTREE_FAM_OID},
+	{"delivery",
+		{
+			{"id", INT8OID}, {"request_id", INT8OID}, {"status", TEXTOID}, {"reason", TEXTOID}, {"at", TIMESTAMPTZOID},
+			{"attempts", INT4OID}, {"first_attempt_at", TIMESTAMPTZOID}, {"possibly_received_at", TIMESTAMPTZOID}
+		}, true, INTEGER_BTREE_FAM_OID},
+	{"retry",
+		{
+			{"id", INT8OID}, {"source_id", INT4OID}, {"attempts", INT4OID}, {"first_attempt_at", TIMESTAMPTZOID},
+			{"possibly_received_at", TIMESTAMPTZOID}, {"next_attempt_at", TIMESTAMPTZOID},
+			{"last_request_id", INT8OID}, {"code", INT4OID}
+		}, false, INTEGER_BTREE_FAM_OID},
+	{"request",
+		{
+			{"id", INT8OID}, {"source_id", INT4OID}, {"started_at", TIMESTAMPTZOID}, {"finished_at", TIMESTAMPTZOID},
+			{"events", INT4OID}, {"first_xid", XID8OID}, {"first_id", INT8OID}, {"last_xid", XID8OID},
+			{"last_id", INT8OID}, {"http_status", INT4OID}, {"code", INT4OID}, {"message", TEXTOID},
+			{"request_id", TEXTOID}, {"outcome", TEXTOID}, {"bytes", INT4OID}, {"is_test", BOOLOID}
+		}},
+	{"cursor",
+		{
+			{"source_id", INT4OID}, {"prev_snapshot", PG_SNAPSHOTOID}, {"snapshot", PG_SNAPSHOTOID},
+			{"position_xid", XID8OID}, {"position_id", INT8OID}
+		}},
+	{"source_state",
+		{
+			{"source_id", INT4OID}, {"state", TEXTOID}, {"since", TIMESTAMPTZOID}, {"reason", TEXTOID},
+			{"probe_at", TIMESTAMPTZOID}
+		}},
+	{"source",
+		{
+			{"id", INT4OID}, {"name", TEXTOID}, {"event_source", TEXTOID}, {"event_source_id", TEXTOID},
+			{"enabled", BOOLOID}, {"consent", TEXTOID}, {"limited_data_use", BOOLOID}, {"identifiers", TEXTOID},
+			{"external_id_case", TEXTOID}, {"default_calling_code", TEXTOID}, {"require_lead_id", BOOLOID},
+			{"rename_legacy_events", BOOLOID}, {"max_event_age", INTERVALOID}, {"batch_size", INT4OID},
+			{"requests_per_second", INT4OID}, {"created_at", TIMESTAMPTZOID}
+		}},
+	{"lead_stage",
+		{
+			{"source", TEXTOID}, {"stage", TEXTOID}, {"event", TEXTOID}
+		}},
+	{"test_code",
+		{
+			{"source_id", INT4OID}, {"code", TEXTOID}, {"valid_until", TIMESTAMPTZOID}
+		}},
+	{"access_token",
+		{
+			{"source_id", INT4OID}, {"token", TEXTOID}, {"system_identifier", INT8OID}, {"database_oid", OIDOID},
+			{"set_at", TIMESTAMPTZOID}
+		}},
+	{"source_control",
+		{
+			{"source_id", INT4OID}, {"paused", BOOLOID}, {"reason", TEXTOID}, {"changed_at", TIMESTAMPTZOID}
+		}},
+	{"installation",
+		{
+			{"system_identifier", INT8OID}, {"database_oid", OIDOID}, {"confirmed_at", TIMESTAMPTZOID},
+			{"timeline", INT4OID}, {"backup_start", PG_LSNOID}, {"seen_at", TIMESTAMPTZOID},
+			{"recovered_to", TIMESTAMPTZOID}, {"recovered_xid", XID8OID}
+		}},
+	{"pixel_seen",
+		{
+			{"event_id", TEXTOID}, {"event", TEXTOID}, {"source_id", INT4OID}, {"seen_at", TIMESTAMPTZOID}
+		}},
+};
+
+/* Those that were found sound, each until a relcache message about it. */
+static Oid	sound[lengthof(tables)];
+
+static void
+relation_changed(Datum arg, Oid relid)
+{
+	for (int i = 0; i < lengthof(tables); i++)
+	{
+		if (!OidIsValid(relid) || relid == sound[i])
+			sound[i] = InvalidOid;
+	}
+}
+
+static void
+watch_relations(void)
+{
+	static bool watching = false;
+
+	if (!watching)
+		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	watching = true;
+}
+
+static int
+find_table(const char *name)
+{
+	for (int i = 0; i < lengthof(tables); i++)
+	{
+		if (strcmp(tables[i].name, name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+static int
+count_columns(const Table *table)
+{
+	int			n = 0;
+
+	while (n < MAX_COLUMNS && table->columns[n].name != NULL)
+		n++;
+	return n;
+}
+
+static const char *
+column_problem(const Table *table, TupleDesc desc)
+{
+	int			n = count_columns(table);
+
+	for (int i = 0; i < desc->natts || i < n; i++)
+	{
+		Form_pg_attribute att = i < desc->natts ? TupleDescAttr(desc, i) : NULL;
+		const Column *column = i < n ? &table->columns[i] : NULL;
+
+		if (column == NULL)
+		{
+			if (table->inserted && att->attnotnull && !att->attisdropped)
+				return psprintf("has another column \"%s\" that must not be null", NameStr(att->attname));
+			continue;
+		}
+		if (att == NULL || att->attisdropped || strcmp(NameStr(att->attname), column->name) != 0)
+			return psprintf("does not have \"%s\" as its column number %d", column->name, i + 1);
+		if (att->atttypid != column->type)
+			return psprintf("has a column \"%s\" of type %s instead of %s", column->name,
+							format_type_be(att->atttypid), format_type_be(column->type));
+	}
+	return NULL;
+}
+
+/* Such that it finds each value at once. */
+static bool
+is_key(Relation index)
+{
+	return index->rd_index->indisunique && index->rd_index->indimmediate && index->rd_index->indisvalid &&
+		index->rd_rel->relam == BTREE_AM_OID &&
+		RelationGetIndexPredicate(index) == NIL && RelationGetIndexExpressions(index) == NIL;
+}
+
+static bool
+is_primary_key(Relation index, Oid family)
+{
+	return is_key(index) && index->rd_index->indisprimary &&
+		index->rd_index->indnkeyatts == 1 && index->rd_index->indkey.values[0] == 1 && index->rd_opfamily[0] == family;
+}
+
+/* The columns in any order; without a test code there is one event too. */
+static bool
+is_unique_key(Relation index, const AttrNumber *key)
+{
+	int			n = 0;
+
+	while (n < MAX_KEY && key[n] != 0)
+	{
+		bool		found = false;
+
+		for (int i = 0; i < index->rd_index->indnkeyatts; i++)
+			found |= index->rd_index->indkey.values[i] == key[n];
+		if (!found)
+			return false;
+		n++;
+	}
+	return is_key(index) && index->rd_index->indnullsnotdistinct && index->rd_index->indnkeyatts == n;
+}
+
+static const char *
+key_problem(const Table *table, Relation rel)
+{
+	bool		primary = !OidIsValid(table->primary);
+	bool		unique = table->key[0] == 0;
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *cell;
+
+	foreach(cell, indexes)
+	{
+		Relation	index = relation_open(lfirst_oid(cell), AccessShareLock);
+
+		primary = primary || is_primary_key(index, table->primary);
+		unique = unique || is_unique_key(index, table->key);
+		relation_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+	if (!primary)
+		return "has lost its primary key";
+	return unique ? NULL : "has lost its unique key";
+}
+
+static const char *
+table_problem(const Table *table, Relation rel)
+{
+	const char *problem;
+
+	if (rel->rd_rel->relkind != RELKIND_RELATION)
+		return "is not an ordinary table";
+	problem = column_problem(table, RelationGetDescr(rel));
+	return problem ? problem : key_problem(table, rel);
+}
+
+/* A message that arrives meanwhile must not be lost. */
+const char *
+tte_own_table_problem(Relation rel)
+{
+	int			i = find_table(RelationGetRelationName(rel));
+	const char *problem;
+
+	if (i < 0 || sound[i] == RelationGetRelid(rel))
+		return NULL;
+	watch_relations();
+	sound[i] = RelationGetRelid(rel);
+	problem = table_problem(&tables[i], rel);
+	if (problem != NULL)
+		sound[i] = InvalidOid;
+	return problem;
+}
+
+void
+tte_own_table_check(Relation rel)
+{
+	const char *problem = tte_own_table_problem(rel);
+
+	if (problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"tiktok.%s\" %s", RelationGetRelationName(rel), problem),
+				 errhint("Somebody has changed a table of extension tiktok_events. Undo that change."),
+				 tte_hide_statement()));
+}
+
+Relation
+tte_own_table_open(const char *name, LOCKMODE lockmode)
+{
+	Relation	rel = relation_open(tte_relation(name), lockmode);
+
+	tte_own_table_check(rel);
+	return rel;
+}
+
+Datum
+tte_spi_value(uint64 row, int column, Oid type, bool *isnull)
+{
+	TupleDesc	desc = SPI_tuptable->tupdesc;
+	Oid			found = SPI_gettypeid(desc, column);
+
+	if (found != type)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of a query of extension tiktok_events has type %s instead of %s",
+						SPI_fname(desc, column), format_type_be(found), format_type_be(type)),
+				 errhint("Somebody has changed a table of extension tiktok_events. Undo that change."),
+				 tte_hide_statement()));
+	return SPI_getbinval(SPI_tuptable->vals[row], desc, column, isnull);
+}
