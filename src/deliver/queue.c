@@ -444,7 +444,17 @@ tte_queue_may_have_news(void)
 	return changed;
 }
 
-/* Runs a statement; a null argument is marked by 'n' in nulls. */
+/* A result takes kilobytes until the transaction ends, in which each of thousands of sources may ask. */
+static void
+done(void)
+{
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * Runs a statement; a null argument is marked by 'n' in nulls.  There is no
+ * result when there are no rows.
+ */
 static uint64
 run(Statement statement, Datum *args, const char *nulls)
 {
@@ -464,6 +474,8 @@ run(Statement statement, Datum *args, const char *nulls)
 	rc = SPI_execute_plan(plans[statement], args, nulls, false, 0);
 	if (rc < 0)
 		elog(ERROR, "could not execute statement %d: %s", statement, SPI_result_code_string(rc));
+	if (SPI_processed == 0)
+		done();
 	return SPI_processed;
 }
 
@@ -663,6 +675,7 @@ tte_queue_load_cursor(int32 source_id, TteSnapshot *prev, TteSnapshot *cur, TteP
 	parse_snapshot(result_text(0, 2), cur);
 	position->xid = result_xid(0, 3);
 	position->id = result_int8(0, 4);
+	done();
 }
 
 void
@@ -827,8 +840,12 @@ tte_queue_next_due(int32 source_id)
 {
 	Datum		args[] = {Int32GetDatum(source_id)};
 
+	int64		due;
+
 	run(SQL_NEXT_DUE, args, NULL);
-	return result_time(0, 1);
+	due = result_time(0, 1);
+	done();
+	return due;
 }
 
 int64

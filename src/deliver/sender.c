@@ -87,7 +87,7 @@ typedef struct Reading
 TteSender *
 tte_sender_create(int32 source_id)
 {
-	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "tiktok_events sender", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "tiktok_events sender", ALLOCSET_SMALL_SIZES);
 	TteSender  *sender = MemoryContextAllocZero(context, sizeof(TteSender));
 
 	sender->context = context;
