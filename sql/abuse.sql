@@ -181,7 +181,7 @@ SELECT sent() AS usual \gset
 SELECT payload::jsonb - 'event_time' AS payload, user_data, value, notes FROM tiktok.event JOIN tiktok.identity USING (id);
 CREATE TABLE settings (setting text);
 INSERT INTO settings VALUES ($$DateStyle = 'German, DMY'$$), ($$IntervalStyle = 'sql_standard'$$), ($$TimeZone = 'Pacific/Chatham'$$), ('extra_float_digits = -15'), ('bytea_output = escape'),
-	('row_security = off'), ('standard_conforming_strings = off'), ('array_nulls = off'), ('quote_all_identifiers = on'), ('xmloption = document'), ('backslash_quote = off'),
+	('row_security = off'), ('standard_conforming_strings = ' || CASE WHEN current_setting('server_version_num')::int < 190000 THEN 'off' ELSE 'on' END), ('array_nulls = off'), ('quote_all_identifiers = on'), ('xmloption = document'), ('backslash_quote = off'),
 	($$lc_numeric = 'C'$$), ($$lc_monetary = 'C'$$), ($$search_path = ''$$), ('transform_null_equals = on'), ('lock_timeout = 1000'), ('idle_in_transaction_session_timeout = 100000'),
 	($$default_transaction_isolation = 'serializable'$$), ('plan_cache_mode = force_generic_plan'), ('enable_indexscan = off'), ('default_toast_compression = pglz'), ('synchronous_commit = off');
 CREATE FUNCTION sent_with(setting text) RETURNS text LANGUAGE plpgsql AS $$
