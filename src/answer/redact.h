@@ -8,7 +8,7 @@
 #ifndef TTE_REDACT_H
 #define TTE_REDACT_H
 
-#include "event/text.h"
+#include "event/utf8.h"
 
 /* Writes the bytes as valid UTF-8 on one line into out, as many whole characters as fit. */
 extern void tte_clean(char *out, size_t size, const char *bytes, size_t len);
