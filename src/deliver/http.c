@@ -25,7 +25,6 @@
 
 #include <curl/curl.h>
 #include <errno.h>
-#include <malloc.h>
 #include <openssl/x509_vfy.h>
 #include <pthread.h>
 #include <signal.h>
@@ -36,6 +35,7 @@
 #include <unistd.h>
 
 #include "deliver/http.h"
+#include "deliver/memory.h"
 #include "deliver/token.h"
 #include "server/compat.h"
 #include "server/faultpoint.h"
@@ -48,12 +48,11 @@
 
 #define DRIVE_ROUNDS			16	/* then the caller looks after its signals */
 #define DRIVE_EVENTS			16
-#define EASY_HANDLE_USES		10000	/* then a handle is made anew */
 #define HEADERS_MAX				65536	/* bytes of a reply's headers */
 #define RETRY_AFTER_MAX			64
 #define ERROR_MAX				160
 #define TOKEN_NAME				"Access-Token: "
-#define UPLOAD_BUFFER			(256L * 1024)
+#define UPLOAD_BUFFER			((long) TTE_MEMORY_PAGES)
 #define RECEIVE_BUFFER			(16L * 1024)
 #define STALL_SECONDS			10L
 #define IDLE_SECONDS			100L	/* then an idle connection is closed */
@@ -62,7 +61,7 @@
 
 typedef enum ExchangeState
 {
-	EXCHANGE_IDLE,				/* an easy handle waiting for work */
+	EXCHANGE_NEW,				/* not yet given to libcurl */
 	EXCHANGE_RUNNING,			/* libcurl has it */
 	EXCHANGE_FINISHED,			/* not yet collected */
 	EXCHANGE_COLLECTED			/* not yet released */
@@ -77,7 +76,6 @@ struct TteExchange
 	struct curl_slist token_line;	/* the first; its text is no part of a
 									 * core file */
 	ExchangeState state;
-	int			uses;
 	void	   *owner;
 
 	/* the request */
@@ -300,6 +298,10 @@ watch_timer(CURLM *multi, long timeout_ms, void *arg)
 
 /*-------------------------------------------------------------------------
  * Easy handles
+ *
+ * Each exchange has one of its own: libcurl 8 keeps the last request in a handle
+ * until it is destroyed, token and identifiers included.  Connections, addresses
+ * and trusted certificates belong to the multi handle and are kept.
  *-------------------------------------------------------------------------
  */
 
@@ -391,22 +393,24 @@ set_callbacks(CURL *easy, TteExchange *exchange)
 }
 
 static void
-drop_headers(TteExchange *exchange)
-{
-	explicit_bzero(exchange->token_line.data, TTE_SECRET_SIZE);
-	exchange->token_line.next = NULL;
-	curl_slist_free_all(exchange->headers);
-	exchange->headers = NULL;
-}
-
-static void
 free_exchange(TteExchange *exchange)
 {
 	if (exchange->easy != NULL)
 		curl_easy_cleanup(exchange->easy);
 	curl_slist_free_all(exchange->headers);
 	tte_secret_free(exchange->token_line.data);
+	explicit_bzero(exchange, sizeof(TteExchange));
 	free(exchange);
+}
+
+static void
+unlink_exchange(TteHttp *http, TteExchange *exchange)
+{
+	TteExchange **link = &http->exchanges;
+
+	while (*link != exchange)
+		link = &(*link)->next;
+	*link = exchange->next;
 }
 
 static TteExchange *
@@ -431,17 +435,6 @@ new_exchange(TteHttp *http)
 	exchange->next = http->exchanges;
 	http->exchanges = exchange;
 	return exchange;
-}
-
-static TteExchange *
-idle_exchange(TteHttp *http)
-{
-	for (TteExchange *exchange = http->exchanges; exchange != NULL; exchange = exchange->next)
-	{
-		if (exchange->state == EXCHANGE_IDLE)
-			return exchange;
-	}
-	return new_exchange(http);
 }
 
 /*-------------------------------------------------------------------------
@@ -513,32 +506,6 @@ check_library(void)
 	return NULL;
 }
 
-/*
- * The token and the identifiers pass through libcurl's buffers: what was freed
- * holds them no more.
- */
-static void
-wipe_and_free(void *memory)
-{
-	if (memory != NULL)
-		explicit_bzero(memory, malloc_usable_size(memory));
-	free(memory);
-}
-
-static void *
-move_and_wipe(void *memory, size_t size)
-{
-	size_t		had = memory != NULL ? malloc_usable_size(memory) : 0;
-	void	   *moved = malloc(size);
-
-	if (moved == NULL)
-		return NULL;
-	if (memory != NULL)
-		memcpy(moved, memory, had < size ? had : size);
-	wipe_and_free(memory);
-	return moved;
-}
-
 static const char *
 initialize_library(void)
 {
@@ -554,7 +521,8 @@ initialize_library(void)
 	/* With it in the environment every session key would land in a file. */
 	unsetenv("SSLKEYLOGFILE");
 	tte_curl_resolver_options();
-	if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wipe_and_free, move_and_wipe, strdup, calloc) != CURLE_OK)
+	if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, tte_memory_malloc, tte_memory_free, tte_memory_realloc, strdup,
+							 tte_memory_calloc) != CURLE_OK)
 		return "could not initialize libcurl";
 	initialized = true;
 	return NULL;
@@ -687,18 +655,6 @@ prepare(TteExchange *exchange, const char *token, const char *body, size_t len)
 {
 	exchange->body = body;
 	exchange->body_len = len;
-	exchange->body_pos = 0;
-	exchange->handed_out = false;
-	exchange->resent = false;
-	exchange->answer_begun = false;
-	exchange->headers_complete = false;
-	exchange->truncated = false;
-	exchange->headers_len = 0;
-	exchange->reply_len = 0;
-	exchange->retry_after[0] = '\0';
-	exchange->error[0] = '\0';
-
-	drop_headers(exchange);
 	watch_stall(exchange, true);
 	return add_header(exchange, "Content-Type: application/json") &&
 		add_header(exchange, "Expect:") &&
@@ -720,7 +676,7 @@ tte_http_post(TteHttp *http, const char *token, const char *body, size_t len, vo
 		open_multi(http);
 	}
 	if (!http->broken)
-		exchange = idle_exchange(http);
+		exchange = new_exchange(http);
 	if (exchange != NULL)
 	{
 		exchange->owner = owner;
@@ -729,7 +685,8 @@ tte_http_post(TteHttp *http, const char *token, const char *body, size_t len, vo
 			exchange->state = EXCHANGE_RUNNING;
 		else
 		{
-			drop_headers(exchange);
+			unlink_exchange(http, exchange);
+			free_exchange(exchange);
 			exchange = NULL;
 		}
 	}
@@ -970,35 +927,17 @@ tte_http_collect(TteHttp *http, TteHttpResult *result)
 	return true;
 }
 
-static void
-unlink_exchange(TteHttp *http, TteExchange *exchange)
-{
-	TteExchange **link = &http->exchanges;
-
-	while (*link != exchange)
-		link = &(*link)->next;
-	*link = exchange->next;
-}
-
 const char *
 tte_http_token(const TteExchange *exchange)
 {
 	return exchange->token_line.data + strlen(TOKEN_NAME);
 }
 
-/* Easy handles are kept, but not for ever: what may leak in one is bounded. */
 void
 tte_http_release(TteHttp *http, TteExchange *exchange)
 {
 	sigset_t	saved;
 
-	drop_headers(exchange);
-	curl_easy_setopt(exchange->easy, CURLOPT_HTTPHEADER, NULL);
-	exchange->body = NULL;
-	exchange->owner = NULL;
-	exchange->state = EXCHANGE_IDLE;
-	if (++exchange->uses < EASY_HANDLE_USES)
-		return;
 	block_signals(&saved);
 	unlink_exchange(http, exchange);
 	free_exchange(exchange);

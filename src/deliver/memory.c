@@ -1,0 +1,148 @@
+/*-------------------------------------------------------------------------
+ *
+ * memory.c
+ *	  The memory of libcurl.
+ *
+ * The token and the identifiers pass through it.  What was freed holds them no
+ * more.  As long as a request is under way, they are in the buffer that libcurl
+ * sends from, which is larger than anything else it allocates: it gets pages of
+ * its own, which are neither in a core file nor, as far as the process may lock
+ * memory, in swap space.
+ *
+ * libcurl's threads that resolve names come here, too.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "deliver/memory.h"
+
+#include <malloc.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* The smallest page there is: where pages begin is a multiple of it. */
+#define PAGE_MIN	4096
+
+/* At the beginning of pages; what the caller gets follows, aligned as malloc() would do it. */
+typedef struct Pages
+{
+	struct Pages *next;
+	size_t		size;			/* with this */
+	max_align_t memory[];
+} Pages;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static Pages *all_pages = NULL;
+
+static void *
+pages_alloc(size_t size)
+{
+	Pages	   *pages;
+
+	if (size > SIZE_MAX - sizeof(Pages))
+		return NULL;
+	size += sizeof(Pages);
+	pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (pages == MAP_FAILED)
+		return NULL;
+	(void) mlock2(pages, size, MLOCK_ONFAULT);
+	(void) madvise(pages, size, MADV_DONTDUMP);
+	pages->size = size;
+	pthread_mutex_lock(&lock);
+	pages->next = all_pages;
+	all_pages = pages;
+	pthread_mutex_unlock(&lock);
+	return pages->memory;
+}
+
+/* The link to the pages of which this is the memory, or NULL; with the lock. */
+static Pages **
+find_pages(const void *memory)
+{
+	for (Pages **link = &all_pages; *link != NULL; link = &(*link)->next)
+	{
+		if ((*link)->memory == memory)
+			return link;
+	}
+	return NULL;
+}
+
+/* Few addresses have to be looked for. */
+static bool
+may_be_pages(const void *memory)
+{
+	return (uintptr_t) memory % PAGE_MIN == offsetof(Pages, memory);
+}
+
+static size_t
+usable_size(void *memory)
+{
+	size_t		size = 0;
+
+	if (may_be_pages(memory))
+	{
+		Pages	  **link;
+
+		pthread_mutex_lock(&lock);
+		link = find_pages(memory);
+		if (link != NULL)
+			size = (*link)->size - sizeof(Pages);
+		pthread_mutex_unlock(&lock);
+	}
+	return size > 0 ? size : malloc_usable_size(memory);
+}
+
+static bool
+pages_free(void *memory)
+{
+	Pages	   *pages = NULL;
+	Pages	  **link;
+
+	pthread_mutex_lock(&lock);
+	link = find_pages(memory);
+	if (link != NULL)
+	{
+		pages = *link;
+		*link = pages->next;
+	}
+	pthread_mutex_unlock(&lock);
+	return pages != NULL && munmap(pages, pages->size) == 0;
+}
+
+void *
+tte_memory_malloc(size_t size)
+{
+	return size < TTE_MEMORY_PAGES ? malloc(size) : pages_alloc(size);
+}
+
+void *
+tte_memory_calloc(size_t n, size_t size)
+{
+	if (size == 0 || n <= (TTE_MEMORY_PAGES - 1) / size)
+		return calloc(n, size);
+	return n > SIZE_MAX / size ? NULL : pages_alloc(n * size);
+}
+
+void
+tte_memory_free(void *memory)
+{
+	if (memory == NULL || (may_be_pages(memory) && pages_free(memory)))
+		return;
+	explicit_bzero(memory, malloc_usable_size(memory));
+	free(memory);
+}
+
+void *
+tte_memory_realloc(void *memory, size_t size)
+{
+	size_t		had = memory != NULL ? usable_size(memory) : 0;
+	void	   *moved = tte_memory_malloc(size);
+
+	if (moved == NULL)
+		return NULL;
+	if (memory != NULL)
+		memcpy(moved, memory, had < size ? had : size);
+	tte_memory_free(memory);
+	return moved;
+}
