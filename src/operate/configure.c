@@ -8,10 +8,14 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "commands/trigger.h"
+#include "executor/executor.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -28,6 +32,7 @@
 #include "event/catalog.h"
 #include "server/catalog_check.h"
 #include "server/common.h"
+#include "server/compat.h"
 #include "server/counters.h"
 #include "server/slots.h"
 #include "server/wakeup.h"
@@ -241,29 +246,81 @@ check_token(const char *token)
 				 tte_hide_statement()));
 }
 
+/* In the order of the columns of tiktok.access_token. */
+enum TokenColumn
+{
+	TOKEN_SOURCE_ID,
+	TOKEN_TOKEN,
+	TOKEN_SYSTEM_IDENTIFIER,
+	TOKEN_DATABASE_OID,
+	TOKEN_SET_AT,
+	TOKEN_COLUMNS
+};
+
+static void
+delete_token(Relation rel, int32 source_id)
+{
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, TOKEN_SOURCE_ID + 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(source_id));
+	scan = systable_beginscan(rel, InvalidOid, false, SnapshotSelf, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		simple_heap_delete(rel, &tuple->t_self);
+	systable_endscan(scan);
+}
+
+/* Columns that somebody has added stay null. */
+static void
+insert_token(Relation rel, int32 source_id, Datum token)
+{
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *info = makeNode(ResultRelInfo);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+
+	InitResultRelInfo(info, rel, 0, NULL, 0);
+	ExecOpenIndices(info, false);
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, true, slot->tts_tupleDescriptor->natts);
+	memset(slot->tts_isnull, false, TOKEN_COLUMNS);
+	slot->tts_values[TOKEN_SOURCE_ID] = Int32GetDatum(source_id);
+	slot->tts_values[TOKEN_TOKEN] = token;
+	slot->tts_values[TOKEN_SYSTEM_IDENTIFIER] = Int64GetDatum((int64) GetSystemIdentifier());
+	slot->tts_values[TOKEN_DATABASE_OID] = ObjectIdGetDatum(MyDatabaseId);
+	slot->tts_values[TOKEN_SET_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+	ExecStoreVirtualTuple(slot);
+	table_tuple_insert(rel, slot, GetCurrentCommandId(true), 0, NULL);
+	tte_ExecInsertIndexTuples(info, slot, estate, false, NULL, NIL);
+	ExecCloseIndices(info);
+	ExecDropSingleTupleTableSlot(slot);
+	FreeExecutorState(estate);
+}
+
+/*
+ * No query has the token in it: auto_explain would log it, as a parameter or as
+ * a constant of the plan.  The lock makes others who set a token wait, not those
+ * who read one; that the source is not deleted meanwhile, its own lock sees to.
+ */
 Datum
 tte_sql_set_access_token(PG_FUNCTION_ARGS)
 {
-	Oid			types[4] = {INT4OID, TEXTOID, INT8OID, OIDOID};
-	Datum		values[4];
-	const char *sql = "DELETE FROM tiktok.access_token WHERE source_id OPERATOR(pg_catalog.=) $1";
-	int			nargs = 1;
+	int32		source_id;
+	Relation	rel;
 
-	values[0] = Int32GetDatum(tte_source_argument(fcinfo));
+	tte_hide_call("SELECT tiktok.set_access_token(...)");
+	tte_outbox_check("tiktok.set_access_token()");
+	source_id = tte_source_argument(fcinfo);
 	if (!PG_ARGISNULL(1))
-	{
-		values[1] = PG_GETARG_DATUM(1);
-		check_token(TextDatumGetCString(values[1]));
-		values[2] = Int64GetDatum((int64) GetSystemIdentifier());
-		values[3] = ObjectIdGetDatum(MyDatabaseId);
-		nargs = 4;
-		sql = "INSERT INTO tiktok.access_token VALUES ($1, $2, $3, $4, pg_catalog.now()) "
-			"ON CONFLICT (source_id) DO UPDATE SET token = excluded.token, set_at = excluded.set_at, "
-			"system_identifier = excluded.system_identifier, database_oid = excluded.database_oid";
-	}
-	SPI_connect();
-	SPI_execute_with_args(sql, nargs, types, values, NULL, false, 0);
-	SPI_finish();
+		check_token(TextDatumGetCString(PG_GETARG_DATUM(1)));
+	rel = table_open(tte_relation("access_token"), ShareRowExclusiveLock);
+	delete_token(rel, source_id);
+	if (!PG_ARGISNULL(1))
+		insert_token(rel, source_id, PG_GETARG_DATUM(1));
+	CommandCounterIncrement();
+	CacheInvalidateRelcache(rel);
+	tte_reconfigure_at_commit();
+	table_close(rel, NoLock);
 	PG_RETURN_VOID();
 }
 

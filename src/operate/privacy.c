@@ -367,6 +367,7 @@ tte_sql_forget(PG_FUNCTION_ARGS)
 	IdList		unmatchable = {NULL};
 	int64		erased;
 
+	tte_hide_call("SELECT tiktok.forget(...)");
 	tte_outbox_check("tiktok.forget()");
 	if (PG_ARGISNULL(0) && PG_ARGISNULL(1) && PG_ARGISNULL(2))
 		ereport(ERROR,

@@ -14,6 +14,8 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
+#include "tcop/tcopprot.h"
+#include "utils/backend_status.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -124,6 +126,15 @@ tte_from_utf8(const char *string, int len)
 	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
 		return pnstrdup(string, len);
 	return convert(string, len, PG_UTF8, encoding, "?", &copy_len);
+}
+
+/* The server sets both anew for the next statement. */
+void
+tte_hide_call(const char *text)
+{
+	pgstat_report_activity(STATE_RUNNING, text);
+	if (debug_query_string != NULL)
+		debug_query_string = text;
 }
 
 ErrorData *

@@ -59,6 +59,13 @@ extern bool tte_lock_fates(int32 source_id);
 #define tte_hide_statement()	errhidestmt(true), errhidecontext(true)
 
 /*
+ * The same for what pg_stat_activity shows of the statement that runs, which
+ * stays there while the session is idle, for the report of a crash, and for
+ * messages of the server itself.  text is constant.
+ */
+extern void tte_hide_call(const char *text);
+
+/*
  * For PG_CATCH() of an internal subtransaction: undoes it, goes back to the
  * context and owner from before it, and returns the error, which is in that
  * context.  Thrown on without this, it would leave the transaction open.
