@@ -69,6 +69,8 @@ COMMENT ON COLUMN tiktok.access_token.token IS 'the token, in clear';
 COMMENT ON COLUMN tiktok.access_token.system_identifier IS 'identifier of the server in which it was set';
 COMMENT ON COLUMN tiktok.access_token.database_oid IS 'number of the database in which it was set';
 COMMENT ON COLUMN tiktok.access_token.set_at IS 'when it was set';
+-- ANALYZE would copy values to pg_statistic, where they outlive their rows: not of a token, nor of anything about a person.
+ALTER TABLE tiktok.access_token ALTER token SET STATISTICS 0;
 
 CREATE TABLE tiktok.installation (
 	system_identifier bigint NOT NULL,

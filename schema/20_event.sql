@@ -151,3 +151,6 @@ ALTER TABLE tiktok.cursor SET (fillfactor = 50, autovacuum_vacuum_scale_factor =
 ALTER TABLE tiktok.event SET (autovacuum_vacuum_insert_scale_factor = 0.05);
 ALTER TABLE tiktok.identity SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 10000);
 ALTER TABLE tiktok.retry SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 10000);
+
+ALTER TABLE tiktok.event ALTER payload SET STATISTICS 0;
+ALTER TABLE tiktok.identity ALTER user_data SET STATISTICS 0;

@@ -21,6 +21,7 @@ COMMENT ON TABLE tiktok.test_code IS 'test codes of Events Manager, for sessions
 COMMENT ON COLUMN tiktok.test_code.source_id IS 'tiktok.source.id';
 COMMENT ON COLUMN tiktok.test_code.code IS 'the code, from Events Manager''s Test Events tab';
 COMMENT ON COLUMN tiktok.test_code.valid_until IS 'from then on no test event can be recorded';
+ALTER TABLE tiktok.test_code ALTER code SET STATISTICS 0;
 COMMENT ON COLUMN tiktok.event.test_code IS 'NULL: a real event; else the code it is sent with, empty when there was none and nothing is sent';
 
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.source_control

@@ -56,6 +56,7 @@ COMMENT ON COLUMN tiktok.backfill_progress.suppressed IS 'events recorded withou
 COMMENT ON COLUMN tiktok.backfill_progress.too_old IS 'rows left out: TikTok would not take events that old';
 COMMENT ON COLUMN tiktok.backfill_progress.without_time IS 'rows left out: nothing says when it happened';
 COMMENT ON COLUMN tiktok.backfill_progress.not_meant IS 'rows left out: the condition does not hold, or their stage makes no event';
+ALTER TABLE tiktok.backfill_progress ALTER condition SET STATISTICS 0, ALTER last_key SET STATISTICS 0;
 
 CREATE PROCEDURE tiktok.backfill(
 	relation regclass,
