@@ -36,14 +36,21 @@ my $tiktok = Rehearsal->start;
 my $dir = PostgreSQL::Test::Utils::tempdir();
 my $tokens = PostgreSQL::Test::Utils::tempdir();
 my $node = $tiktok->cluster('canary',
-	shared_preload_libraries => 'pg_stat_statements, tiktok_events',
+	shared_preload_libraries => 'auto_explain, pg_stat_statements, tiktok_events',
 	shared_buffers => '16MB',
 	'pg_stat_statements.track' => 'all',
 	log_min_messages => 'debug5',
 	log_error_verbosity => 'verbose',
+	log_lock_waits => 'on',
+	deadlock_timeout => '10ms',
+	# of the worker's queries; those of clients are their own
+	'auto_explain.log_min_duration' => 0,
+	'auto_explain.log_verbose' => 'on',
+	'auto_explain.log_nested_statements' => 'on',
 	'tiktok_events.log_requests' => 'on',
 	'tiktok_events.access_token_dir' => $tokens);
 my $sampler;
+$ENV{PGOPTIONS} = '-c auto_explain.log_min_duration=-1';
 
 sub sql { my ($sql, $db) = @_; return $node->safe_psql($db // 'postgres', $sql) }
 
@@ -151,6 +158,45 @@ sub bound
 	return join '', $err =~ /^(?:pgbench: error|DETAIL|HINT|CONTEXT|ERROR|NOTICE).*\n/gm;
 }
 
+# What auto_explain says of the queries inside of a statement, whose own text and plan are the application's; and how many of them there were.
+sub explained
+{
+	my ($statement) = @_;
+	my ($out, $err) = run_script('postgres', <<SQL);
+SET log_min_messages = 'panic';
+SET auto_explain.log_level = 'notice';
+SET auto_explain.log_min_duration = 0;
+$statement;
+SQL
+	my @nested = grep { !/^Query Text: \Q$statement\E/m } grep { /^Query Text: /m } split /^(?=NOTICE: )/m, $err;
+
+	return (join('', @nested), scalar @nested);
+}
+
+# A statement in a session that is idle afterwards: what others see of it then.
+sub idle_after
+{
+	my ($statement) = @_;
+	my $look = "SELECT state, query FROM pg_stat_activity WHERE application_name = 'idle'";
+	my $connection = $node->connstr('postgres');
+
+	local $ENV{PGAPPNAME} = 'idle';
+	my ($out, $err) = run_script('postgres', "$statement;\n\\! PGAPPNAME=other psql -XAt -d \"$connection\" -c \"$look\"\n");
+	return $out =~ /^(idle\|.*)/ms ? $1 : '';
+}
+
+# A statement that waits for a lock on a table until it may wait no longer.
+sub waits_for_lock
+{
+	my ($table, $statement) = @_;
+	my ($out, $err) = run_script('postgres', <<SQL);
+BEGIN;
+LOCK TABLE $table IN ACCESS EXCLUSIVE MODE;
+\\! PGOPTIONS='-c lock_timeout=100ms -c auto_explain.log_min_duration=-1' psql -Xq -d "@{[ $node->connstr('postgres') ]}" -c "$statement"
+SQL
+	return $err;
+}
+
 # A new token file in the place of the old one.
 sub put_token
 {
@@ -249,7 +295,7 @@ SQL
 }
 
 # Values as bind parameters, which nobody logs
-sql("INSERT INTO tiktok.source (name, event_source, event_source_id) VALUES ('shop', 'web', 'C1'), ('other', 'web', 'C2')");
+sql("INSERT INTO tiktok.source (name, event_source, event_source_id) VALUES ('shop', 'web', 'C1'), ('other', 'web', 'C2'), ('literal', 'web', 'C3')");
 sql("UPDATE tiktok.source SET batch_size = 1 WHERE name = 'shop'");
 my %person = (email => 'zqxm.Bound@example.com', phone => '+1 415 731-0468', external_id => 'zqxlong-7', ip => '203.0.113.211', user_agent => 'Zqxagent/5.0 (X11) Gecko',
 	ttclid => 'E.C.P.zqxclick-1', ttp => 'zqxttp-1', first_name => 'Zqxnamfirst', last_name => 'Zqxnamlast', city => 'Zqxtown', zip_code => 'zqxna7', country => 'de');
@@ -285,6 +331,23 @@ is(bound('SELECT tiktok.forget(email => :email)', email => 'zqxm.gone1@example.c
 is(bound("SELECT tiktok.withdraw_consent('shop', :id)", id => 'gone2'), '', 'or its consent withdrawn');
 is(bound($view, id => 'test', source => 'other', person => $person), '', 'and one of a source with a stored token');
 is(bound("SELECT tiktok.set_access_token('other', :token)", token => $stored_token), '', 'a token by bind parameter');
+
+# Tokens and identifiers as literals: the statement is the application's, the rest is not
+my @literal = (
+	[ 'tiktok.access_token', "SELECT tiktok.set_access_token('literal', '$stored_token-2')" ],
+	[ 'tiktok.identity', "SELECT tiktok.forget(email => 'zqxm.nobody\@example.com')" ]);
+for my $case (@literal)
+{
+	my ($table, $statement) = @$case;
+	my ($nested) = explained($statement);
+	my $idle = idle_after($statement);
+
+	look_at('queries inside of a statement', $nested);
+	like($idle, qr/^idle\|SELECT tiktok\./, 'an idle session');
+	look_at('last query of an idle session', $idle);
+	like(waits_for_lock($table, $statement), qr/lock timeout/, "a wait for $table, which is logged");
+}
+cmp_ok((explained($literal[1][1]))[1], '>', 1, 'control: queries inside of a statement are explained');
 remember_hashes('postgres');
 $hashes{ substr sha256_hex($_), 0, 32 } = 1 for 'zqxm@example.com', values %person, $file_token, $stored_token;
 
@@ -293,6 +356,19 @@ sql('CHECKPOINT');
 my $hits = look_at('tiktok.identity on disk', slurp_file($node->data_dir . '/' . sql("SELECT pg_relation_filepath('tiktok.identity')")));
 ok($hits->{$_}, "control: $_ is in tiktok.identity") for grep { !/token|hash|device/ } @kinds;
 sql("DO \$\$BEGIN RAISE LOG 'control: zqxtoken %', encode(sha256('zqxm\@example.com'), 'hex'); END\$\$");
+
+# Statistics of columns, while everything waits
+sql("/* control: */ CREATE TABLE control AS SELECT 'zqxtoken-' || n AS token FROM generate_series(1, 9) n");
+for my $db (qw(postgres track row))
+{
+	sql('ANALYZE', $db);
+	look_at('statistics of columns', sql(<<'SQL', $db));
+SELECT a.attrelid::regclass, a.attname, s.* FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_statistic s ON s.starelid = a.attrelid AND s.staattnum = a.attnum
+WHERE c.relnamespace IN ('tiktok'::regnamespace, 'pg_toast'::regnamespace)
+SQL
+}
+like(sql("SELECT histogram_bounds FROM pg_stats WHERE tablename = 'control'"), qr/zqxtoken/, 'control: statistics of columns have values');
+sql('DROP TABLE control');
 
 # Dumps, while everything waits
 for my $how ([], ['-Fc'], ['--data-only'])
@@ -432,6 +508,8 @@ my @log = split /^/m, slurp_file($node->logfile);
 my @others = grep { index($_, 'control: zqxtoken') < 0 } @log;
 cmp_ok(scalar @others, '<', scalar @log, 'control: what is logged is found');
 ok(scalar(grep { /^[^\]]*\] (?:\S+ )?DEBUG:/ } @others), 'the log is talkative');
+ok(scalar(grep { /Query Text: SELECT s\.id, s\.name/ } @others), 'the worker\'s queries are explained');
+ok(scalar(grep { /still waiting for/ } @others), 'waits for locks are told');
 ok(scalar(grep { /Failed process was running: tiktok_events: sending 1 request/ } @others), 'a crash says what the worker did');
 is(scalar(grep { /PANIC/ } @others), 0, 'no panic');
 look_at('server log', join '', @others);
