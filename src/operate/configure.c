@@ -313,7 +313,7 @@ tte_sql_set_access_token(PG_FUNCTION_ARGS)
 	source_id = tte_source_argument(fcinfo);
 	if (!PG_ARGISNULL(1))
 		check_token(TextDatumGetCString(PG_GETARG_DATUM(1)));
-	rel = table_open(tte_relation("access_token"), ShareRowExclusiveLock);
+	rel = tte_own_table_open("access_token", ShareRowExclusiveLock);
 	delete_token(rel, source_id);
 	if (!PG_ARGISNULL(1))
 		insert_token(rel, source_id, PG_GETARG_DATUM(1));
