@@ -73,6 +73,7 @@ COMMENT ON COLUMN tiktok.access_token.set_at IS 'when it was set';
 ALTER TABLE tiktok.access_token ALTER token SET STATISTICS 0;
 
 CREATE TABLE tiktok.installation (
+	id int PRIMARY KEY DEFAULT 1,
 	system_identifier bigint NOT NULL,
 	database_oid oid NOT NULL,
 	confirmed_at timestamptz NOT NULL,
@@ -80,9 +81,11 @@ CREATE TABLE tiktok.installation (
 	backup_start pg_lsn,
 	seen_at timestamptz,
 	recovered_to timestamptz,
-	recovered_xid xid8
+	recovered_xid xid8,
+	CHECK (id = 1)
 );
 COMMENT ON TABLE tiktok.installation IS 'the database this is, one row; a copy of it, and a server that was recovered to an earlier state, find out here that they are';
+COMMENT ON COLUMN tiktok.installation.id IS 'always 1';
 COMMENT ON COLUMN tiktok.installation.system_identifier IS 'identifier of the server in which the database was made or confirmed';
 COMMENT ON COLUMN tiktok.installation.database_oid IS 'number of the database there';
 COMMENT ON COLUMN tiktok.installation.confirmed_at IS 'when it was made or confirmed';
@@ -92,6 +95,18 @@ COMMENT ON COLUMN tiktok.installation.seen_at IS 'when the worker was here last,
 COMMENT ON COLUMN tiktok.installation.recovered_to IS 'not before this time was the state that the server was recovered to last; NULL: never recovered';
 COMMENT ON COLUMN tiktok.installation.recovered_xid IS 'what earlier transactions recorded may have been received since then, unknown to this server';
 
+-- Carried by a dump, which thereby brings the stamp of its database beside that of the one it is restored in.
+CREATE TABLE tiktok.origin (
+	id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+	system_identifier bigint NOT NULL,
+	database_oid oid NOT NULL
+);
+COMMENT ON TABLE tiktok.origin IS 'databases that this configuration comes from; a row of another one than this makes it a copy, which sends nothing until tiktok.confirm_database()';
+COMMENT ON COLUMN tiktok.origin.id IS 'of each CREATE EXTENSION and each confirmation its own';
+COMMENT ON COLUMN tiktok.origin.system_identifier IS 'identifier of the server';
+COMMENT ON COLUMN tiktok.origin.database_oid IS 'number of the database there';
+
+SELECT pg_catalog.pg_extension_config_dump('tiktok.origin', '');
 SELECT pg_catalog.pg_extension_config_dump('tiktok.source', '');
 SELECT pg_catalog.pg_extension_config_dump('tiktok.source_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('tiktok.lead_stage', '');
@@ -115,12 +130,15 @@ CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.le
 	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OF system_identifier, database_oid OR DELETE OR TRUNCATE ON tiktok.installation
 	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.origin
+	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.access_token
 	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
 ALTER TABLE tiktok.source ENABLE ALWAYS TRIGGER changed;
 ALTER TABLE tiktok.lead_stage ENABLE ALWAYS TRIGGER changed;
 ALTER TABLE tiktok.access_token ENABLE ALWAYS TRIGGER changed;
 ALTER TABLE tiktok.installation ENABLE ALWAYS TRIGGER changed;
+ALTER TABLE tiktok.origin ENABLE ALWAYS TRIGGER changed;
 
 CREATE FUNCTION tiktok.set_access_token(source text, token text) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

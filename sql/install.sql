@@ -3,6 +3,9 @@ SELECT extversion, extrelocatable, extnamespace::regnamespace FROM pg_extension 
 SELECT c.relkind, c.relname FROM pg_class c WHERE c.relnamespace = 'tiktok'::regnamespace AND relkind IN ('r', 'v', 'S') ORDER BY 1, 2;
 SELECT p.oid::regprocedure, p.prosecdef FROM pg_proc p WHERE p.pronamespace = 'tiktok'::regnamespace ORDER BY p.oid::regprocedure::text COLLATE "C";
 
+-- every table has a primary key, by which logical replication finds a row: else a publication FOR ALL TABLES forbids to change it
+SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'tiktok'::regnamespace AND relkind IN ('r', 'p') AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary);
+
 -- nothing is granted to a stranger
 SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'tiktok'::regnamespace AND has_function_privilege('public', p.oid, 'EXECUTE');
 SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'tiktok'::regnamespace AND relkind IN ('r', 'v') AND has_table_privilege('public', c.oid, 'SELECT');

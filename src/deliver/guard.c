@@ -40,7 +40,7 @@
 
 /* Those of which deliver/queue.c and deliver/purge.c speak. */
 static const char *const tables[] = {
-	"source", "access_token", "installation", "source_control", "source_state",
+	"source", "access_token", "installation", "origin", "source_control", "source_state",
 	"event", "identity", "request", "delivery", "retry", "cursor", "pixel_seen"
 };
 

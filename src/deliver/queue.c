@@ -30,7 +30,6 @@
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/pg_lsn.h"
@@ -43,6 +42,7 @@
 #include "deliver/bulk.h"
 #include "deliver/guard.h"
 #include "deliver/queue.h"
+#include "deliver/watch.h"
 #include "server/catalog_check.h"
 #include "server/common.h"
 #include "server/compat.h"
@@ -107,13 +107,14 @@ typedef struct StatementText
 /* Names need no schema where pg_catalog is meant: it is the search path. */
 static const StatementText statements[] =
 {
-	{SQL_SOURCES, 0, {0},
+	{SQL_SOURCES, 2, {INT8OID, OIDOID},
 	"SELECT s.id, s.name, s.event_source, s.event_source_id, s.enabled, s.batch_size, s.requests_per_second, "
 	"least(extract(epoch FROM coalesce(s.max_event_age, "
 	"CASE WHEN s.event_source IN ('web', 'app') THEN interval '7 days' ELSE interval '28 days' END)), 4e12) * 1e6::numeric, "
 	"t.token, t.system_identifier, t.database_oid, coalesce(c.paused, false), c.changed_at, "
-	"i.system_identifier, i.database_oid, u.state "
-	"FROM tiktok.source s LEFT JOIN tiktok.installation i ON true LEFT JOIN tiktok.access_token t ON t.source_id = s.id "
+	"NOT EXISTS (SELECT FROM tiktok.installation i WHERE i.system_identifier = $1 AND i.database_oid = $2) "
+	"OR EXISTS (SELECT FROM tiktok.origin o WHERE o.system_identifier <> $1 OR o.database_oid <> $2), u.state "
+	"FROM tiktok.source s LEFT JOIN tiktok.access_token t ON t.source_id = s.id "
 	"LEFT JOIN tiktok.source_control c ON c.source_id = s.id "
 	"LEFT JOIN tiktok.source_state u ON u.source_id = s.id ORDER BY s.id"},
 	{SQL_FORGET_SOURCES, 0, {0},
@@ -247,21 +248,9 @@ static SPIPlanPtr plans[SQL_STATEMENTS];
 static Oid	extension_oid = InvalidOid;
 static char version[VERSION_LEN];	/* of the extension, as found last */
 static char used_version[VERSION_LEN];	/* the one whose tables are known here */
-static Oid	config_relations[4];
-static bool config_changed = true;
 static Oid	worker_role = InvalidOid;
 static Oid	saved_role;
 static int	saved_sec_context;
-
-static void
-relation_changed(Datum arg, Oid relid)
-{
-	for (int i = 0; i < lengthof(config_relations); i++)
-	{
-		if (!OidIsValid(relid) || relid == config_relations[i])
-			config_changed = true;
-	}
-}
 
 /* What the session relies on, whatever the database or role says. */
 static void
@@ -343,11 +332,7 @@ knows_version(void)
 static void
 use_version(void)
 {
-	config_relations[0] = tte_relation("source");
-	config_relations[1] = tte_relation("access_token");
-	config_relations[2] = tte_relation("source_control");
-	config_relations[3] = tte_relation("installation");
-	config_changed = true;
+	tte_watch_tables();
 	strlcpy(used_version, version, sizeof(used_version));
 }
 
@@ -365,7 +350,7 @@ tte_queue_attach(void)
 	extension_oid = read_extension();
 	if (OidIsValid(extension_oid))
 	{
-		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+		tte_watch_attach();
 		tte_guard_attach();
 	}
 	CommitTransactionCommand();
@@ -410,27 +395,6 @@ tte_queue_end(void)
 	SetUserIdAndSecContext(saved_role, saved_sec_context);
 	CommitTransactionCommand();
 	pgstat_report_stat(true);
-}
-
-bool
-tte_queue_config_changed(void)
-{
-	bool		changed = config_changed;
-
-	config_changed = false;
-	return changed;
-}
-
-bool
-tte_queue_config_stale(void)
-{
-	return config_changed;
-}
-
-void
-tte_queue_reload_config(void)
-{
-	config_changed = true;
 }
 
 bool
@@ -599,7 +563,7 @@ copy_token(MemoryContext context, int row, int column)
 	return copy;
 }
 
-/* Is the stamp in two columns that of another database, or missing? */
+/* Is the stamp in two columns that of another database? */
 static bool
 is_foreign(int row, int system_identifier, int database)
 {
@@ -612,7 +576,8 @@ is_foreign(int row, int system_identifier, int database)
 int
 tte_queue_sources(MemoryContext context, TteSourceConfig **configs)
 {
-	int			n = run(SQL_SOURCES, NULL, NULL);
+	Datum		args[] = {Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
+	int			n = run(SQL_SOURCES, args, NULL);
 	bool		isnull;
 
 	*configs = MemoryContextAllocZero(context, Max(n, 1) * sizeof(TteSourceConfig));
@@ -630,10 +595,10 @@ tte_queue_sources(MemoryContext context, TteSourceConfig **configs)
 		c->max_event_age = DatumGetInt64(DirectFunctionCall1(numeric_int8, result(i, 8, NUMERICOID, &isnull)));
 		c->token = copy_token(context, i, 9);
 		c->copied = c->token != NULL && is_foreign(i, 10, 11);
-		c->database_copied = is_foreign(i, 14, 15);
 		c->paused = result_bool(i, 12);
 		c->resumed_at = c->paused ? 0 : result_time(i, 13);
-		c->stored_state = copy_text(context, i, 16);
+		c->database_copied = result_bool(i, 14);
+		c->stored_state = copy_text(context, i, 15);
 	}
 	return n;
 }

@@ -30,7 +30,8 @@ typedef struct TteSourceConfig
 	char	   *token;			/* NULL: none */
 	char	   *token_problem;	/* why there is none, or NULL */
 	bool		copied;			/* the token was set in another database */
-	bool		database_copied;	/* this database is a copy of another */
+	bool		database_copied;	/* this database, or some of its
+									 * configuration, is a copy of another */
 	bool		paused;			/* by tiktok.pause() */
 	int64		resumed_at;		/* by tiktok.resume(), 0: never */
 	char	   *stored_state;	/* as tiktok.source_state has it, NULL: sent
@@ -129,15 +130,6 @@ extern const char *tte_queue_version(void);
 
 /* After tte_queue_begin(): why the tables must not be touched, NULL: they may; see guard.h. */
 extern const char *tte_queue_problem(void);
-
-/* Has the configuration changed since this was asked last? */
-extern bool tte_queue_config_changed(void);
-
-/* The same, which does not count as asking. */
-extern bool tte_queue_config_stale(void);
-
-/* From now on it has. */
-extern void tte_queue_reload_config(void);
 
 /* Has any transaction of the cluster ended since this was asked last?  Needs no transaction. */
 extern bool tte_queue_may_have_news(void);

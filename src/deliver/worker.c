@@ -38,6 +38,7 @@
 #include "deliver/recovery.h"
 #include "deliver/sender.h"
 #include "deliver/token.h"
+#include "deliver/watch.h"
 #include "deliver/worker.h"
 #include "server/common.h"
 #include "server/compat.h"
@@ -121,7 +122,7 @@ forget_everything(void)
 	}
 	memset(&installation, 0, sizeof(installation));
 	purge = NULL;
-	tte_queue_reload_config();
+	tte_watch_reload();
 }
 
 /* Said once; every look at the queue begins with a look at the version. */
@@ -263,13 +264,15 @@ share_rates(void)
 
 /*
  * The file of the source's name wins over the stored token, even if it cannot
- * be used.  It belongs to this server, so it is no copied token.
+ * be used.  Nobody knows for which database it was put there: in a copy it says
+ * nothing, unless a token that was set here has said it before.
  */
 static void
 use_token_file(TteSourceConfig *config)
 {
 	char		token[TTE_TOKEN_MAX + 1];
 	const char *problem;
+	bool		confirmed = config->token != NULL && !config->copied;
 
 	if (tte_access_token_dir[0] == '\0')
 		return;
@@ -280,7 +283,7 @@ use_token_file(TteSourceConfig *config)
 		explicit_bzero(config->token, strlen(config->token));
 	config->token = problem ? NULL : pstrdup(token);
 	config->token_problem = problem ? psprintf("access token file: %s", problem) : NULL;
-	config->copied = config->database_copied;
+	config->copied = config->database_copied && !confirmed;
 	explicit_bzero(token, sizeof(token));
 }
 
@@ -545,7 +548,7 @@ next_requests(TteRequest **requests, TteSendLimits *limits, int room, int64 now)
 
 	tte_queue_snapshot(&snapshot);
 	TTE_FAULT_POINT("snapshot-taken", NULL);
-	changed = tte_queue_config_changed();
+	changed = tte_watch_changed(now);
 	if (changed || tte_recovery_check_due(&installation, now))
 		check_recovery(snapshot.xmax, now);
 	if (changed)
@@ -606,7 +609,7 @@ send_requests(bool woken)
 	int			n;
 
 	if (!tte_enabled || room <= 0 || held_up(now) ||
-		(!woken && !tte_queue_config_stale() && !tte_recovery_check_due(&installation, now) && !anyone_wants(now)) ||
+		(!woken && !tte_watch_stale() && !tte_recovery_check_due(&installation, now) && !anyone_wants(now)) ||
 		!make_http() || !begin("tiktok_events: reading events"))
 		return;
 	n = next_requests(requests, &limits, room, now);
@@ -697,7 +700,7 @@ woken(void)
 	{
 		/* the relcache message comes later than the wake-up */
 		if (pg_atomic_exchange_u32(&slot->reconfigure, 0) != 0)
-			tte_queue_reload_config();
+			tte_watch_reload();
 		if (pg_atomic_exchange_u32(&slot->requeue, 0) != 0)
 			requeue_all();
 		return true;
@@ -775,7 +778,7 @@ turn(void)
 	mind_clock();
 	if (token_files_changed())
 	{
-		tte_queue_reload_config();
+		tte_watch_reload();
 		news = true;
 	}
 	if (news)

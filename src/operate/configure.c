@@ -324,17 +324,27 @@ tte_sql_set_access_token(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* From now on the queue and the tokens that are here belong to this database. */
+/*
+ * From now on the configuration, the queue and the tokens that are here belong
+ * to this database.  What is known of a recovery of this very server stays.
+ */
 static void
 stamp_database(void)
 {
+	static const char *const statements[] = {
+		"DELETE FROM tiktok.origin WHERE system_identifier OPERATOR(pg_catalog.<>) $1 OR database_oid OPERATOR(pg_catalog.<>) $2",
+		"INSERT INTO tiktok.origin (system_identifier, database_oid) SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM tiktok.origin)",
+		"DELETE FROM tiktok.installation WHERE system_identifier OPERATOR(pg_catalog.<>) $1 OR database_oid OPERATOR(pg_catalog.<>) $2",
+		"INSERT INTO tiktok.installation (system_identifier, database_oid, confirmed_at) VALUES ($1, $2, pg_catalog.now()) "
+		"ON CONFLICT (id) DO UPDATE SET confirmed_at = excluded.confirmed_at",
+		"UPDATE tiktok.access_token SET system_identifier = $1, database_oid = $2"
+	};
 	Oid			types[2] = {INT8OID, OIDOID};
 	Datum		values[2] = {Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
 
 	SPI_connect();
-	SPI_execute("DELETE FROM tiktok.installation", false, 0);
-	SPI_execute_with_args("INSERT INTO tiktok.installation (system_identifier, database_oid, confirmed_at) VALUES ($1, $2, pg_catalog.now())", 2, types, values, NULL, false, 0);
-	SPI_execute_with_args("UPDATE tiktok.access_token SET system_identifier = $1, database_oid = $2", 2, types, values, NULL, false, 0);
+	for (int i = 0; i < lengthof(statements); i++)
+		SPI_execute_with_args(statements[i], 2, types, values, NULL, false, 0);
 	SPI_finish();
 }
 
