@@ -29,6 +29,39 @@ COMMENT ON VIEW tiktok._trigger IS 'the triggers that record events';
 CREATE FUNCTION tiktok._table_problem(extension oid, owner oid) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_table_problem';
 COMMENT ON FUNCTION tiktok._table_problem(oid, oid) IS 'what somebody did to a table of the extension, and why the worker touches none; NULL: nothing';
+-- Publications that give away what only the owner may look at, and the statement that ends it. FOR ALL TABLES knows no exception, so it is made
+-- anew of the schemas of other tables. A row in pg_publication_rel excludes a table where FOR ALL TABLES knows exceptions.
+CREATE VIEW tiktok._publication AS
+SELECT p.pubname AS publication, s.token, s.identifiers,
+	EXISTS (SELECT FROM tiktok.access_token) AS has_tokens,
+	-- that of docs/scale-out.md
+	NOT s.token AND NOT p.puballtables AND p.pubinsert AND NOT p.pubupdate AND NOT p.pubdelete AND NOT p.pubtruncate
+		AND NOT EXISTS (SELECT FROM pg_publication_namespace n WHERE n.pnpubid = p.oid)
+		AND NOT EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid NOT IN ('tiktok.event'::regclass, 'tiktok.identity'::regclass)) AS for_hub,
+	CASE WHEN p.puballtables THEN
+			format('BEGIN; DROP PUBLICATION %I;%s COMMIT;', p.pubname, (
+				SELECT format(' CREATE PUBLICATION %I FOR TABLES IN SCHEMA %s WITH (publish = %L, publish_via_partition_root = %s);', p.pubname,
+					string_agg(DISTINCT quote_ident(n.nspname), ', '),
+					concat_ws(', ', CASE WHEN p.pubinsert THEN 'insert' END, CASE WHEN p.pubupdate THEN 'update' END,
+						CASE WHEN p.pubdelete THEN 'delete' END, CASE WHEN p.pubtruncate THEN 'truncate' END), p.pubviaroot::text)
+				FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+				WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'tiktok')
+				HAVING count(*) > 0))
+		ELSE concat_ws(' ', CASE WHEN s.by_schema THEN format('ALTER PUBLICATION %I DROP TABLES IN SCHEMA tiktok;', p.pubname) END,
+			CASE WHEN s.named IS NOT NULL THEN format('ALTER PUBLICATION %I DROP TABLE %s;', p.pubname, s.named) END)
+	END AS remedy
+FROM pg_publication p,
+	LATERAL (
+		SELECT bool_or(a.attname = 'token') AS token, bool_or(a.attname = 'user_data') AS identifiers, bool_or(n.oid IS NOT NULL) AS by_schema,
+			string_agg(CASE WHEN a.attname = 'token' THEN 'tiktok.access_token' ELSE 'tiktok.identity' END, ', ' ORDER BY a.attname) FILTER (WHERE r.oid IS NOT NULL) AS named
+		FROM pg_attribute a
+		LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = a.attrelid
+		LEFT JOIN pg_publication_namespace n ON n.pnpubid = p.oid AND n.pnnspid = 'tiktok'::regnamespace
+		WHERE (a.attrelid, a.attname) IN (('tiktok.access_token'::regclass, 'token'), ('tiktok.identity'::regclass, 'user_data'))
+		AND CASE WHEN p.puballtables THEN r.oid IS NULL
+			ELSE n.oid IS NOT NULL OR r.oid IS NOT NULL AND (r.prattrs IS NULL OR a.attnum = ANY (r.prattrs)) END) s
+WHERE s.token OR s.identifiers;
+COMMENT ON VIEW tiktok._publication IS 'publications of access tokens or identifiers, as tiktok.health needs it';
 
 CREATE FUNCTION tiktok.health(OUT check_name text, OUT state text, OUT detail text, OUT hint text)
 RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
@@ -199,6 +232,15 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 				WHERE d.classid = 'pg_proc'::regclass AND d.objid = t.tgfoid AND d.refclassid = 'pg_extension'::regclass AND d.refobjid = x.oid))) AS triggers
 		FROM pg_extension x
 		WHERE x.extname = 'tiktok_events') o
+	UNION ALL
+	SELECT 'publication', CASE WHEN p.token AND p.has_tokens THEN 'fail' WHEN p.for_hub THEN 'ok' ELSE 'warn' END,
+		format('publication "%s" publishes %s', p.publication,
+			concat_ws(' and ', CASE WHEN p.identifiers THEN 'identifiers' END, CASE WHEN p.token THEN 'access tokens' END)
+			|| CASE WHEN p.for_hub THEN ' as to a hub: by name, with events alone, and as they are recorded' WHEN p.token AND NOT p.has_tokens THEN ', of which none is stored' ELSE '' END),
+		CASE WHEN NOT p.for_hub THEN 'Whoever reads it gets them in clear.'
+			|| CASE WHEN p.token AND p.has_tokens THEN ' Make a new token afterwards.' ELSE '' END
+			|| ' If that is not meant: ' || p.remedy END
+	FROM tiktok._publication p
 	UNION ALL
 	SELECT 'source_of_truth', 'warn', format('relation "%s" of "%s" %s', t.relation, t.source, t.problem),
 		'Correct tiktok.source_of_truth, or the relation: it needs the columns event_id, value, currency and at.'

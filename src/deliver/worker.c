@@ -316,7 +316,7 @@ drop_senders(const TteSourceConfig *configs, int n)
 		sender->config.enabled = false;
 		if (sender->in_flight > 0)
 		{
-			tte_queue_reload_config();
+			tte_watch_reload();
 			continue;
 		}
 		dlist_delete(iter.cur);

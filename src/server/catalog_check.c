@@ -118,9 +118,13 @@ static const Table tables[] = {
 		}},
 	{"installation",
 		{
-			{"system_identifier", INT8OID}, {"database_oid", OIDOID}, {"confirmed_at", TIMESTAMPTZOID},
+			{"id", INT4OID}, {"system_identifier", INT8OID}, {"database_oid", OIDOID}, {"confirmed_at", TIMESTAMPTZOID},
 			{"timeline", INT4OID}, {"backup_start", PG_LSNOID}, {"seen_at", TIMESTAMPTZOID},
 			{"recovered_to", TIMESTAMPTZOID}, {"recovered_xid", XID8OID}
+		}},
+	{"origin",
+		{
+			{"id", UUIDOID}, {"system_identifier", INT8OID}, {"database_oid", OIDOID}
 		}},
 	{"pixel_seen",
 		{
