@@ -170,7 +170,7 @@ CREATE TRIGGER track AFTER INSERT ON keyless FOR EACH ROW EXECUTE FUNCTION tikto
 CALL tiktok.backfill('keyless', 'track');
 SELECT key, event_id FROM tiktok.check_rows('keyless', 'track');
 
--- rows are read as the caller
+-- rows are read as the table's owner, for whoever may read them
 CREATE ROLE regress_clerk;
 GRANT USAGE ON SCHEMA tiktok TO regress_clerk;
 GRANT EXECUTE ON PROCEDURE tiktok.backfill TO regress_clerk;

@@ -118,6 +118,7 @@ SET ROLE regress_tiktok_admin;
 SELECT tiktok.discard('grants'), tiktok.retry('grants'), tiktok.forget(email => 'ana@example.com'), tiktok.withdraw_consent('grants', 'S1'), tiktok.purge(), tiktok.resume('grants');
 SELECT event_id, problem FROM tiktok.check_rows('public.grant_orders', 'report');
 CALL tiktok.backfill('public.grant_orders', 'report', $$no = 'none'$$);
+CALL tiktok.backfill('public.grant_orders', 'report');
 SELECT count(*) FROM tiktok.backfill_progress;
 RESET ROLE;
 

@@ -26,6 +26,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
+#include "utils/syscache.h"
 #include "utils/typcache.h"
 
 #include "enqueue/mapping.h"
@@ -37,6 +38,7 @@
 #include "server/common.h"
 #include "server/compat.h"
 #include "server/counters.h"
+#include "server/rights.h"
 
 /* As many digits as make a telephone number. */
 #define SHORTEST_PHONE	7
@@ -301,11 +303,71 @@ must_rethrow(int sqlerrcode)
 }
 
 /*
- * Calls the user's function, as the user, in a subtransaction: that draws no
- * transaction id unless the function writes.  NULL: it failed, with *state.
+ * Who runs the function when somebody looks at rows of a table: its owner, if
+ * the table's owner may act as him; otherwise the table's owner.  So it has no
+ * rights that its author lacks by looking at the table, and nobody who decides
+ * what is in the table, of which types, gets the author's.
+ */
+static Oid
+runs_as(Oid function, Oid table_owner)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
+	ReleaseSysCache(tuple);
+	return has_privs_of_role(table_owner, owner) ? owner : table_owner;
+}
+
+static Datum
+call(Oid function, Datum row, bool *isnull)
+{
+	FmgrInfo	flinfo;
+	Datum		value;
+
+	LOCAL_FCINFO(fcinfo, 1);
+
+	fmgr_info(function, &flinfo);
+	InitFunctionCallInfoData(*fcinfo, &flinfo, 1, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = row;
+	fcinfo->args[0].isnull = false;
+	value = FunctionCallInvoke(fcinfo);
+	*isnull = fcinfo->isnull;
+	return value;
+}
+
+/*
+ * Without a table's owner, as the current user: he writes the row.  Otherwise
+ * with the names of the table's schema, not in the search_path of whoever looks.
+ */
+static Datum
+call_with_rights(Oid function, Oid table_owner, Oid table, Datum row, bool *isnull)
+{
+	TteRights	rights;
+	char	   *schema;
+	Datum		value;
+
+	if (tte_function_aclcheck(function, OidIsValid(table_owner) ? table_owner : GetUserId()) != ACLCHECK_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for function %s", get_func_name(function))));
+	if (!OidIsValid(table_owner))
+		return call(function, row, isnull);
+	schema = get_namespace_name(get_rel_namespace(table));
+	tte_rights_take(runs_as(function, table_owner), psprintf("%s, pg_temp", quote_identifier(schema)), &rights);
+	value = call(function, row, isnull);
+	tte_rights_give_back(&rights);
+	return value;
+}
+
+/*
+ * Calls the user's function in a subtransaction: that draws no transaction id
+ * unless the function writes.  NULL: it failed, with *state.
  */
 static TteJson *
-call_using(Oid function, Datum row, int *state)
+call_using(Oid function, Oid table_owner, Oid table, Datum row, int *state)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -315,21 +377,10 @@ call_using(Oid function, Datum row, int *state)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		FmgrInfo	flinfo;
+		bool		isnull;
+		Datum		value = call_with_rights(function, table_owner, table, row, &isnull);
 
-		LOCAL_FCINFO(call, 1);
-		Datum		value;
-
-		if (tte_function_aclcheck(function, GetUserId()) != ACLCHECK_OK)
-			ereport(ERROR,
-					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("permission denied for function %s", get_func_name(function))));
-		fmgr_info(function, &flinfo);
-		InitFunctionCallInfoData(*call, &flinfo, 1, InvalidOid, NULL, NULL);
-		call->args[0].value = row;
-		call->args[0].isnull = false;
-		value = FunctionCallInvoke(call);
-		if (!call->isnull)
+		if (!isnull)
 			result = tte_value_jsonb(value);
 		else
 			result = tte_json_parse("{}", 2, NULL);
@@ -392,10 +443,11 @@ set_from_object(TteEvent *event, const TteJson *object, pg_tz *zone)
 }
 
 static void
-apply_using(TteEvent *event, const TteMapping *m, Relation rel, TupleTableSlot *row)
+apply_using(TteEvent *event, const TteMapping *m, Relation rel, bool looking, TupleTableSlot *row)
 {
 	int			state = 0;
-	TteJson    *object = call_using(m->using_function, row_argument(m, rel, row), &state);
+	TteJson    *object = call_using(m->using_function, looking ? rel->rd_rel->relowner : InvalidOid, m->using_relation,
+									 row_argument(m, rel, row), &state);
 
 	if (object != NULL)
 		set_from_object(event, object, m->zone);
@@ -474,7 +526,7 @@ fail_mapping(TteEvent *event, TteMapping *m, TriggerData *trigdata)
 /* Builds the event of a row.  What the function of 'using' returns wins. */
 static TteRendered *
 render_row(TteMapping *m, const TteSource *source, TriggerData *trigdata, TupleTableSlot *row,
-		   const char *name, const char *stage, bool ascii)
+		   const char *name, const char *stage, bool looking, bool ascii)
 {
 	TteEvent   *event = tte_event_begin(&source->rules, ascii);
 	bool		id_of_column = m->has_event_id && m->using_name == NULL;
@@ -496,7 +548,7 @@ render_row(TteMapping *m, const TteSource *source, TriggerData *trigdata, TupleT
 			tte_event_id(event, id, strlen(id));
 		set_from_row(event, m, row);
 		if (m->using_name != NULL)
-			apply_using(event, m, trigdata->tg_relation, row);
+			apply_using(event, m, trigdata->tg_relation, looking, row);
 	}
 	if (id_of_column && !tte_event_has_id(event))
 		id = row_id(m, row, stage);
@@ -521,7 +573,7 @@ get_source(TteMapping *m, TteSource *source)
 }
 
 TteRendered *
-tte_row_event(TriggerData *trigdata, bool ascii, TteSource *source, char **unmapped)
+tte_row_event(TriggerData *trigdata, bool looking, bool ascii, TteSource *source, char **unmapped)
 {
 	TteMapping *m = tte_mapping_get(trigdata);
 	TupleTableSlot *row = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_newslot : trigdata->tg_trigslot;
@@ -542,7 +594,7 @@ tte_row_event(TriggerData *trigdata, bool ascii, TteSource *source, char **unmap
 			return NULL;
 		}
 	}
-	return render_row(m, source, trigdata, row, name, stage, ascii);
+	return render_row(m, source, trigdata, row, name, stage, looking, ascii);
 }
 
 Datum
@@ -554,7 +606,7 @@ tte_sql_track_row(PG_FUNCTION_ARGS)
 
 	check_trigger(fcinfo);
 	tte_outbox_check("tiktok.track_row()");
-	event = tte_row_event((TriggerData *) fcinfo->context, tte_ascii_payload(), &source, &unmapped);
+	event = tte_row_event((TriggerData *) fcinfo->context, false, tte_ascii_payload(), &source, &unmapped);
 	if (event != NULL)
 		tte_outbox_store(source.id, source.test_code, event, NULL);
 	else if (unmapped != NULL)

@@ -36,10 +36,10 @@
 
 #include "enqueue/outbox.h"
 #include "enqueue/source.h"
-#include "enqueue/track_row.h"
 #include "operate/rows.h"
 #include "server/catalog_check.h"
 #include "server/common.h"
+#include "server/rights.h"
 #include "server/settings.h"
 
 #define CHUNK_ROWS	2000
@@ -93,6 +93,7 @@ typedef struct Backfill
 	Oid			relid;
 	char	   *table;
 	char	   *trigger;
+	bool		condition;		/* the caller gave one */
 	char	   *filter;			/* SQL: which rows are meant */
 	MemoryContext context;		/* lives as long as the call */
 	MemoryContext chunk_context;
@@ -258,7 +259,7 @@ read_progress(Backfill *b)
 static void
 start(Backfill *b, const char *condition)
 {
-	TteRows    *rows = tte_rows_open(b->relid, b->trigger);
+	TteRows    *rows = tte_rows_open(b->relid, b->trigger, b->condition);
 	Oid			types[] = {InvalidOid, InvalidOid, InvalidOid, INT2ARRAYOID};
 	Datum		values[4];
 
@@ -347,7 +348,7 @@ record_row(TteRows *rows, Chunk *chunk)
 {
 	TteSource	source;
 	char	   *unmapped;
-	TteRendered *event = tte_row_event(&rows->trigdata, tte_ascii_payload(), &source, &unmapped);
+	TteRendered *event = tte_rows_event(rows, tte_ascii_payload(), &source, &unmapped);
 
 	if (event == NULL)
 		return NOT_MEANT;
@@ -364,15 +365,18 @@ read_rows(const Backfill *b, const TteRows *rows)
 	Oid		   *types = palloc(rows->nkeys * sizeof(Oid));
 	Datum	   *values = palloc(rows->nkeys * sizeof(Datum));
 	StringInfoData sql;
+	TteRights	rights;
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, tte_rows_query(rows, b->filter, b->last_key != NULL));
 	tte_rows_order(rows, false, &sql);
 	appendStringInfo(&sql, " LIMIT %d", b->limit);
+	tte_rights_take(rows->rel->rd_rel->relowner, TTE_SAFE_PATH, &rights);
 	if (b->last_key != NULL)
 		tte_rows_key_values(rows, b->last_key, types, values);
 	if (SPI_execute_with_args(sql.data, b->last_key ? rows->nkeys : 0, types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the rows of a backfill");
+	tte_rights_give_back(&rights);
 	return SPI_tuptable;
 }
 
@@ -402,7 +406,7 @@ record_rows(const Backfill *b, TteRows *rows, SPITupleTable *table, Chunk *chunk
 static void
 run_chunk(const Backfill *b, Chunk *chunk)
 {
-	TteRows    *rows = tte_rows_open(b->relid, b->trigger);
+	TteRows    *rows = tte_rows_open(b->relid, b->trigger, b->condition);
 	SPITupleTable *table;
 
 	check_rows(rows);
@@ -533,6 +537,7 @@ tte_sql_backfill(PG_FUNCTION_ARGS)
 	b.relid = PG_GETARG_OID(0);
 	b.trigger = pstrdup(NameStr(*PG_GETARG_NAME(1)));
 	condition = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
+	b.condition = condition != NULL;
 	b.limit = CHUNK_ROWS;
 	b.started = b.noticed = GetCurrentTimestamp();
 	run(&b, condition);

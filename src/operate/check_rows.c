@@ -21,10 +21,10 @@
 #include "utils/tuplestore.h"
 
 #include "enqueue/track.h"
-#include "enqueue/track_row.h"
 #include "enqueue/value.h"
 #include "operate/rows.h"
 #include "server/common.h"
+#include "server/rights.h"
 
 #define FETCH	100
 
@@ -109,7 +109,7 @@ check_row(TteRows *rows, ReturnSetInfo *result)
 	memset(row.nulls, true, sizeof(row.nulls));
 	if (rows->nkeys > 0)
 		set(&row, CHECK_KEY, PointerGetDatum(tte_rows_key(rows)));
-	event = tte_row_event(&rows->trigdata, false, &source, &unmapped);
+	event = tte_rows_event(rows, false, &source, &unmapped);
 	describe(&row, event, unmapped);
 	tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.nulls);
 }
@@ -160,7 +160,9 @@ Datum
 tte_sql_check_rows(PG_FUNCTION_ARGS)
 {
 	char	   *condition = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
+	char	   *sql;
 	TteRows    *rows;
+	TteRights	rights;
 
 	tte_require_argument(fcinfo, 0, "relation");
 	tte_require_argument(fcinfo, 1, "trigger_name");
@@ -171,8 +173,11 @@ tte_sql_check_rows(PG_FUNCTION_ARGS)
 				 errmsg("max must not be negative")));
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
-	rows = tte_rows_open(PG_GETARG_OID(0), NameStr(*PG_GETARG_NAME(1)));
-	check_rows(rows, check_sql(rows, condition, PG_GETARG_INT32(3)), (ReturnSetInfo *) fcinfo->resultinfo);
+	rows = tte_rows_open(PG_GETARG_OID(0), NameStr(*PG_GETARG_NAME(1)), condition != NULL);
+	sql = check_sql(rows, condition, PG_GETARG_INT32(3));
+	tte_rights_take(rows->rel->rd_rel->relowner, TTE_SAFE_PATH, &rights);
+	check_rows(rows, sql, (ReturnSetInfo *) fcinfo->resultinfo);
+	tte_rights_give_back(&rights);
 	tte_rows_close(rows);
 	SPI_finish();
 	return (Datum) 0;

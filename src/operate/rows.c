@@ -3,10 +3,14 @@
  * rows.c
  *	  The rows of a table, as one of its triggers would see them.
  *
- * They are read by a query, as the caller, so that privileges and row security
- * hold, and in the order of a unique key, so that reading can stop anywhere and
- * go on later.  Nothing in the query depends on the search_path; the operators
- * of the key are those of its index.
+ * They are read by a query, in the order of a unique key, so that reading can
+ * stop anywhere and go on later.  Nothing in the query depends on the
+ * search_path; the operators of the key are those of its index.
+ *
+ * The table is its owner's: so may be its types, its indexes and the trigger.
+ * The query runs with the owner's rights, for those who may read the table
+ * (server/rights.c).  What the owner may not have written, a condition, a WHEN
+ * or a function, is run only for those who may act as the owner anyway.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,6 +25,7 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -29,9 +34,11 @@
 #include "utils/regproc.h"
 #include "utils/relcache.h"
 
+#include "enqueue/track_row.h"
 #include "operate/condition.h"
 #include "operate/rows.h"
 #include "server/compat.h"
+#include "server/rights.h"
 
 Relation
 tte_table_open(Oid relid, LOCKMODE lockmode)
@@ -154,10 +161,29 @@ find_key(TteRows *rows)
 	}
 }
 
+static void
+check_rights(TteRows *rows, bool condition)
+{
+	const Trigger *trigger = rows->trigdata.tg_trigger;
+	bool		code = condition || trigger->tgqual != NULL || tte_mapping_get(&rows->trigdata)->using_name != NULL;
+	TteReading	reading = tte_reading(rows->rel, NULL);
+
+	if (reading != TTE_READING_ALLOWED)
+		tte_reading_refuse(rows->rel, reading);
+	if (code && !tte_has_rights_of_owner(rows->rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be able to act as the owner of table \"%s\"", RelationGetRelationName(rows->rel)),
+				 errdetail("A condition, the WHEN of trigger \"%s\" and its function of \"using\" are run with the owner's rights.", trigger->tgname),
+				 errhint("Call this as role %s or as a member of it.",
+						 quote_identifier(GetUserNameFromId(rows->rel->rd_rel->relowner, false)))));
+}
+
 TteRows *
-tte_rows_open(Oid relid, const char *trigger)
+tte_rows_open(Oid relid, const char *trigger, bool condition)
 {
 	TteRows    *rows = palloc0(sizeof(TteRows));
+	TteRights	rights;
 
 	rows->rel = tte_table_open(relid, AccessShareLock);
 	rows->trigdata.type = T_TriggerData;
@@ -166,8 +192,12 @@ tte_rows_open(Oid relid, const char *trigger)
 	rows->trigdata.tg_relation = rows->rel;
 	rows->trigdata.tg_trigger = find_trigger(rows->rel, trigger);
 	rows->trigdata.tg_trigslot = MakeSingleTupleTableSlot(RelationGetDescr(rows->rel), &TTSOpsVirtual);
-	rows->mapping = tte_mapping_get(&rows->trigdata);
+	check_rights(rows, condition);
+	/* a predicate is simplified when it is looked at, which may run functions */
+	tte_rights_take(rows->rel->rd_rel->relowner, TTE_SAFE_PATH, &rights);
 	find_key(rows);
+	tte_rights_give_back(&rights);
+	rows->mapping = tte_mapping_get(&rows->trigdata);
 	return rows;
 }
 
@@ -196,14 +226,20 @@ tte_rows_filter(TteRows *rows, const char *condition)
 {
 	bool		transition = false;
 	Node	   *expr;
+	char	   *text;
+	TteRights	rights;
 
+	/* constants are read by their types, and names in the caller's search_path */
+	tte_rights_take(rows->rel->rd_rel->relowner, NULL, &rights);
 	if (condition != NULL)
 		expr = tte_condition_parse(rows->rel, condition, EXPR_KIND_WHERE);
 	else
 		expr = tte_condition_of_trigger(rows->trigdata.tg_trigger, &transition);
 	if (transition)
 		refuse_transition(rows, expr);
-	return expr ? tte_condition_text(rows->rel, expr, TTE_ROW_NAME) : pstrdup("true");
+	text = expr ? tte_condition_text(rows->rel, expr, TTE_ROW_NAME) : pstrdup("true");
+	tte_rights_give_back(&rights);
+	return text;
 }
 
 /* One comparison of rows: what an index serves best. */
@@ -312,6 +348,12 @@ tte_rows_fetch(TteRows *rows, HeapTuple tuple, TupleDesc desc)
 	ExecStoreVirtualTuple(slot);
 	taken = SPI_getbinval(tuple, desc, ++column, &isnull);
 	return !isnull && DatumGetBool(taken);
+}
+
+TteRendered *
+tte_rows_event(TteRows *rows, bool ascii, TteSource *source, char **unmapped)
+{
+	return tte_row_event(&rows->trigdata, true, ascii, source, unmapped);
 }
 
 /* Text in which values survive whatever a session has set. */

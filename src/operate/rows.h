@@ -10,6 +10,7 @@
 
 #include "commands/trigger.h"
 #include "enqueue/mapping.h"
+#include "enqueue/source.h"
 #include "executor/tuptable.h"
 #include "utils/array.h"
 #include "utils/rel.h"
@@ -39,9 +40,10 @@ extern Relation tte_table_open(Oid relid, LOCKMODE lockmode);
 
 /*
  * Opens a table, locked as for reading until the transaction ends, and finds a
- * tiktok.track_row() trigger of that name.
+ * tiktok.track_row() trigger of that name.  An error unless the current user
+ * may have the rows read, and may, if he gives a condition, do so.
  */
-extern TteRows *tte_rows_open(Oid relid, const char *trigger);
+extern TteRows *tte_rows_open(Oid relid, const char *trigger, bool condition);
 extern void tte_rows_close(TteRows *rows);
 
 /*
@@ -51,7 +53,8 @@ extern void tte_rows_close(TteRows *rows);
 extern char *tte_rows_filter(TteRows *rows, const char *condition);
 
 /*
- * The query for rows: all columns that a trigger sees, and whether the filter takes the row.
+ * The query for rows, to be run with the rights of the table's owner, as
+ * tte_rights_take() gives them: all columns that a trigger sees, and whether the filter takes the row.
  * With after, the key is greater than the parameters.
  */
 extern char *tte_rows_query(const TteRows *rows, const char *filter, bool after);
@@ -61,6 +64,9 @@ extern void tte_rows_order(const TteRows *rows, bool descending, StringInfo sql)
 
 /* Puts a row of the query into the slot; false: the filter does not take it. */
 extern bool tte_rows_fetch(TteRows *rows, HeapTuple tuple, TupleDesc desc);
+
+/* The event of the row in the slot; see tte_row_event(). */
+extern TteRendered *tte_rows_event(TteRows *rows, bool ascii, TteSource *source, char **unmapped);
 
 /* The key of the row in the slot, as an array of text that is the same in every session. */
 extern ArrayType *tte_rows_key(const TteRows *rows);

@@ -1,0 +1,154 @@
+/*-------------------------------------------------------------------------
+ *
+ * rights.c
+ *	  Whose rights code of a user has, when functions of the extension run it.
+ *
+ * Reading a relation runs code of its owner: functions in a view, checks of a
+ * domain, casts, what the planner computes of an index.  If a superuser reads
+ * it by one of our functions, that code must not become a superuser's; so such
+ * reading is done as the owner, once it is known that the caller may read.
+ * Then the caller must get no rights of the owner either, which is why what
+ * depends on the reader is refused.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/objectaddress.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_namespace.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rls.h"
+
+#include "server/compat.h"
+#include "server/rights.h"
+
+void
+tte_rights_take(Oid role, const char *search_path, TteRights *saved)
+{
+	GetUserIdAndSecContext(&saved->role, &saved->sec_context);
+	SetUserIdAndSecContext(role, saved->sec_context | SECURITY_RESTRICTED_OPERATION);
+	saved->guc_level = NewGUCNestLevel();
+	if (search_path != NULL)
+		(void) set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+}
+
+void
+tte_rights_give_back(const TteRights *saved)
+{
+	AtEOXact_GUC(false, saved->guc_level);
+	SetUserIdAndSecContext(saved->role, saved->sec_context);
+}
+
+bool
+tte_has_rights_of_owner(Relation rel)
+{
+	return has_privs_of_role(GetUserId(), rel->rd_rel->relowner);
+}
+
+static bool
+is_listed(const char *name, const char *const *columns)
+{
+	for (; columns && *columns; columns++)
+	{
+		if (strcmp(*columns, name) == 0)
+			return true;
+	}
+	return columns == NULL;
+}
+
+static bool
+may_select(Relation rel, const char *const *columns)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	if (tte_namespace_aclcheck(RelationGetNamespace(rel), GetUserId()) != ACLCHECK_OK)
+		return false;
+	if (pg_class_aclcheck(RelationGetRelid(rel), GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+		return true;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped && is_listed(NameStr(att->attname), columns) &&
+			pg_attribute_aclcheck(RelationGetRelid(rel), att->attnum, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+			return false;
+	}
+	return true;
+}
+
+/* Row security that the current user, or the owner himself, is subject to. */
+static bool
+has_row_security(Relation rel)
+{
+	return check_enable_rls(RelationGetRelid(rel), GetUserId(), true) == RLS_ENABLED ||
+		check_enable_rls(RelationGetRelid(rel), rel->rd_rel->relowner, true) == RLS_ENABLED;
+}
+
+/* A view with the rights of its reader; a foreign table, which knows him by his user mapping. */
+static bool
+depends_on_reader(Relation rel)
+{
+	List	   *children;
+	ListCell   *cell;
+
+	if (rel->rd_rel->relkind == RELKIND_VIEW)
+		return RelationHasSecurityInvoker(rel);
+	if (rel->rd_rel->relkind == RELKIND_FOREIGN_TABLE)
+		return true;
+	children = rel->rd_rel->relhassubclass ? find_all_inheritors(RelationGetRelid(rel), AccessShareLock, NULL) : NIL;
+	foreach(cell, children)
+	{
+		if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_FOREIGN_TABLE)
+			return true;
+	}
+	return false;
+}
+
+TteReading
+tte_reading(Relation rel, const char *const *columns)
+{
+	if (!may_select(rel, columns))
+		return TTE_READING_PRIVILEGE;
+	if (has_row_security(rel))
+		return TTE_READING_ROW_SECURITY;
+	if (superuser_arg(rel->rd_rel->relowner) && !superuser())
+		return TTE_READING_SUPERUSER;
+	if (!tte_has_rights_of_owner(rel) && depends_on_reader(rel))
+		return TTE_READING_BY_READER;
+	return TTE_READING_ALLOWED;
+}
+
+void
+tte_reading_refuse(Relation rel, TteReading why)
+{
+	const char *name = RelationGetRelationName(rel);
+
+	if (why == TTE_READING_PRIVILEGE && tte_namespace_aclcheck(RelationGetNamespace(rel), GetUserId()) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_SCHEMA, get_namespace_name(RelationGetNamespace(rel)));
+	if (why == TTE_READING_PRIVILEGE)
+		aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(rel->rd_rel->relkind), name);
+	if (why == TTE_READING_ROW_SECURITY)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("rows of \"%s\" are not read, because it has row security", name),
+				 errdetail("They are read as its owner, and which of them a role may see is decided by its policies."),
+				 errhint("Call this as a role that bypasses row security, which the owner must do, too; or name a view of the rows that may be seen.")));
+	if (why == TTE_READING_SUPERUSER)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("rows of \"%s\" are not read, because a superuser owns it", name),
+				 errdetail("They are read as its owner, and for others nothing is done as a superuser."),
+				 errhint("Give it to a role that is not a superuser.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("rows of \"%s\" are not read, because they depend on who reads it", name),
+			 errdetail("They are read as its owner; \"%s\" is a view with security_invoker, or a foreign table, or has one below it.", name),
+			 errhint("Name a view without security_invoker, or call this as a member of the owner's role.")));
+}
