@@ -1,9 +1,9 @@
 /*
  * Reconciliation: your rows, our events, TikTok's counts.
  *
- * Your rows are read with the rights of whoever asks; the names of their relations come from a table that only
- * admins write, and are resolved to relations before they become part of a query.  jit is off in functions of long
- * queries, because compiling them takes longer than running them.
+ * Your rows are read as the owner of their relation, for whoever may read it; the names of relations come from a table
+ * that only admins write, and are resolved to relations before they become part of a query.  jit is off in functions of
+ * long queries, because compiling them takes longer than running them.
  */
 
 CREATE TABLE tiktok.source_of_truth (
@@ -12,10 +12,10 @@ CREATE TABLE tiktok.source_of_truth (
 	relation text NOT NULL CONSTRAINT relation_has_a_schema CHECK (cardinality(parse_ident(relation)) = 2),
 	PRIMARY KEY (source, event)
 );
-COMMENT ON TABLE tiktok.source_of_truth IS 'which tables or views say what should have been reported; their columns are event_id, value, currency and at';
+COMMENT ON TABLE tiktok.source_of_truth IS 'which tables or views say what should have been reported; their columns are event_id, value, currency and at; they are read as their owner, for whoever may read them';
 COMMENT ON COLUMN tiktok.source_of_truth.source IS 'name of the source';
 COMMENT ON COLUMN tiktok.source_of_truth.event IS 'event that each row should be';
-COMMENT ON COLUMN tiktok.source_of_truth.relation IS 'name of the table or view with its schema, as public.paid_orders; a time without zone in it is UTC';
+COMMENT ON COLUMN tiktok.source_of_truth.relation IS 'name of the table or view with its schema, as public.paid_orders, which no superuser should own; a time without zone in it is UTC';
 SELECT pg_extension_config_dump('tiktok.source_of_truth', '');
 
 -- Looked up here and not by to_regclass(), which is an error for who may not use the schema.
@@ -47,6 +47,15 @@ COMMENT ON COLUMN tiktok.platform_count.browser IS 'events that TikTok had from 
 COMMENT ON COLUMN tiktok.platform_count.server IS 'events that TikTok had from the Events API';
 COMMENT ON COLUMN tiktok.platform_count.total IS 'events that TikTok counted after deduplication; NULL: unknown';
 
+CREATE FUNCTION tiktok._truth_is_readable(relation oid) RETURNS boolean
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_truth_is_readable';
+COMMENT ON FUNCTION tiktok._truth_is_readable(oid) IS 'whether the rows of a relation are read for the current user';
+
+CREATE FUNCTION tiktok._truth_rows(relation oid, since timestamptz, until timestamptz,
+	OUT event_id text, OUT value numeric, OUT currency text, OUT at timestamptz)
+RETURNS SETOF record LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_truth_rows';
+COMMENT ON FUNCTION tiktok._truth_rows(oid, timestamptz, timestamptz) IS 'the rows of a relation, read as its owner for whoever may read it';
+
 CREATE FUNCTION tiktok._truth(source text, since timestamptz, until timestamptz,
 	OUT event text, OUT event_id text, OUT value numeric, OUT currency text, OUT at timestamptz)
 RETURNS SETOF record LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
@@ -60,9 +69,7 @@ BEGIN
 				MESSAGE = format('relation "%s" %s', truth.relation, truth.problem),
 				HINT = 'Correct tiktok.source_of_truth, or the relation: it needs the columns event_id, value, currency and at.';
 		END IF;
-		RETURN QUERY EXECUTE format(
-			'SELECT %L::text, t.event_id::text, t.value::numeric, upper(t.currency::text), t.at::timestamptz FROM %s t WHERE t.at >= $1 AND t.at < $2',
-			truth.event, truth.oid::regclass) USING since, until;
+		RETURN QUERY SELECT truth.event, r.event_id, r.value, r.currency, r.at FROM tiktok._truth_rows(truth.oid, since, until) r;
 	END LOOP;
 END $$;
 COMMENT ON FUNCTION tiktok._truth(text, timestamptz, timestamptz) IS 'the rows of the relations registered for a source';

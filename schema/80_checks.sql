@@ -458,8 +458,8 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 				FROM tiktok.reconcile(checklist.source) r
 				WHERE r.your_rows IS NOT NULL) END AS counts
 		FROM (SELECT count(*) AS relations,
-				bool_and(r.problem IS NULL AND has_schema_privilege(c.relnamespace, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')) AS readable
-			FROM tiktok._truth_relation r LEFT JOIN pg_class c ON c.oid = r.oid
+				bool_and(CASE WHEN r.problem IS NULL THEN tiktok._truth_is_readable(r.oid) ELSE false END) AS readable
+			FROM tiktok._truth_relation r
 			WHERE r.source = checklist.source) t
 	), shift AS (
 		SELECT string_agg(format('%s from %s to %s', s.match_key, tiktok._percent(s.before, 1), tiktok._percent(s.this, 1)), ', ' ORDER BY s.match_key)

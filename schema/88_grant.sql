@@ -18,7 +18,7 @@ RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_c
 	SELECT v.role, 'EXECUTE', 'ROUTINE tiktok.' || o
 	FROM (VALUES
 		('reader', '{_worker_status, _table_problem, _enqueue_counters, _unmapped_stages, explain_code, self_test,
-			health, failure_modes, checklist, reconcile, unmatched, _source_id, _truth, _compared, _percent, _same_event, _current_name,
+			health, failure_modes, checklist, reconcile, unmatched, _source_id, _truth, _truth_rows, _truth_is_readable, _compared, _percent, _same_event, _current_name,
 			report_html, _report_text, _report_number, _report_money, _report_state, _report_finding, _report_table, _report_row, _report_width, _report_facts,
 			_report_headline, _report_step, _report_short, _report_deliveries, _report_lateness, _report_coverage, _report_funnel, _report_reconciled,
 			_report_reconciliation, _report_reasons, _report_health, _report_source_checks, _report_checks, _report_style, _report_patterns}'::text[]),

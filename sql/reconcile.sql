@@ -86,11 +86,14 @@ ALTER TABLE many DROP COLUMN at, DROP COLUMN currency;
 SELECT state, detail, hint FROM tiktok.health() WHERE check_name = 'source_of_truth';
 SELECT * FROM tiktok.reconcile('other');
 
--- the rows are read with the rights of whoever asks
+-- the rows are read as their owner, for whoever may read them
 CREATE ROLE regress_tiktok_reader;
+CREATE ROLE regress_tiktok_shop;
+ALTER TABLE orders OWNER TO regress_tiktok_shop;
+ALTER VIEW "Paid Orders" OWNER TO regress_tiktok_shop;
 GRANT USAGE ON SCHEMA tiktok TO regress_tiktok_reader;
 GRANT SELECT ON tiktok.source_of_truth, tiktok.platform_count, tiktok._fate, tiktok._truth_relation TO regress_tiktok_reader;
-GRANT EXECUTE ON FUNCTION tiktok.reconcile, tiktok.unmatched, tiktok._compared, tiktok._truth, tiktok._source_id TO regress_tiktok_reader;
+GRANT EXECUTE ON FUNCTION tiktok.reconcile, tiktok.unmatched, tiktok._compared, tiktok._truth, tiktok._truth_rows, tiktok._source_id TO regress_tiktok_reader;
 SET ROLE regress_tiktok_reader;
 SELECT count(*) FROM tiktok.reconcile('shop', '2026-03-01', '2026-03-03');
 SELECT count(*) FROM tiktok.unmatched('shop', '2026-03-01', '2026-03-03');
@@ -111,6 +114,7 @@ SELECT sum(browser) FROM tiktok.reconcile('store', '2026-03-01', '2026-03-03');
 
 DROP VIEW "Paid Orders";
 DROP TABLE orders, many;
+DROP ROLE regress_tiktok_shop;
 TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery, tiktok.retry, tiktok.request;
 DELETE FROM tiktok.source;
 SELECT (SELECT count(*) FROM tiktok.source_of_truth), (SELECT count(*) FROM tiktok.platform_count);

@@ -1,0 +1,116 @@
+/*-------------------------------------------------------------------------
+ *
+ * truth.c
+ *	  The rows of a relation that says what should have been reported.
+ *
+ * Its columns may be of any type, and it may be a view, so reading it runs its
+ * owner's code.  Whoever compares gets the rows as values of core's types, read
+ * once, as the owner.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "executor/tstoreReceiver.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "nodes/params.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "server/rights.h"
+
+PG_FUNCTION_INFO_V1(tte_sql_truth_rows);
+PG_FUNCTION_INFO_V1(tte_sql_truth_is_readable);
+
+static const char *const truth_columns[] = {"event_id", "value", "currency", "at", NULL};
+
+/* NULL: there is no relation of that OID whose rows could be read. */
+static Relation
+open_truth(Oid relid)
+{
+	Relation	rel = try_relation_open(relid, AccessShareLock);
+
+	if (rel != NULL && strchr("rpvmf", rel->rd_rel->relkind) == NULL)
+	{
+		relation_close(rel, AccessShareLock);
+		rel = NULL;
+	}
+	return rel;
+}
+
+static char *
+truth_sql(Relation rel)
+{
+	return psprintf("SELECT t.event_id::text, t.value::numeric, pg_catalog.upper(t.currency::text), t.at::timestamptz"
+					" FROM %s t WHERE t.at >= $1 AND t.at < $2",
+					quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)), RelationGetRelationName(rel)));
+}
+
+static void
+read_truth(const char *sql, TimestampTz since, TimestampTz until, ReturnSetInfo *result)
+{
+	SPIExecuteOptions options = {0};
+	TimestampTz range[] = {since, until};
+
+	options.params = makeParamList(lengthof(range));
+	options.params->paramFetch = NULL;
+	for (int i = 0; i < lengthof(range); i++)
+	{
+		options.params->params[i].value = TimestampTzGetDatum(range[i]);
+		options.params->params[i].isnull = false;
+		options.params->params[i].pflags = PARAM_FLAG_CONST;
+		options.params->params[i].ptype = TIMESTAMPTZOID;
+	}
+	options.read_only = true;
+	options.dest = CreateDestReceiver(DestTuplestore);
+	SetTuplestoreDestReceiverParams(options.dest, result->setResult, result->econtext->ecxt_per_query_memory,
+									false, NULL, NULL);
+	if (SPI_execute_extended(sql, &options) != SPI_OK_SELECT)
+		elog(ERROR, "could not read a source of truth");
+	options.dest->rDestroy(options.dest);
+}
+
+/* (relation oid, since timestamptz, until timestamptz) */
+Datum
+tte_sql_truth_rows(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	Relation	rel = open_truth(relid);
+	TteReading	reading;
+	TteRights	rights;
+
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	reading = tte_reading(rel, truth_columns);
+	if (reading != TTE_READING_ALLOWED)
+		tte_reading_refuse(rel, reading);
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+	tte_rights_take(rel->rd_rel->relowner, TTE_SAFE_PATH, &rights);
+	read_truth(truth_sql(rel), PG_GETARG_TIMESTAMPTZ(1), PG_GETARG_TIMESTAMPTZ(2), (ReturnSetInfo *) fcinfo->resultinfo);
+	tte_rights_give_back(&rights);
+	SPI_finish();
+	relation_close(rel, NoLock);
+	return (Datum) 0;
+}
+
+/* (relation oid) */
+Datum
+tte_sql_truth_is_readable(PG_FUNCTION_ARGS)
+{
+	Relation	rel = open_truth(PG_GETARG_OID(0));
+	bool		readable = rel != NULL && tte_reading(rel, truth_columns) == TTE_READING_ALLOWED;
+
+	if (rel != NULL)
+		relation_close(rel, AccessShareLock);
+	PG_RETURN_BOOL(readable);
+}
