@@ -7,7 +7,8 @@
  * more.  As long as a request is under way, they are in the buffer that libcurl
  * sends from, which is larger than anything else it allocates: it gets pages of
  * its own, which are neither in a core file nor, as far as the process may lock
- * memory, in swap space.
+ * memory, in swap space.  They are kept for the next request: to have them from
+ * the kernel each time costs more than the request.
  *
  * libcurl's threads that resolve names come here, too.
  *
@@ -29,12 +30,29 @@ typedef struct Pages
 {
 	struct Pages *next;
 	size_t		size;			/* with this */
+	bool		used;
 	max_align_t memory[];
 } Pages;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static Pages *all_pages = NULL;
 
+static Pages *
+new_pages(size_t size)
+{
+	Pages	   *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (pages == MAP_FAILED)
+		return NULL;
+	(void) mlock2(pages, size, MLOCK_ONFAULT);
+	(void) madvise(pages, size, MADV_DONTDUMP);
+	pages->size = size;
+	pages->next = all_pages;
+	all_pages = pages;
+	return pages;
+}
+
+/* They are zero. */
 static void *
 pages_alloc(size_t size)
 {
@@ -43,29 +61,15 @@ pages_alloc(size_t size)
 	if (size > SIZE_MAX - sizeof(Pages))
 		return NULL;
 	size += sizeof(Pages);
-	pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (pages == MAP_FAILED)
-		return NULL;
-	(void) mlock2(pages, size, MLOCK_ONFAULT);
-	(void) madvise(pages, size, MADV_DONTDUMP);
-	pages->size = size;
 	pthread_mutex_lock(&lock);
-	pages->next = all_pages;
-	all_pages = pages;
+	for (pages = all_pages; pages != NULL && (pages->used || pages->size != size); pages = pages->next)
+		;
+	if (pages == NULL)
+		pages = new_pages(size);
+	if (pages != NULL)
+		pages->used = true;
 	pthread_mutex_unlock(&lock);
-	return pages->memory;
-}
-
-/* The link to the pages of which this is the memory, or NULL; with the lock. */
-static Pages **
-find_pages(const void *memory)
-{
-	for (Pages **link = &all_pages; *link != NULL; link = &(*link)->next)
-	{
-		if ((*link)->memory == memory)
-			return link;
-	}
-	return NULL;
+	return pages != NULL ? pages->memory : NULL;
 }
 
 /* Few addresses have to be looked for. */
@@ -75,39 +79,27 @@ may_be_pages(const void *memory)
 	return (uintptr_t) memory % PAGE_MIN == offsetof(Pages, memory);
 }
 
+/* The pages of which this is the memory, or NULL. */
+static Pages *
+pages_of(const void *memory)
+{
+	Pages	   *pages;
+
+	if (!may_be_pages(memory))
+		return NULL;
+	pthread_mutex_lock(&lock);
+	for (pages = all_pages; pages != NULL && (void *) pages->memory != memory; pages = pages->next)
+		;
+	pthread_mutex_unlock(&lock);
+	return pages;
+}
+
 static size_t
 usable_size(void *memory)
 {
-	size_t		size = 0;
+	const Pages *pages = pages_of(memory);
 
-	if (may_be_pages(memory))
-	{
-		Pages	  **link;
-
-		pthread_mutex_lock(&lock);
-		link = find_pages(memory);
-		if (link != NULL)
-			size = (*link)->size - sizeof(Pages);
-		pthread_mutex_unlock(&lock);
-	}
-	return size > 0 ? size : malloc_usable_size(memory);
-}
-
-static bool
-pages_free(void *memory)
-{
-	Pages	   *pages = NULL;
-	Pages	  **link;
-
-	pthread_mutex_lock(&lock);
-	link = find_pages(memory);
-	if (link != NULL)
-	{
-		pages = *link;
-		*link = pages->next;
-	}
-	pthread_mutex_unlock(&lock);
-	return pages != NULL && munmap(pages, pages->size) == 0;
+	return pages != NULL ? pages->size - sizeof(Pages) : malloc_usable_size(memory);
 }
 
 void *
@@ -127,10 +119,20 @@ tte_memory_calloc(size_t n, size_t size)
 void
 tte_memory_free(void *memory)
 {
-	if (memory == NULL || (may_be_pages(memory) && pages_free(memory)))
+	Pages	   *pages;
+
+	if (memory == NULL)
 		return;
-	explicit_bzero(memory, malloc_usable_size(memory));
-	free(memory);
+	explicit_bzero(memory, usable_size(memory));
+	pages = pages_of(memory);
+	if (pages == NULL)
+		free(memory);
+	else
+	{
+		pthread_mutex_lock(&lock);
+		pages->used = false;
+		pthread_mutex_unlock(&lock);
+	}
 }
 
 void *
