@@ -160,16 +160,7 @@ GRANT USAGE ON SCHEMA tiktok TO regress_tiktok_reader;
 SET ROLE regress_tiktok_reader;
 SELECT tiktok.report_html('2026-03-01', '2026-03-31');
 RESET ROLE;
-DO $$
-DECLARE
-	item text;
-BEGIN
-	FOR item IN SELECT c.oid::regclass::text FROM pg_class c WHERE c.relnamespace = 'tiktok'::regnamespace AND (c.relkind = 'v' OR c.relname IN ('platform_count', 'source_of_truth', 'weekly_floor'))
-		UNION ALL SELECT 'FUNCTION ' || p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'tiktok'::regnamespace
-			AND p.proname ~ '^(_report_.*|report_html|health|checklist|failure_modes|reconcile|_compared|_truth|_percent|_same_event|_current_name|_source_id|_worker_status|_enqueue_counters|_unmapped_stages|explain_code)$' LOOP
-		EXECUTE format('GRANT %s ON %s TO regress_tiktok_reader', CASE WHEN item LIKE 'FUNCTION %' THEN 'EXECUTE' ELSE 'SELECT' END, item);
-	END LOOP;
-END $$;
+SELECT tiktok.grant_reader('regress_tiktok_reader');
 SET ROLE regress_tiktok_reader;
 SELECT length(tiktok.report_html('2026-03-01', '2026-03-31')) > 20000;
 SELECT tiktok.report_html('2026-03-01', '2026-03-31') ~ 'SQLSTATE 42501';
