@@ -34,7 +34,7 @@ SHLIB_LINK = -lcurl -lcrypto
 
 UNITS = $(patsubst %.c,%,$(call files,t/unit/*.c))
 FUZZERS = $(patsubst %.c,%,$(call files,fuzz/fuzz_*.c))
-EXTRA_CLEAN = $(UNITS) $(FUZZERS) META.json $(DIST).zip $(DIST).tar.gz t/__pycache__ t/unit/__pycache__ bench/__pycache__
+EXTRA_CLEAN = $(UNITS) t/unit/libtte.a $(addsuffix /*.unit.o,$(ROOMS)) $(FUZZERS) META.json $(DIST).zip $(DIST).tar.gz t/__pycache__ t/unit/__pycache__ bench/__pycache__
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
@@ -56,9 +56,23 @@ FRONTEND_LIBS = -L$(shell $(PG_CONFIG) --libdir) -L$(shell $(PG_CONFIG) --pkglib
 .PHONY: unit
 unit: $(UNITS)
 
-$(UNITS): %: %.c $(UNIT_SOURCES)
+# The sources without a server, once for all programs
+UNIT_OBJS = $(UNIT_SOURCES:.c=.unit.o)
+
+%.unit.o: %.c
 	mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(FRONTEND) $^ -o $@ $(FRONTEND_LIBS) -lcurl -lssl -lcrypto -lm
+	$(CC) $(CFLAGS) $(FRONTEND) -c $< -o $@
+
+$(UNIT_OBJS): $(call files,src/*/*.h)
+
+t/unit/libtte.a: $(UNIT_OBJS)
+	mkdir -p $(@D)
+	rm -f $@
+	$(AR) rcs $@ $^
+
+$(UNITS): %: %.c t/unit/libtte.a $(call files,t/unit/*.h)
+	mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(FRONTEND) $(filter %.c %.a,$^) -o $@ $(FRONTEND_LIBS) -lcurl -lssl -lcrypto -lm
 
 FUZZ_CC ?= clang
 FUZZ_FLAGS ?= -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
