@@ -61,7 +61,7 @@ UNIT_OBJS = $(UNIT_SOURCES:.c=.unit.o)
 
 %.unit.o: %.c
 	mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(FRONTEND) -c $< -o $@
+	$(CC) $(CFLAGS) -fvisibility=default $(FRONTEND) -c $< -o $@
 
 $(UNIT_OBJS): $(call files,src/*/*.h)
 
@@ -72,7 +72,7 @@ t/unit/libtte.a: $(UNIT_OBJS)
 
 $(UNITS): %: %.c t/unit/libtte.a $(call files,t/unit/*.h)
 	mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(FRONTEND) $(filter %.c %.a,$^) -o $@ $(FRONTEND_LIBS) -lcurl -lssl -lcrypto -lm
+	$(CC) $(CFLAGS) -fvisibility=default $(FRONTEND) $(filter %.c %.a,$^) -o $@ $(FRONTEND_LIBS) -lcurl -lssl -lcrypto -lm
 
 FUZZ_CC ?= clang
 FUZZ_FLAGS ?= -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
