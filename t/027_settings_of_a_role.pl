@@ -76,8 +76,8 @@ my %hostile = (
 $hostile{transaction_timeout} = '1ms' if $node->pg_version >= 17;
 # from there on it says where extensions are looked for, ours like every other
 delete $hostile{dynamic_library_path} if $node->pg_version >= 18;
-# from there on it cannot be switched off
-delete $hostile{standard_conforming_strings} if $node->pg_version >= 19;
+# from there on, release candidates included, it cannot be switched off
+delete $hostile{standard_conforming_strings} if $node->pg_version >= '19devel';
 
 $ENV{PGOPTIONS} = $sane;
 
