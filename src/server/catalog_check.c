@@ -46,8 +46,9 @@ typedef struct Table
 	const char *name;
 	Column		columns[MAX_COLUMNS];	/* in order, up to one without a name */
 	bool		inserted;		/* by C, which knows no defaults */
-	Oid			primary;		/* operator family of the primary key, which is
-								 * the first column; InvalidOid: not relied on */
+	Oid			primary;		/* operator family of the primary key, which
+								 * is the first column; InvalidOid: not relied
+								 * on */
 	AttrNumber	key[MAX_KEY];	/* of the unique key; 0: not relied on */
 } Table;
 
@@ -58,39 +59,39 @@ static const Table tables[] = {
 			{"event_time", TIMESTAMPTZOID}, {"enqueued_at", TIMESTAMPTZOID}, {"value", NUMERICOID},
 			{"currency", TEXTOID}, {"match_keys", INT4OID}, {"notes", TEXTOID}, {"test_code", TEXTOID},
 			{"payload", JSONOID}
-		}, true, INTEGER_BTREE_FAM_OID, {5, 4, 3, 12}},
+	}, true, INTEGER_BTREE_FAM_OID, {5, 4, 3, 12}},
 	{"identity",
 		{
 			{"id", INT8OID}, {"user_data", JSONOID}
-		}, true, INTEGER_BTREE_FAM_OID},
+	}, true, INTEGER_BTREE_FAM_OID},
 	{"delivery",
 		{
 			{"id", INT8OID}, {"request_id", INT8OID}, {"status", TEXTOID}, {"reason", TEXTOID}, {"at", TIMESTAMPTZOID},
 			{"attempts", INT4OID}, {"first_attempt_at", TIMESTAMPTZOID}, {"possibly_received_at", TIMESTAMPTZOID}
-		}, true, INTEGER_BTREE_FAM_OID},
+	}, true, INTEGER_BTREE_FAM_OID},
 	{"retry",
 		{
 			{"id", INT8OID}, {"source_id", INT4OID}, {"attempts", INT4OID}, {"first_attempt_at", TIMESTAMPTZOID},
 			{"possibly_received_at", TIMESTAMPTZOID}, {"next_attempt_at", TIMESTAMPTZOID},
 			{"last_request_id", INT8OID}, {"code", INT4OID}
-		}, false, INTEGER_BTREE_FAM_OID},
+	}, false, INTEGER_BTREE_FAM_OID},
 	{"request",
 		{
 			{"id", INT8OID}, {"source_id", INT4OID}, {"started_at", TIMESTAMPTZOID}, {"finished_at", TIMESTAMPTZOID},
 			{"events", INT4OID}, {"first_xid", XID8OID}, {"first_id", INT8OID}, {"last_xid", XID8OID},
 			{"last_id", INT8OID}, {"http_status", INT4OID}, {"code", INT4OID}, {"message", TEXTOID},
 			{"request_id", TEXTOID}, {"outcome", TEXTOID}, {"bytes", INT4OID}, {"is_test", BOOLOID}
-		}},
+	}},
 	{"cursor",
 		{
 			{"source_id", INT4OID}, {"prev_snapshot", PG_SNAPSHOTOID}, {"snapshot", PG_SNAPSHOTOID},
 			{"position_xid", XID8OID}, {"position_id", INT8OID}
-		}},
+	}},
 	{"source_state",
 		{
 			{"source_id", INT4OID}, {"state", TEXTOID}, {"since", TIMESTAMPTZOID}, {"reason", TEXTOID},
 			{"probe_at", TIMESTAMPTZOID}
-		}},
+	}},
 	{"source",
 		{
 			{"id", INT4OID}, {"name", TEXTOID}, {"event_source", TEXTOID}, {"event_source_id", TEXTOID},
@@ -98,38 +99,38 @@ static const Table tables[] = {
 			{"external_id_case", TEXTOID}, {"default_calling_code", TEXTOID}, {"require_lead_id", BOOLOID},
 			{"rename_legacy_events", BOOLOID}, {"max_event_age", INTERVALOID}, {"batch_size", INT4OID},
 			{"requests_per_second", INT4OID}, {"created_at", TIMESTAMPTZOID}
-		}},
+	}},
 	{"lead_stage",
 		{
 			{"source", TEXTOID}, {"stage", TEXTOID}, {"event", TEXTOID}
-		}},
+	}},
 	{"test_code",
 		{
 			{"source_id", INT4OID}, {"code", TEXTOID}, {"valid_until", TIMESTAMPTZOID}
-		}},
+	}},
 	{"access_token",
 		{
 			{"source_id", INT4OID}, {"token", TEXTOID}, {"system_identifier", INT8OID}, {"database_oid", OIDOID},
 			{"set_at", TIMESTAMPTZOID}
-		}},
+	}},
 	{"source_control",
 		{
 			{"source_id", INT4OID}, {"paused", BOOLOID}, {"reason", TEXTOID}, {"changed_at", TIMESTAMPTZOID}
-		}},
+	}},
 	{"installation",
 		{
 			{"id", INT4OID}, {"system_identifier", INT8OID}, {"database_oid", OIDOID}, {"confirmed_at", TIMESTAMPTZOID},
 			{"timeline", INT4OID}, {"backup_start", PG_LSNOID}, {"seen_at", TIMESTAMPTZOID},
 			{"recovered_to", TIMESTAMPTZOID}, {"recovered_xid", XID8OID}
-		}},
+	}},
 	{"origin",
 		{
 			{"id", UUIDOID}, {"system_identifier", INT8OID}, {"database_oid", OIDOID}
-		}},
+	}},
 	{"pixel_seen",
 		{
 			{"event_id", TEXTOID}, {"event", TEXTOID}, {"source_id", INT4OID}, {"seen_at", TIMESTAMPTZOID}
-		}},
+	}},
 };
 
 /* Those that were found sound, each until a relcache message about it. */
