@@ -559,8 +559,8 @@ static const char *
 normalize_wide_name(const Value *value, StringInfo out)
 {
 	uint32		given[MAX_NAME];
-	uint32		name[8 * MAX_NAME];
-	uint32		room[8 * MAX_NAME];
+	uint32		room[2 * MAX_NAME];
+	uint32		name[6 * MAX_NAME + 1];
 	const char *at = value->at;
 	const char *end = at + value->len;
 	bool		blank = false;
@@ -582,7 +582,7 @@ normalize_wide_name(const Value *value, StringInfo out)
 			name[m++] = room[i];
 		}
 	}
-	m = tte_unicode_nfc(name, m, room);
+	m = tte_unicode_nfc(name, m);
 	for (int i = 0; i < m; i++)
 		append_code(out, name[i]);
 	return m == 0 ? "junk" : NULL;
@@ -617,23 +617,14 @@ normalize_name(const Value *value, StringInfo out)
 static int
 fold(const Value *value, char *to, int size)
 {
+	uint32		name[4 * MAX_NAME + 1];
 	const char *at = value->at;
 	const char *end = at + value->len;
 	int			n = 0;
 
 	while (at < end)
-	{
-		char		buffer[2];
-		const char *letters = tte_unicode_fold(tte_utf8_next(&at), buffer);
-
-		for (; *letters != '\0' && n < size; letters++)
-		{
-			if ((*letters >= 'a' && *letters <= 'z') ||
-				(*letters >= '0' && *letters <= '9'))
-				to[n++] = *letters;
-		}
-	}
-	return n;
+		name[n++] = tte_utf8_next(&at);
+	return tte_unicode_fold(name, n, to, size);
 }
 
 static const char *

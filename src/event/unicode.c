@@ -2,25 +2,19 @@
  *
  * unicode.c
  *	  What identifiers need to know about characters, independent of the
- *	  server's locale and version.
+ *	  server's locale.
  *
  * Everything is looked up in sorted tables written by a script, by halving.
+ * Only normalization is PostgreSQL's: of a character that is assigned it will
+ * never change, in no version of Unicode.
  *
  *-------------------------------------------------------------------------
  */
 #include "event/unicode.h"
 
-#include "event/unicode_tables.h"
+#include "common/unicode_norm.h"
 
-/* Hangul syllables are composed by arithmetic. */
-#define HANGUL_FIRST	0xAC00
-#define HANGUL_COUNT	11172
-#define LEAD_FIRST		0x1100
-#define LEAD_COUNT		19
-#define VOWEL_FIRST		0x1161
-#define VOWEL_COUNT		21
-#define TAIL_FIRST		0x11A7	/* one before the first: 0 is "no tail" */
-#define TAIL_COUNT		28
+#include "event/unicode_tables.h"
 
 /* No character below this one changes under NFC. */
 #define FIRST_CHANGED	0x0300
@@ -211,52 +205,14 @@ tte_unicode_lower(uint32 code)
 	return code;
 }
 
-/* A letter of a Greek word, for the final sigma. */
+/* Looks for a cased letter next to str[i], in one direction. */
 static bool
-is_greek(uint32 code)
-{
-	return (code >= 0x0370 && code <= 0x03FF && !tte_unicode_punctuation(code)) ||
-		(code >= 0x1F00 && code <= 0x1FFF);
-}
-
-static int
-combining_class(uint32 code)
-{
-	int			low = 0;
-	int			high = COUNT(class_ranges) - 1;
-
-	if (code < FIRST_CHANGED)
-		return 0;
-	while (low <= high)
-	{
-		int			middle = (low + high) / 2;
-
-		if (code < class_ranges[middle].first)
-			high = middle - 1;
-		else if (code > class_ranges[middle].last)
-			low = middle + 1;
-		else
-			return class_ranges[middle].class;
-	}
-	return 0;
-}
-
-/* Unicode lets a sigma look past these, as past marks. */
-static bool
-is_case_ignorable(uint32 code)
-{
-	return code == '\'' || code == '.' || code == ':' || code == 0x00B7 ||
-		code == 0x2019 || combining_class(code) != 0;
-}
-
-/* Looks for a Greek letter next to str[i], in one direction. */
-static bool
-greek_beside(const uint32 *str, int n, int i, int step)
+letter_beside(const uint32 *str, int n, int i, int step)
 {
 	for (i += step; i >= 0 && i < n; i += step)
 	{
-		if (!is_case_ignorable(str[i]))
-			return is_greek(str[i]);
+		if (!in_ranges(ignorable_ranges, COUNT(ignorable_ranges), str[i]))
+			return in_ranges(cased_ranges, COUNT(cased_ranges), str[i]);
 	}
 	return false;
 }
@@ -268,8 +224,8 @@ tte_unicode_lower_text(const uint32 *str, int n, uint32 *lower)
 
 	for (int i = 0; i < n; i++)
 	{
-		if (str[i] == 0x03A3 && greek_beside(str, n, i, -1) &&
-			!greek_beside(str, n, i, 1))
+		if (str[i] == 0x03A3 && letter_beside(str, n, i, -1) &&
+			!letter_beside(str, n, i, 1))
 			lower[m++] = 0x03C2;
 		else
 			lower[m++] = tte_unicode_lower(str[i]);
@@ -280,150 +236,40 @@ tte_unicode_lower_text(const uint32 *str, int n, uint32 *lower)
 }
 
 /*
- * Normalization form C
+ * Normalization
  */
 
-static const TteDecomposition *
-decomposition_of(uint32 code)
-{
-	int			low = 0;
-	int			high = COUNT(decompositions) - 1;
-
-	while (low <= high)
-	{
-		int			middle = (low + high) / 2;
-
-		if (code < decompositions[middle].code)
-			high = middle - 1;
-		else if (code > decompositions[middle].code)
-			low = middle + 1;
-		else
-			return &decompositions[middle];
-	}
-	return NULL;
-}
-
-/* Appends the full decomposition of code.  Only the first part nests. */
+/* Into to, which has space for size characters; returns how many. */
 static int
-decompose(uint32 code, uint32 *to, int n)
+normalize(UnicodeNormalizationForm form, uint32 *str, uint32 *to, int size)
 {
-	const TteDecomposition *d;
+	pg_wchar   *result = unicode_normalize(form, str);
+	int			n = 0;
 
-	if (code >= HANGUL_FIRST && code < HANGUL_FIRST + HANGUL_COUNT)
+	while (n < size && result[n] != 0)
 	{
-		uint32		index = code - HANGUL_FIRST;
-
-		to[n++] = LEAD_FIRST + index / (VOWEL_COUNT * TAIL_COUNT);
-		to[n++] = VOWEL_FIRST + (index / TAIL_COUNT) % VOWEL_COUNT;
-		if (index % TAIL_COUNT != 0)
-			to[n++] = TAIL_FIRST + index % TAIL_COUNT;
-		return n;
+		to[n] = result[n];
+		n++;
 	}
-	d = decomposition_of(code);
-	if (d == NULL)
-	{
-		to[n++] = code;
-		return n;
-	}
-	n = decompose(d->first, to, n);
-	return d->second != 0 ? decompose(d->second, to, n) : n;
-}
-
-/* Sorts marks that follow one another by class, equal ones in their order. */
-static void
-order_marks(uint32 *str, int n)
-{
-	for (int i = 1; i < n; i++)
-	{
-		uint32		code = str[i];
-		int			class = combining_class(code);
-		int			at = i;
-
-		if (class == 0)
-			continue;
-		while (at > 0 && combining_class(str[at - 1]) > class)
-		{
-			str[at] = str[at - 1];
-			at--;
-		}
-		str[at] = code;
-	}
-}
-
-/* The character that two compose to, or 0. */
-static uint32
-compose_pair(uint32 first, uint32 second)
-{
-	int			low = 0;
-	int			high = COUNT(compositions) - 1;
-
-	if (first - LEAD_FIRST < LEAD_COUNT && second - VOWEL_FIRST < VOWEL_COUNT)
-		return HANGUL_FIRST + TAIL_COUNT *
-			((first - LEAD_FIRST) * VOWEL_COUNT + (second - VOWEL_FIRST));
-	if (first - HANGUL_FIRST < HANGUL_COUNT && (first - HANGUL_FIRST) % TAIL_COUNT == 0 &&
-		second > TAIL_FIRST && second < TAIL_FIRST + TAIL_COUNT)
-		return first + (second - TAIL_FIRST);
-	while (low <= high)
-	{
-		int			middle = (low + high) / 2;
-		const TteDecomposition *d = &decompositions[compositions[middle]];
-
-		if (first < d->first || (first == d->first && second < d->second))
-			high = middle - 1;
-		else if (first > d->first || second > d->second)
-			low = middle + 1;
-		else
-			return d->code;
-	}
-	return 0;
-}
-
-/* Composes ordered text in place. */
-static int
-compose(uint32 *str, int n)
-{
-	int			starter = -1;	/* where the last starter stands */
-	int			last_class = 0; /* of what was kept behind it */
-	int			m = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		int			class = combining_class(str[i]);
-		bool		adjacent = (starter >= 0 && starter == m - 1);
-		uint32		both = 0;
-
-		if (starter >= 0 && (adjacent || (class != 0 && last_class < class)))
-			both = compose_pair(str[starter], str[i]);
-		if (both != 0)
-		{
-			str[starter] = both;
-			continue;
-		}
-		str[m] = str[i];
-		if (class == 0)
-			starter = m;
-		last_class = class;
-		m++;
-	}
-	return m;
+#ifdef FRONTEND
+	free(result);
+#else
+	pfree(result);
+#endif
+	return n;
 }
 
 int
-tte_unicode_nfc(uint32 *str, int n, uint32 *room)
+tte_unicode_nfc(uint32 *str, int n)
 {
-	int			m = 0;
 	int			i;
 
 	for (i = 0; i < n && str[i] < FIRST_CHANGED; i++)
 		 /* ASCII and Latin letters are what they should be */ ;
 	if (i == n)
 		return n;
-	for (i = 0; i < n; i++)
-		m = decompose(str[i], room, m);
-	order_marks(room, m);
-	m = compose(room, m);
-	memcpy(str, room, m * sizeof(uint32));
-	return m;
+	str[n] = 0;
+	return normalize(UNICODE_NFC, str, str, 3 * n);
 }
 
 /*
@@ -441,22 +287,42 @@ fold_of(uint32 code)
 	return NULL;
 }
 
-const char *
-tte_unicode_fold(uint32 code, char buffer[2])
+/* The ASCII letters that stand for a letter without marks. */
+static const char *
+fold(uint32 code, char buffer[2])
 {
-	const TteDecomposition *d;
-	const char *known;
+	const char *known = code < 0x80 ? NULL : fold_of(code);
 
-	/* full-width letters and digits */
-	if (code >= 0xFF01 && code <= 0xFF5E)
-		code -= 0xFF01 - 0x21;
-	while (code >= 0x80 && (d = decomposition_of(code)) != NULL)
-		code = d->first;
-	known = code < 0x80 ? NULL : fold_of(code);
 	if (known != NULL)
 		return known;
 	code = tte_unicode_lower(code);
-	buffer[0] = (code < 0x80 && code != 0) ? (char) code : '\0';
+	buffer[0] = (code < 0x80) ? (char) code : '\0';
 	buffer[1] = '\0';
 	return buffer;
+}
+
+int
+tte_unicode_fold(uint32 *str, int n, char *to, int size)
+{
+	int			written = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		/* full-width letters and digits */
+		if (str[i] >= 0xFF01 && str[i] <= 0xFF5E)
+			str[i] -= 0xFF01 - 0x21;
+	}
+	str[n] = 0;
+	n = normalize(UNICODE_NFD, str, str, 4 * n);
+	for (int i = 0; i < n; i++)
+	{
+		char		buffer[2];
+
+		for (const char *letters = fold(str[i], buffer); *letters != '\0' && written < size; letters++)
+		{
+			if ((*letters >= 'a' && *letters <= 'z') || (*letters >= '0' && *letters <= '9'))
+				to[written++] = *letters;
+		}
+	}
+	return written;
 }

@@ -2,7 +2,7 @@
  *
  * unicode.h
  *	  What identifiers need to know about characters, independent of the
- *	  server's locale and version.
+ *	  server's locale.
  *
  * A character is a uint32 code point.  Text handed in must be valid UTF-8,
  * except to tte_unicode_trim().
@@ -33,19 +33,24 @@ extern int	tte_unicode_digit(uint32 code);
 extern uint32 tte_unicode_lower(uint32 code);
 
 /*
- * Lower case of a whole text: as tte_unicode_lower, and the two rules of
- * Unicode that look further (capital I with dot, sigma at the end of a word).
- * Writes at most 2 * n characters to lower (not in place), returns how many.
+ * Lower case of a whole text, as toLowerCase() of a browser: the same, and the
+ * two rules of Unicode that look further (capital I with dot, sigma at the end
+ * of a word).  Writes at most 2 * n characters to lower (not in place),
+ * returns how many.
  */
 extern int	tte_unicode_lower_text(const uint32 *str, int n, uint32 *lower);
 
 /*
- * Brings n characters to NFC in place.  str and room have space for 4 * n; the
- * result is never longer than that.
+ * Brings n characters, none of them zero, to NFC in place, and returns how many
+ * there are then.  str has space for 3 * n + 1.
  */
-extern int	tte_unicode_nfc(uint32 *str, int n, uint32 *room);
+extern int	tte_unicode_nfc(uint32 *str, int n);
 
-/* The ASCII letters that stand for a Latin letter: "" when there are none. */
-extern const char *tte_unicode_fold(uint32 code, char buffer[2]);
+/*
+ * Writes the lower-case ASCII letters and digits of a text, accents taken off,
+ * not more than size, and returns how many.  Spoils str, which has space for
+ * 4 * n + 1.
+ */
+extern int	tte_unicode_fold(uint32 *str, int n, char *to, int size);
 
 #endif							/* TTE_UNICODE_H */
