@@ -430,51 +430,47 @@ compare_keys(const TteJson *a, const TteJson *b)
 	return memcmp(a->key, b->key, a->keylen);
 }
 
-/* Sorts by key, members of equal keys in their order, in n log n steps. */
-static void
-merge_sort(TteJson **items, TteJson **room, int n)
+typedef struct Member
 {
-	for (int width = 1; width < n; width *= 2)
-	{
-		for (int start = 0; start < n; start += 2 * width)
-		{
-			int			middle = Min(start + width, n);
-			int			stop = Min(start + 2 * width, n);
-			int			a = start;
-			int			b = middle;
+	TteJson    *json;
+	int			number;
+} Member;
 
-			for (int to = start; to < stop; to++)
-			{
-				if (a < middle && (b >= stop || compare_keys(items[a], items[b]) <= 0))
-					room[to] = items[a++];
-				else
-					room[to] = items[b++];
-			}
-		}
-		memcpy(items, room, n * sizeof(*items));
-	}
+/* By key, members of equal keys in their order. */
+static int
+compare_members(const void *a, const void *b)
+{
+	const Member *first = a;
+	const Member *second = b;
+	int			result = compare_keys(first->json, second->json);
+
+	return result != 0 ? result : first->number - second->number;
 }
 
 /* Marks by a negative length all but the last of equal keys. */
 static bool
 mark_repeated_sorted(TteJson *object)
 {
-	TteJson   **items = palloc(2 * object->count * sizeof(*items));
+	Member	   *members = palloc(object->count * sizeof(*members));
 	bool		found = false;
 	int			n = 0;
 
 	for (TteJson *m = object->first; m != NULL; m = m->next)
-		items[n++] = m;
-	merge_sort(items, items + n, n);
+	{
+		members[n].json = m;
+		members[n].number = n;
+		n++;
+	}
+	qsort(members, n, sizeof(*members), compare_members);
 	for (int i = 0; i + 1 < n; i++)
 	{
-		if (compare_keys(items[i], items[i + 1]) == 0)
+		if (compare_keys(members[i].json, members[i + 1].json) == 0)
 		{
-			items[i]->keylen = -1;
+			members[i].json->keylen = -1;
 			found = true;
 		}
 	}
-	pfree(items);
+	pfree(members);
 	return found;
 }
 
