@@ -8,204 +8,224 @@
  * multicast and reserved addresses are refused.  Ranges for documentation are
  * taken, so that examples and tests can run.
  *
+ * What an application has may be the header of its proxy: an address with a
+ * port, a list of which the user's is the first, or "for=" (RFC 7239).
+ *
  *-------------------------------------------------------------------------
  */
 #include "event/address.h"
-#include "event/utf8.h"
 
-typedef struct Block4
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
+#include "event/unicode.h"
+
+typedef struct Block
 {
-	uint32		prefix;
 	int			bits;
-} Block4;
+	uint8		prefix[8];
+} Block;
 
-static const Block4 refused4[] = {
-	{0x00000000, 8},			/* this network */
-	{0x0A000000, 8},			/* private */
-	{0x64400000, 10},			/* carrier-grade NAT */
-	{0x7F000000, 8},			/* loopback */
-	{0xA9FE0000, 16},			/* link-local */
-	{0xAC100000, 12},			/* private */
-	{0xC0A80000, 16},			/* private */
-	{0xE0000000, 4},			/* multicast */
-	{0xF0000000, 4}				/* reserved, broadcast */
+/* The registries of special addresses of IANA, 2026, without documentation. */
+static const Block refused4[] = {
+	{8, {0}},					/* this network */
+	{8, {10}},					/* private */
+	{10, {100, 64}},			/* carrier-grade NAT */
+	{8, {127}},					/* loopback */
+	{16, {169, 254}},			/* link-local */
+	{12, {172, 16}},			/* private */
+	{24, {192, 0, 0}},			/* protocol assignments */
+	{16, {192, 168}},			/* private */
+	{15, {198, 18}},			/* benchmarks */
+	{4, {224}},					/* multicast */
+	{4, {240}}					/* reserved, broadcast */
 };
 
-/* By the first 16 bits; what begins with zeros is judged apart. */
-static const Block4 refused6[] = {
-	{0xFC00, 7},				/* unique local */
-	{0xFE80, 10},				/* link-local */
-	{0xFEC0, 10},				/* site-local, given up */
-	{0xFF00, 8}					/* multicast */
+static const Block refused6[] = {
+	{64, {0}},					/* unspecified, loopback, IPv4-compatible */
+	{48, {0x00, 0x64, 0xFF, 0x9B, 0x00, 0x01}}, /* local translation */
+	{64, {0x01, 0x00}},			/* discard */
+	{23, {0x20, 0x01, 0x00}},	/* protocol assignments */
+	{16, {0x5F, 0x00}},			/* segment routing */
+	{7, {0xFC}},				/* unique local */
+	{10, {0xFE, 0x80}},			/* link-local */
+	{10, {0xFE, 0xC0}},			/* site-local, given up */
+	{8, {0xFF}}					/* multicast */
 };
 
 static bool
-is_public4(uint32 address)
+is_within(const uint8 *address, const Block *blocks, int count)
 {
-	for (int i = 0; i < lengthof(refused4); i++)
+	for (int i = 0; i < count; i++)
 	{
-		if ((address ^ refused4[i].prefix) >> (32 - refused4[i].bits) == 0)
-			return false;
+		int			bytes = blocks[i].bits / 8;
+		int			rest = blocks[i].bits % 8;
+
+		if (memcmp(address, blocks[i].prefix, bytes) == 0 &&
+			(rest == 0 || (address[bytes] ^ blocks[i].prefix[bytes]) >> (8 - rest) == 0))
+			return true;
 	}
-	return true;
+	return false;
 }
 
-static bool
-is_public6(const uint16 *words)
+/* A piece of text between two others. */
+typedef struct Part
 {
-	bool		zeros = true;
-
-	for (int i = 0; i < 6; i++)
-		zeros = zeros && words[i] == 0;
-	if (zeros)					/* ::, ::1 and the old IPv4-compatible form */
-		return false;
-	for (int i = 0; i < lengthof(refused6); i++)
-	{
-		if ((words[0] ^ refused6[i].prefix) >> (16 - refused6[i].bits) == 0)
-			return false;
-	}
-	return true;
-}
-
-/* A decimal number without leading zeros, which some would read as octal. */
-static bool
-read_decimal(const char **at, const char *end, int max, int *number)
-{
-	const char *start = *at;
-
-	*number = 0;
-	while (*at < end && **at >= '0' && **at <= '9' && *at - start < 4)
-		*number = *number * 10 + (*(*at)++ - '0');
-	return *at > start && *number <= max && (*start != '0' || *at == start + 1);
-}
-
-static bool
-read_ipv4(const char *at, const char *end, uint32 *address)
-{
-	*address = 0;
-	for (int i = 0; i < 4; i++)
-	{
-		int			part;
-
-		if (i > 0 && (at == end || *at++ != '.'))
-			return false;
-		if (!read_decimal(&at, end, 255, &part))
-			return false;
-		*address = (*address << 8) | part;
-	}
-	return at == end;
-}
-
-/* Moves the words behind a "::" to the end. */
-static bool
-fill_gap(uint16 *words, int count, int gap)
-{
-	int			behind = count - gap;
-
-	if (gap < 0)
-		return count == 8;
-	if (count == 8)
-		return false;
-	memmove(words + 8 - behind, words + gap, behind * sizeof(uint16));
-	memset(words + gap, 0, (8 - count) * sizeof(uint16));
-	return true;
-}
-
-static bool
-read_ipv6(const char *at, const char *end, uint16 words[8])
-{
-	int			count = 0;
-	int			gap = -1;
-
-	if (end - at >= 2 && at[0] == ':' && at[1] == ':')
-	{
-		gap = 0;
-		at += 2;
-	}
-	while (at < end)
-	{
-		const char *start = at;
-		uint32		word = 0;
-
-		while (at < end && at - start < 4 && tte_hex_digit(*at) >= 0)
-			word = word * 16 + tte_hex_digit(*at++);
-		if (at == start || count == 8)
-			return false;
-		if (at < end && *at == '.')
-		{
-			uint32		tail;
-
-			if (count > 6 || !read_ipv4(start, end, &tail))
-				return false;
-			words[count++] = tail >> 16;
-			words[count++] = tail & 0xFFFF;
-			break;
-		}
-		words[count++] = word;
-		if (at == end)
-			break;
-		if (*at++ != ':' || at == end)
-			return false;
-		if (*at == ':')
-		{
-			if (gap >= 0)
-				return false;
-			gap = count;
-			at++;
-		}
-	}
-	return fill_gap(words, count, gap);
-}
-
-/* Takes "/24" off the end; a mask that is none makes the whole invalid. */
-static bool
-strip_mask(const char *value, const char **end, int max)
-{
-	const char *slash = memchr(value, '/', *end - value);
 	const char *at;
-	int			bits;
+	const char *end;
+} Part;
 
-	if (slash == NULL)
-		return true;
-	at = slash + 1;
-	if (!read_decimal(&at, *end, max, &bits) || at != *end)
+static bool
+is_number(const char *at, const char *end, int max)
+{
+	int			number = 0;
+
+	if (at == end || end - at > 5)
 		return false;
-	*end = slash;
+	for (; at < end; at++)
+	{
+		if (*at < '0' || *at > '9')
+			return false;
+		number = number * 10 + (*at - '0');
+	}
+	return number <= max;
+}
+
+/* Takes ":port" off the end; false if something else stands there. */
+static bool
+strip_port(const char *colon, Part *part)
+{
+	if (colon == part->end)
+		return true;
+	if (*colon != ':' || !is_number(colon + 1, part->end, 65535))
+		return false;
+	part->end = colon;
 	return true;
+}
+
+/* Takes off quotes, brackets, port, and the mask that inet has. */
+static bool
+strip(Part *part)
+{
+	int			len = part->end - part->at;
+	const char *colon;
+	const char *mark;
+
+	if (len >= 2 && *part->at == '"' && part->end[-1] == '"')
+	{
+		part->at++;
+		part->end--;
+		len -= 2;
+	}
+	if (len > 0 && *part->at == '[')
+	{
+		mark = memchr(part->at, ']', len);
+		if (mark == NULL || !strip_port(mark + 1, part))
+			return false;
+		part->at++;
+		part->end = mark;
+		return true;
+	}
+	colon = memchr(part->at, ':', len);
+	mark = memchr(part->at, '/', len);
+	if (mark != NULL)
+	{
+		if (!is_number(mark + 1, part->end, colon != NULL ? 128 : 32))
+			return false;
+		part->end = mark;
+	}
+	else if (colon != NULL && memchr(colon + 1, ':', part->end - colon - 1) == NULL)
+		return strip_port(colon, part);
+	return true;
+}
+
+/* One address: NULL, or why it cannot be used. */
+static const char *
+normalize_one(Part part, StringInfo out)
+{
+	static const uint8 mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+	char text[	INET6_ADDRSTRLEN];
+	uint8		address[16];
+	int			len;
+
+	if (!strip(&part))
+		return "ip_syntax";
+	len = part.end - part.at;
+	if (len >= sizeof(text) || memchr(part.at, '\0', len) != NULL)
+		return "ip_syntax";
+	memcpy(text, part.at, len);
+	text[		len] = '\0';
+
+	if (inet_pton(AF_INET, text, address) == 1)
+	{
+		if (is_within(address, refused4, lengthof(refused4)))
+			return "ip_private";
+	}
+	else if (inet_pton(AF_INET6, text, address) != 1)
+		return "ip_syntax";
+	else if (memcmp(address, mapped, sizeof(mapped)) == 0)
+	{
+		if (is_within(address + 12, refused4, lengthof(refused4)))
+			return "ip_private";
+		appendStringInfo(out, "%u.%u.%u.%u", address[12], address[13], address[14], address[15]);
+		return NULL;
+	}
+	else if (is_within(address, refused6, lengthof(refused6)))
+		return "ip_private";
+	tte_append(out, text, len);
+	return NULL;
+}
+
+/* The text up to a mark outside of quotes; *rest stands behind the mark. */
+static Part
+next_part(const char **rest, const char *end, char mark)
+{
+	Part		part = {*rest, *rest};
+	bool		quoted = false;
+	int			len;
+
+	while (part.end < end && (quoted || *part.end != mark))
+		quoted ^= (*part.end++ == '"');
+	*rest = (part.end < end) ? part.end + 1 : end;
+	len = part.end - part.at;
+	tte_unicode_trim(&part.at, &len);
+	part.end = part.at + len;
+	return part;
+}
+
+/* The value of "for" in an element of a Forwarded header, or the element. */
+static Part
+forwarded_for(Part element)
+{
+	const char *rest = element.at;
+
+	while (rest < element.end)
+	{
+		Part		pair = next_part(&rest, element.end, ';');
+
+		if (pair.end - pair.at > 4 && pg_strncasecmp(pair.at, "for=", 4) == 0)
+		{
+			pair.at += 4;
+			return pair;
+		}
+	}
+	return element;
 }
 
 const char *
 tte_address_normalize(const char *value, int len, StringInfo out)
 {
 	const char *end = value + len;
-	bool		six = memchr(value, ':', len) != NULL;
-	uint16		words[8];
-	uint32		address;
+	const char *problem = "ip_syntax";
 
-	if (!strip_mask(value, &end, six ? 128 : 32))
-		return "ip_syntax";
-	if (!six)
+	while (value < end)
 	{
-		if (!read_ipv4(value, end, &address))
-			return "ip_syntax";
-		if (!is_public4(address))
-			return "ip_private";
-		appendBinaryStringInfo(out, value, end - value);
-		return NULL;
+		const char *reason = normalize_one(forwarded_for(next_part(&value, end, ',')), out);
+
+		if (reason == NULL)
+			return NULL;
+		if (strcmp(reason, "ip_private") == 0)
+			problem = reason;
 	}
-	if (!read_ipv6(value, end, words))
-		return "ip_syntax";
-	if (words[5] == 0xFFFF && (words[0] | words[1] | words[2] | words[3] | words[4]) == 0)
-	{
-		address = ((uint32) words[6] << 16) | words[7];
-		if (!is_public4(address))
-			return "ip_private";
-		appendStringInfo(out, "%u.%u.%u.%u", address >> 24, (address >> 16) & 0xFF,
-						 (address >> 8) & 0xFF, address & 0xFF);
-		return NULL;
-	}
-	if (!is_public6(words))
-		return "ip_private";
-	appendBinaryStringInfo(out, value, end - value);
-	return NULL;
+	return problem;
 }

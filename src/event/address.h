@@ -11,8 +11,9 @@
 #include "event/base.h"
 
 /*
- * Appends a public address, as it was written but without a mask, and an
- * IPv4 address in IPv6 clothes as IPv4.  Returns NULL, or the reason why not.
+ * Appends a public address, of several the first, as it was written but
+ * without port or mask, and an IPv4 address in IPv6 clothes as IPv4.  Returns
+ * NULL, or the reason why not.
  */
 extern const char *tte_address_normalize(const char *value, int len, StringInfo out);
 
