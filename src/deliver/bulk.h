@@ -11,7 +11,7 @@
 #ifndef TTE_BULK_H
 #define TTE_BULK_H
 
-#include "deliver/queue.h"
+#include "deliver/request.h"
 
 /* values[i] becomes a copy of the stored identifiers of ids[i], or NULL when there are none. */
 extern void tte_bulk_read_identities(const int64 *ids, int n, struct varlena **values);

@@ -38,7 +38,7 @@
 #include "deliver/guard.h"
 #include "server/catalog_check.h"
 
-/* Those of which deliver/queue.c and deliver/purge.c speak. */
+/* Those of which queue.c, read.c, request.c and purge.c speak. */
 static const char *const tables[] = {
 	"source", "access_token", "installation", "origin", "source_control", "source_state",
 	"event", "identity", "request", "delivery", "retry", "cursor", "pixel_seen"

@@ -10,6 +10,8 @@
 
 #include "answer/schedule.h"
 #include "deliver/queue.h"
+#include "deliver/read.h"
+#include "deliver/request.h"
 #include "lib/ilist.h"
 
 typedef struct TteSender TteSender;
