@@ -49,7 +49,7 @@ $(addprefix $(CURDIR)/,$(ROOMS)):
 $(EXTENSION)--$(EXTVERSION).sql: $(call files,schema/*.sql)
 	cat $^ > $@
 
-UNIT_SOURCES = $(call files,src/event/*.c src/answer/*.c) src/deliver/window.c src/deliver/http.c src/deliver/memory.c src/deliver/token.c
+UNIT_SOURCES = $(call files,src/event/*.c src/answer/*.c) src/deliver/window.c src/deliver/exchange.c src/deliver/multi.c src/deliver/memory.c src/deliver/token.c
 FRONTEND = -DFRONTEND -I$(shell $(PG_CONFIG) --includedir-server) $(CPPFLAGS)
 FRONTEND_LIBS = -L$(shell $(PG_CONFIG) --libdir) -L$(shell $(PG_CONFIG) --pkglibdir) -lpgcommon -lpgport
 

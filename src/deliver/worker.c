@@ -33,7 +33,7 @@
 #include "utils/wait_event.h"
 
 #include "deliver/body.h"
-#include "deliver/http.h"
+#include "deliver/multi.h"
 #include "deliver/purge.h"
 #include "deliver/recovery.h"
 #include "deliver/sender.h"

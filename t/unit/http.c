@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * http.c
- *	  Unit test of deliver/http.c: a real libcurl against servers of our own
+ *	  Unit test of deliver/multi.c: a real libcurl against servers of our own
  *	  on 127.0.0.1 that behave well, badly, or not at all.
  *
  * The behaviour is chosen by the path of the endpoint.  A few C library
@@ -37,7 +37,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "deliver/http.h"
+#include "deliver/multi.h"
 #include "tap.h"
 
 #define TOKEN		"SECRET-TOKEN-0123456789"

@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  *
- * http.h
+ * multi.h
  *	  HTTPS POSTs through libcurl's multi interface.  Nothing here throws:
  *	  no PostgreSQL call is made inside a curl callback, and no curl frame is
  *	  ever crossed by an error.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef TTE_HTTP_H
-#define TTE_HTTP_H
+#ifndef TTE_MULTI_H
+#define TTE_MULTI_H
 
 #include "answer/verdict.h"
 
@@ -78,4 +78,4 @@ extern const char *tte_http_token(const TteExchange *exchange);
 /* Exchanges posted and not yet collected. */
 extern int	tte_http_in_flight(TteHttp *http);
 
-#endif							/* TTE_HTTP_H */
+#endif							/* TTE_MULTI_H */

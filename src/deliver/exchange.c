@@ -1,0 +1,421 @@
+/*-------------------------------------------------------------------------
+ *
+ * exchange.c
+ *	  One POST through libcurl: its options, its callbacks, and what became of it.
+ *
+ * Rules of this file and of multi.c:
+ *
+ * - No PostgreSQL call inside a callback, no palloc anywhere.  A callback
+ *	 reports trouble by its return value only.
+ * - Nothing from the environment (proxy, netrc, key log) has a say.
+ * - Whether a body may have arrived is decided by what libcurl has taken from
+ *	 us, not by the kind of error: once it was handed a single byte the
+ *	 exchange is ambiguous unless it was answered.
+ *
+ * Each exchange has an easy handle of its own: libcurl 8 keeps the last request
+ * in a handle until it is destroyed, token and identifiers included.
+ * Connections, addresses and trusted certificates belong to the multi handle and
+ * are kept.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "answer/verdict.h"
+
+#include <curl/curl.h>
+#include <openssl/x509_vfy.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "deliver/exchange.h"
+#include "deliver/memory.h"
+#include "deliver/token.h"
+#include "server/compat.h"
+#include "server/faultpoint.h"
+
+/*
+ * Kept HTTP/1.1 connections carried bodies of 600 kB twice as fast as HTTP/2
+ * streams did, and one request per connection makes a cancelled request cheap.
+ */
+#define HTTP_VERSION			CURL_HTTP_VERSION_1_1
+
+#define HEADERS_MAX				65536	/* bytes of a reply's headers */
+#define UPLOAD_BUFFER			((long) TTE_MEMORY_PAGES)
+#define RECEIVE_BUFFER			(16L * 1024)
+#define STALL_SECONDS			10L
+#define IDLE_SECONDS			100L	/* then an idle connection is closed */
+#define LIFETIME_SECONDS		3600L	/* and any other, at its end */
+#define CA_CACHE_SECONDS		21600L
+
+/*
+ * A transfer that stalls is given up early, some STALL_SECONDS after libcurl's
+ * running average has come down.  But TikTok may take its time to answer: the
+ * watch is off between the last byte sent and the first one received.
+ */
+static void
+watch_stall(TteExchange *exchange, bool on)
+{
+	curl_easy_setopt(exchange->easy, CURLOPT_LOW_SPEED_TIME, on ? STALL_SECONDS : 0L);
+}
+
+static size_t
+hand_out_body(char *buffer, size_t size, size_t nitems, void *arg)
+{
+	TteExchange *exchange = arg;
+	size_t		room = size * nitems;
+	size_t		len = exchange->body_len - exchange->body_pos;
+
+	if (exchange->body_pos > 0)
+		TTE_FAULT_KILL("body-half-sent");
+	if (len > room)
+		len = room;
+	memcpy(buffer, exchange->body + exchange->body_pos, len);
+	exchange->body_pos += len;
+	exchange->handed_out = true;
+	if (exchange->body_pos == exchange->body_len)
+		watch_stall(exchange, false);
+	return len;
+}
+
+/* libcurl starts over, on a new connection, when a kept one turned out dead. */
+static int
+rewind_body(void *arg, curl_off_t offset, int origin)
+{
+	TteExchange *exchange = arg;
+
+	if (origin != SEEK_SET || offset < 0 || offset > (curl_off_t) exchange->body_len)
+		return CURL_SEEKFUNC_FAIL;
+	exchange->body_pos = (size_t) offset;
+	exchange->resent = exchange->handed_out;
+	watch_stall(exchange, true);
+	return CURL_SEEKFUNC_OK;
+}
+
+/* Keeps the first TTE_HTTP_REPLY_MAX bytes; a short count ends the transfer. */
+static size_t
+take_reply(char *data, size_t size, size_t nitems, void *arg)
+{
+	TteExchange *exchange = arg;
+	size_t		len = size * nitems;
+	size_t		room = TTE_HTTP_REPLY_MAX - exchange->reply_len;
+
+	TTE_FAULT_KILL("answer-begun");
+	if (len > room)
+	{
+		exchange->truncated = true;
+		len = room;
+	}
+	memcpy(exchange->reply + exchange->reply_len, data, len);
+	exchange->reply_len += len;
+	return exchange->truncated ? 0 : len;
+}
+
+static void
+keep_retry_after(TteExchange *exchange, const char *value, size_t len)
+{
+	size_t		kept = 0;
+
+	for (size_t i = 0; i < len && kept < TTE_RETRY_AFTER_MAX - 1; i++)
+	{
+		if (value[i] >= ' ' && value[i] <= '~' && (kept > 0 || value[i] != ' '))
+			exchange->retry_after[kept++] = value[i];
+	}
+	while (kept > 0 && exchange->retry_after[kept - 1] == ' ')
+		kept--;
+	exchange->retry_after[kept] = '\0';
+}
+
+/* One header line.  The first Retry-After of the last response is kept. */
+static size_t
+take_header(char *data, size_t size, size_t nitems, void *arg)
+{
+	static const char name[] = "retry-after:";
+	TteExchange *exchange = arg;
+	size_t		len = size * nitems;
+
+	exchange->headers_len += len;
+	if (len == 0 || exchange->headers_len > HEADERS_MAX)
+		return 0;
+	if (!exchange->answer_begun)
+	{
+		exchange->answer_begun = true;
+		watch_stall(exchange, true);
+	}
+
+	/* An empty line ends them; libcurl itself accepts a head cut off. */
+	if (data[0] == '\r' || data[0] == '\n')
+		exchange->headers_complete = true;
+	else if (len >= 5 && memcmp(data, "HTTP/", 5) == 0)
+	{
+		exchange->headers_complete = false;
+		exchange->retry_after[0] = '\0';
+	}
+	else if (exchange->retry_after[0] == '\0' && len >= sizeof(name) - 1 &&
+			 strncasecmp(data, name, sizeof(name) - 1) == 0)
+		keep_retry_after(exchange, data + sizeof(name) - 1, len - (sizeof(name) - 1));
+	return len;
+}
+
+/* Sets an option; the first failure sticks in the local variable rc. */
+#define SET(option, value) \
+	do { \
+		if (rc == CURLE_OK) \
+			rc = curl_easy_setopt(easy, (option), (value)); \
+	} while (0)
+
+/* Whom we talk to, and who may not interfere. */
+static CURLcode
+set_target(CURL *easy, const TteHttp *http)
+{
+	CURLcode	rc = CURLE_OK;
+
+	SET(CURLOPT_URL, http->options.endpoint);
+	if (rc == CURLE_OK)
+		rc = tte_curl_restrict_protocol(easy, http->https);
+	SET(CURLOPT_FOLLOWLOCATION, 0L);
+	SET(CURLOPT_PROXY, "");
+	SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
+	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	SET(CURLOPT_SSL_VERIFYPEER, 1L);
+	SET(CURLOPT_SSL_VERIFYHOST, 2L);
+	if (http->options.ca_file != NULL)
+	{
+		/* Then this file alone is trusted, not the system's as well. */
+		SET(CURLOPT_CAINFO, http->options.ca_file);
+		SET(CURLOPT_CAPATH, NULL);
+	}
+	if (rc == CURLE_OK)
+		rc = tte_curl_ca_cache(easy, CA_CACHE_SECONDS);
+	return rc;
+}
+
+/* What is said, and in which form. */
+static CURLcode
+set_request(CURL *easy)
+{
+	CURLcode	rc = CURLE_OK;
+
+	SET(CURLOPT_HTTP_VERSION, (long) HTTP_VERSION);
+	SET(CURLOPT_HTTP09_ALLOWED, 0L);
+	SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
+	SET(CURLOPT_POST, 1L);
+	SET(CURLOPT_USERAGENT, "tiktok_events/" TTE_VERSION);
+	SET(CURLOPT_TCP_NODELAY, 1L);
+	SET(CURLOPT_TCP_KEEPALIVE, 1L);
+	SET(CURLOPT_VERBOSE, 0L);
+	SET(CURLOPT_NOPROGRESS, 1L);
+	return rc;
+}
+
+static CURLcode
+set_limits(CURL *easy, const TteHttpOptions *options)
+{
+	CURLcode	rc = CURLE_OK;
+
+	SET(CURLOPT_NOSIGNAL, 1L);
+	if (rc == CURLE_OK)
+		rc = tte_curl_quick_exit(easy);
+	SET(CURLOPT_CONNECTTIMEOUT_MS, options->connect_timeout_ms);
+	SET(CURLOPT_TIMEOUT_MS, options->request_timeout_ms);
+	SET(CURLOPT_LOW_SPEED_LIMIT, 1L);
+	SET(CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
+	SET(CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER);
+	SET(CURLOPT_MAXAGE_CONN, IDLE_SECONDS);
+	if (rc == CURLE_OK)
+		rc = tte_curl_connection_lifetime(easy, LIFETIME_SECONDS);
+	return rc;
+}
+
+static CURLcode
+set_callbacks(CURL *easy, TteExchange *exchange)
+{
+	CURLcode	rc = CURLE_OK;
+
+	SET(CURLOPT_PRIVATE, exchange);
+	SET(CURLOPT_READFUNCTION, hand_out_body);
+	SET(CURLOPT_READDATA, exchange);
+	SET(CURLOPT_SEEKFUNCTION, rewind_body);
+	SET(CURLOPT_SEEKDATA, exchange);
+	SET(CURLOPT_WRITEFUNCTION, take_reply);
+	SET(CURLOPT_WRITEDATA, exchange);
+	SET(CURLOPT_HEADERFUNCTION, take_header);
+	SET(CURLOPT_HEADERDATA, exchange);
+	return rc;
+}
+
+void
+tte_exchange_free(TteExchange *exchange)
+{
+	if (exchange->easy != NULL)
+		curl_easy_cleanup(exchange->easy);
+	curl_slist_free_all(exchange->headers);
+	tte_secret_free(exchange->token_line.data);
+	explicit_bzero(exchange, sizeof(TteExchange));
+	free(exchange);
+}
+
+TteExchange *
+tte_exchange_create(TteHttp *http)
+{
+	TteExchange *exchange = calloc(1, sizeof(TteExchange));
+
+	if (exchange == NULL)
+		return NULL;
+	exchange->http = http;
+	exchange->token_line.data = tte_secret_alloc();
+	exchange->easy = curl_easy_init();
+	if (exchange->easy == NULL || exchange->token_line.data == NULL ||
+		set_target(exchange->easy, http) != CURLE_OK ||
+		set_request(exchange->easy) != CURLE_OK ||
+		set_limits(exchange->easy, &http->options) != CURLE_OK ||
+		set_callbacks(exchange->easy, exchange) != CURLE_OK)
+	{
+		tte_exchange_free(exchange);
+		return NULL;
+	}
+	return exchange;
+}
+
+static bool
+add_header(TteExchange *exchange, const char *line)
+{
+	struct curl_slist *headers = curl_slist_append(exchange->headers, line);
+
+	if (headers == NULL)
+		return false;
+	exchange->headers = headers;
+	return true;
+}
+
+/*
+ * A line end in the token would inject headers.  The caller has checked the
+ * token; this is the last door.
+ */
+static bool
+add_token(TteExchange *exchange, const char *token)
+{
+	size_t		len = strlen(token);
+
+	if (len == 0 || len > TTE_TOKEN_MAX)
+		return false;
+	for (size_t i = 0; i < len; i++)
+	{
+		if (token[i] <= ' ' || token[i] > '~')
+			return false;
+	}
+	memcpy(exchange->token_line.data, TTE_TOKEN_NAME, strlen(TTE_TOKEN_NAME));
+	memcpy(exchange->token_line.data + strlen(TTE_TOKEN_NAME), token, len + 1);
+	exchange->token_line.next = exchange->headers;
+	return true;
+}
+
+bool
+tte_exchange_prepare(TteExchange *exchange, const char *token, const char *body, size_t len)
+{
+	exchange->body = body;
+	exchange->body_len = len;
+	watch_stall(exchange, true);
+	return add_header(exchange, "Content-Type: application/json") &&
+		add_header(exchange, "Expect:") &&
+		add_token(exchange, token) &&
+		curl_easy_setopt(exchange->easy, CURLOPT_HTTPHEADER, &exchange->token_line) == CURLE_OK &&
+		curl_easy_setopt(exchange->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) len) == CURLE_OK;
+}
+
+/* How far the exchange had come when time ran out. */
+static const char *
+phase_of(const TteExchange *exchange)
+{
+	curl_off_t	resolved = 0;
+	curl_off_t	connected = 0;
+	curl_off_t	encrypted = 0;
+	curl_off_t	uploaded = 0;
+
+	curl_easy_getinfo(exchange->easy, CURLINFO_NAMELOOKUP_TIME_T, &resolved);
+	curl_easy_getinfo(exchange->easy, CURLINFO_CONNECT_TIME_T, &connected);
+	curl_easy_getinfo(exchange->easy, CURLINFO_APPCONNECT_TIME_T, &encrypted);
+	curl_easy_getinfo(exchange->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
+	if (exchange->answer_begun)
+		return "reading the answer";
+	if (exchange->handed_out)
+		return uploaded < (curl_off_t) exchange->body_len ?
+			"sending the request" : "waiting for the answer";
+	if (resolved == 0)
+		return "resolving the host name";
+	if (connected == 0)
+		return "connecting";
+	if (exchange->http->https && encrypted == 0)
+		return "negotiating TLS";
+	return "sending the request";
+}
+
+static const char *
+certificate_problem(const TteExchange *exchange)
+{
+	const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+	long		result = 0;
+
+	/* The number means what OpenSSL says only if libcurl uses OpenSSL. */
+	if (info->ssl_version == NULL || strncmp(info->ssl_version, "OpenSSL", 7) != 0 ||
+		curl_easy_getinfo(exchange->easy, CURLINFO_SSL_VERIFYRESULT, &result) != CURLE_OK)
+		return "not trusted";
+
+	/* libcurl looks at the name itself, and leaves the result unset then. */
+	if (result == X509_V_OK || result == X509_V_ERR_UNSPECIFIED)
+		return "not valid for this host name";
+	return X509_verify_cert_error_string(result);
+}
+
+/*
+ * A short text made of constant words only: libcurl's own error buffer may
+ * quote URL and addresses.
+ */
+static void
+describe(TteExchange *exchange, CURLcode rc)
+{
+	long		os_errno = 0;
+	char	   *error = exchange->error;
+
+	curl_easy_getinfo(exchange->easy, CURLINFO_OS_ERRNO, &os_errno);
+	if (exchange->truncated)
+		strlcpy(error, "the answer was longer than 64 KiB", TTE_ERROR_MAX);
+	else if (rc == CURLE_OK)
+		strlcpy(error, "the answer had no complete HTTP header", TTE_ERROR_MAX);
+	else if (rc == CURLE_OPERATION_TIMEDOUT)
+		snprintf(error, TTE_ERROR_MAX, "timed out while %s", phase_of(exchange));
+	else if (rc == CURLE_COULDNT_RESOLVE_HOST)
+		strlcpy(error, "could not resolve the host name", TTE_ERROR_MAX);
+	else if (rc == CURLE_COULDNT_CONNECT && os_errno != 0)
+		snprintf(error, TTE_ERROR_MAX, "could not connect: %s", strerror((int) os_errno));
+	else if (rc == CURLE_PEER_FAILED_VERIFICATION)
+		snprintf(error, TTE_ERROR_MAX, "the server's certificate was refused: %s",
+				 certificate_problem(exchange));
+	else
+		snprintf(error, TTE_ERROR_MAX, "%s: %s",
+				 exchange->handed_out ? "the exchange broke off" : "nothing was sent",
+				 curl_easy_strerror(rc));
+}
+
+/*
+ * A reply that was cut at our own limit still counts as an answer: its status
+ * is known, and waiting longer would bring nothing better.
+ */
+void
+tte_exchange_settle(TteExchange *exchange, CURLcode rc)
+{
+	bool		answered;
+
+	exchange->status = 0;
+	curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &exchange->status);
+	answered = exchange->status >= 200 && exchange->headers_complete &&
+		(rc == CURLE_OK || exchange->truncated);
+	if (answered)
+		exchange->transport = TTE_TRANSPORT_ANSWERED;
+	else if (exchange->handed_out || rc == CURLE_OK)
+		exchange->transport = TTE_TRANSPORT_AMBIGUOUS;
+	else
+		exchange->transport = TTE_TRANSPORT_NEVER_SENT;
+	if (rc != CURLE_OK || !answered)
+		describe(exchange, rc);
+	exchange->reply[exchange->reply_len] = '\0';
+	exchange->state = EXCHANGE_FINISHED;
+}

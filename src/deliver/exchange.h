@@ -1,0 +1,80 @@
+/*-------------------------------------------------------------------------
+ *
+ * exchange.h
+ *	  One POST and its reply, and the transport that it belongs to; known to
+ *	  exchange.c and multi.c alone.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TTE_EXCHANGE_H
+#define TTE_EXCHANGE_H
+
+#include <curl/curl.h>
+
+#include "deliver/multi.h"
+
+#define TTE_RETRY_AFTER_MAX		64
+#define TTE_ERROR_MAX			160
+#define TTE_TOKEN_NAME			"Access-Token: "
+
+typedef enum ExchangeState
+{
+	EXCHANGE_NEW,				/* not yet given to libcurl */
+	EXCHANGE_RUNNING,			/* libcurl has it */
+	EXCHANGE_FINISHED,			/* not yet collected */
+	EXCHANGE_COLLECTED			/* not yet released */
+} ExchangeState;
+
+struct TteExchange
+{
+	TteExchange *next;
+	TteHttp    *http;
+	CURL	   *easy;
+	struct curl_slist *headers; /* all but the first */
+	struct curl_slist token_line;	/* the first; its text is no part of a
+									 * core file */
+	ExchangeState state;
+	void	   *owner;
+
+	/* the request */
+	const char *body;
+	size_t		body_len;
+	size_t		body_pos;
+	bool		handed_out;		/* libcurl took at least one byte of the body */
+	bool		resent;			/* and started over after that */
+
+	/* the reply */
+	TteTransport transport;
+	long		status;
+	bool		answer_begun;
+	bool		headers_complete;
+	bool		truncated;
+	size_t		headers_len;
+	size_t		reply_len;
+	char		retry_after[TTE_RETRY_AFTER_MAX];
+	char		error[TTE_ERROR_MAX];
+	char		reply[TTE_HTTP_REPLY_MAX + 1];
+};
+
+struct TteHttp
+{
+	CURLM	   *multi;
+	int			epoll_fd;
+	int			timer_fd;
+	bool		broken;			/* the multi handle must be made anew */
+	bool		https;
+	TteHttpOptions options;		/* the strings are our own copies */
+	TteExchange *exchanges;		/* all of them */
+};
+
+/* An exchange that libcurl does not have yet; NULL: out of memory. */
+extern TteExchange *tte_exchange_create(TteHttp *http);
+extern void tte_exchange_free(TteExchange *exchange);
+
+/* Makes it a POST of that body; false: out of memory, or the token cannot be a header. */
+extern bool tte_exchange_prepare(TteExchange *exchange, const char *token, const char *body, size_t len);
+
+/* It has ended so: what is to be said of it. */
+extern void tte_exchange_settle(TteExchange *exchange, CURLcode rc);
+
+#endif							/* TTE_EXCHANGE_H */
