@@ -19,7 +19,6 @@
 #include "utils/snapmgr.h"
 
 #include "answer/schedule.h"
-#include "deliver/bulk.h"
 #include "deliver/read.h"
 #include "deliver/statement.h"
 #include "server/common.h"
@@ -43,6 +42,9 @@ static TteStatement read_sql = {5, {INT4OID, XID8OID, INT8OID, XID8OID, INT4OID}
 
 static TteStatement read_skip_sql = {5, {INT4OID, XID8OID, INT8OID, XID8OID, INT4OID},
 "SELECT " EVENT_COLUMNS " " EVENT_RANGE TTE_NO_FATE "ORDER BY e.xid, e.id LIMIT $5"};
+
+static TteStatement identities_sql = {1, {INT8ARRAYOID},
+"SELECT id, user_data FROM tiktok.identity WHERE id = ANY ($1)"};
 
 /* times that far away were set by a clock that has been set back since */
 static TteStatement recall_due_sql = {4, {INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID},
@@ -128,35 +130,38 @@ stored_size(struct varlena *stored)
 }
 
 static int
-compare_ids(const void *a, const void *b)
-{
-	int64		x = *(const int64 *) a;
-	int64		y = *(const int64 *) b;
-
-	return x < y ? -1 : x > y;
-}
-
-static int
 by_id(const void *a, const void *b)
 {
-	return compare_ids(&(*(TteQueueRow *const *) a)->id, &(*(TteQueueRow *const *) b)->id);
+	int64		x = (*(TteQueueRow *const *) a)->id;
+	int64		y = (*(TteQueueRow *const *) b)->id;
+
+	return x < y ? -1 : x > y;
 }
 
 static void
 add_identities(TteQueueRow *rows, int n)
 {
 	TteQueueRow **sorted = palloc(n * sizeof(*sorted));
-	struct varlena **values = palloc(n * sizeof(*values));
 	int64	   *ids = palloc(n * sizeof(*ids));
+	Datum		args[1];
+	int			found;
 
 	for (int i = 0; i < n; i++)
+	{
 		sorted[i] = &rows[i];
+		ids[i] = rows[i].id;
+	}
 	qsort(sorted, n, sizeof(*sorted), by_id);
-	for (int i = 0; i < n; i++)
-		ids[i] = sorted[i]->id;
-	tte_bulk_read_identities(ids, n, values);
-	for (int i = 0; i < n; i++)
-		sorted[i]->user_data = values[i];
+	args[0] = tte_int8_array(ids, n, INT8OID);
+	found = tte_run(&identities_sql, args, NULL);
+	for (int i = 0; i < found; i++)
+	{
+		TteQueueRow key = {.id = tte_result_int8(i, 1)};
+		TteQueueRow *at = &key;
+		TteQueueRow **row = bsearch(&at, sorted, n, sizeof(*sorted), by_id);
+
+		(*row)->user_data = tte_result_stored(i, 2);
+	}
 }
 
 static void

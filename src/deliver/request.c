@@ -9,7 +9,6 @@
 
 #include "access/genam.h"
 #include "access/table.h"
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -17,7 +16,6 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "deliver/bulk.h"
 #include "deliver/queue.h"
 #include "deliver/request.h"
 #include "deliver/statement.h"
@@ -25,9 +23,6 @@
 #include "server/compat.h"
 #include "server/faultpoint.h"
 #include "server/slots.h"
-
-/* So many fates are inserted together, which takes a subtransaction; fewer by SQL. */
-#define BULK	32
 
 /* What was suppressed while it was on its way; the reason stays. */
 #define TAKEN_ALL_THE_SAME \
@@ -49,8 +44,8 @@ static TteStatement finish_request_sql = {12, {INT8OID, INT4OID, INT4OID, TEXTOI
 
 static TteStatement final_sql = {7, {INT8OID, TEXTOID, TEXTOID, BOOLOID, INT8ARRAYOID, INT4OID, TIMESTAMPTZOID},
 "WITH final AS (INSERT INTO tiktok.delivery (id, request_id, status, reason, at, possibly_received_at) "
-"SELECT u, $1, $2, $3, clock_timestamp(), $7 FROM unnest($5) u " TAKEN_ALL_THE_SAME " RETURNING id) "
-"DELETE FROM tiktok.identity i USING final WHERE i.id = final.id AND NOT $4"};
+"SELECT u, $1, $2, $3, clock_timestamp(), $7 FROM unnest($5) u " TAKEN_ALL_THE_SAME ") "
+"DELETE FROM tiktok.identity WHERE id = ANY ($5) AND NOT $4"};
 
 static TteStatement final_retry_sql = {7, {INT8OID, TEXTOID, TEXTOID, BOOLOID, INT8ARRAYOID, INT4OID, TIMESTAMPTZOID},
 "WITH gone AS (DELETE FROM tiktok.retry WHERE id = ANY ($5) RETURNING *), "
@@ -96,15 +91,6 @@ static TteStatement set_apart_sql = {2, {INT4OID, INT8OID},
 "INSERT INTO tiktok.delivery SELECT id, CASE WHEN possibly_received_at IS NOT NULL THEN last_request_id END, "
 "CASE WHEN possibly_received_at IS NOT NULL THEN 'uncertain' ELSE 'invalid' END, 'poison', clock_timestamp(), "
 "attempts, first_attempt_at, possibly_received_at FROM poison"};
-
-static int
-compare_ids(const void *a, const void *b)
-{
-	int64		x = *(const int64 *) a;
-	int64		y = *(const int64 *) b;
-
-	return x < y ? -1 : x > y;
-}
 
 int64
 tte_queue_start_request(const TteRequestStart *start)
@@ -188,53 +174,8 @@ tte_queue_busy(int64 id)
 	return row_busy("delivery", id) || row_busy("retry", id);
 }
 
-/* False: one of them has a fate, which an operator gave it while it was on its way. */
-static bool
-insert_fates(const TteFinal *final, const int64 *ids, int n)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool inserted = true;
-
-	BeginInternalSubTransaction(NULL);
-	PG_TRY();
-	{
-		tte_bulk_insert_fates(final, ids, n);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error = tte_undo_subtransaction(context, owner);
-
-		if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
-			ReThrowError(error);
-		FreeErrorData(error);
-		inserted = false;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return inserted;
-}
-
-/* False: nothing is recorded. */
-static bool
-record_bulk(const TteFinal *final, const int64 *ids, int n)
-{
-	int64	   *sorted = palloc(n * sizeof(int64));
-
-	memcpy(sorted, ids, n * sizeof(int64));
-	qsort(sorted, n, sizeof(int64), compare_ids);
-	if (!insert_fates(final, sorted, n))
-		return false;
-	if (!final->keep_identity)
-		tte_bulk_delete_identities(sorted, n);
-	CommandCounterIncrement();
-	return true;
-}
-
-static void
-record_by_sql(const TteFinal *final, const int64 *ids, int n)
+void
+tte_queue_record_final(const TteFinal *final, const int64 *ids, int n)
 {
 	Datum		args[] = {
 		Int64GetDatum(final->request_id), CStringGetTextDatum(final->status),
@@ -244,6 +185,8 @@ record_by_sql(const TteFinal *final, const int64 *ids, int n)
 	};
 	char		nulls[] = "       ";
 
+	if (n == 0)
+		return;
 	if (final->request_id == 0)
 		nulls[0] = 'n';
 	if (final->reason == NULL)
@@ -252,15 +195,6 @@ record_by_sql(const TteFinal *final, const int64 *ids, int n)
 	if (final->possibly_received_at == 0 || (!final->from_retry && final->request_id != 0))
 		nulls[6] = 'n';
 	tte_run(final->from_retry ? &final_retry_sql : &final_sql, args, nulls);
-}
-
-void
-tte_queue_record_final(const TteFinal *final, const int64 *ids, int n)
-{
-	if (n == 0)
-		return;
-	if (n < BULK || final->from_retry || !record_bulk(final, ids, n))
-		record_by_sql(final, ids, n);
 	TTE_FAULT_POINT("fate-written", final->status);
 }
 

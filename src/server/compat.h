@@ -52,14 +52,6 @@
 	ExecCheckIndexConstraints(info, slot, estate, tid, arbiters)
 #endif
 
-#if PG_VERSION_NUM >= 190000
-#define tte_index_beginscan(rel, index, snapshot, nkeys)	index_beginscan(rel, index, snapshot, NULL, nkeys, 0, 0)
-#elif PG_VERSION_NUM >= 180000
-#define tte_index_beginscan(rel, index, snapshot, nkeys)	index_beginscan(rel, index, snapshot, NULL, nkeys, 0)
-#else
-#define tte_index_beginscan(rel, index, snapshot, nkeys)	index_beginscan(rel, index, snapshot, nkeys, 0)
-#endif
-
 /* Deletes a row, and waits for whoever is deleting it. */
 #if PG_VERSION_NUM >= 190000
 #define tte_table_tuple_delete(rel, tid, snapshot, failure) \
