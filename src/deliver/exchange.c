@@ -295,13 +295,8 @@ add_token(TteExchange *exchange, const char *token)
 {
 	size_t		len = strlen(token);
 
-	if (len == 0 || len > TTE_TOKEN_MAX)
+	if (!tte_token_is_valid(token, len))
 		return false;
-	for (size_t i = 0; i < len; i++)
-	{
-		if (token[i] <= ' ' || token[i] > '~')
-			return false;
-	}
 	memcpy(exchange->token_line.data, TTE_TOKEN_NAME, strlen(TTE_TOKEN_NAME));
 	memcpy(exchange->token_line.data + strlen(TTE_TOKEN_NAME), token, len + 1);
 	exchange->token_line.next = exchange->headers;

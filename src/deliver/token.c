@@ -25,6 +25,17 @@
 
 const char *const tte_token_missing = "missing";
 
+bool
+tte_token_is_valid(const char *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+	{
+		if (bytes[i] <= ' ' || bytes[i] > '~')
+			return false;
+	}
+	return len > 0 && len <= TTE_TOKEN_MAX;
+}
+
 /* The path of the file; false when no file can have such a name. */
 static bool
 file_path(char path[MAXPGPATH], const char *dir, const char *source_name)
@@ -103,12 +114,8 @@ take_token(const char *bytes, ssize_t len, char *token)
 	if (len > TTE_TOKEN_MAX)
 		return "too large";
 
-	/* Anything else, a line end above all, could make a header of its own. */
-	for (ssize_t i = 0; i < len; i++)
-	{
-		if (bytes[i] <= ' ' || bytes[i] > '~')
-			return "bad characters";
-	}
+	if (!tte_token_is_valid(bytes, len))
+		return "bad characters";
 	memcpy(token, bytes, len);
 	token[len] = '\0';
 	return NULL;

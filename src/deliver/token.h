@@ -16,6 +16,12 @@
 
 #define TTE_TOKEN_MAX	512
 
+/*
+ * Printable ASCII without blanks, of at most that length.  Anything else, a line
+ * end above all, could make a header of its own.
+ */
+extern bool tte_token_is_valid(const char *bytes, size_t len);
+
 /* What tte_token_read() says when there is no file of that name. */
 extern const char *const tte_token_missing;
 

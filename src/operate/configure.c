@@ -27,6 +27,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "deliver/token.h"
 #include "enqueue/outbox.h"
 #include "enqueue/source.h"
 #include "event/catalog.h"
@@ -36,8 +37,6 @@
 #include "server/counters.h"
 #include "server/slots.h"
 #include "server/wakeup.h"
-
-#define MAX_TOKEN	512
 
 PG_FUNCTION_INFO_V1(tte_sql_check_source);
 PG_FUNCTION_INFO_V1(tte_sql_configuration_changed);
@@ -226,22 +225,15 @@ tte_sql_configuration_changed(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* Bytes that may stand in a header; the token itself is never shown. */
+/* The token itself is never shown. */
 static void
 check_token(const char *token)
 {
-	size_t		len = strlen(token);
-
-	for (const char *p = token; *p; p++)
-	{
-		if (*p < 0x21 || *p > 0x7E)
-			len = 0;
-	}
-	if (len == 0 || len > MAX_TOKEN)
+	if (!tte_token_is_valid(token, strlen(token)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid access token"),
-				 errdetail("A token has 1 to %d printable ASCII characters and no blanks.", MAX_TOKEN),
+				 errdetail("A token has 1 to %d printable ASCII characters and no blanks.", TTE_TOKEN_MAX),
 				 errhint("Copy it from Events Manager, without line breaks."),
 				 tte_hide_statement()));
 }
