@@ -14,7 +14,7 @@
 #include "fuzz.h"
 
 static const char *const calling_codes[] = {
-	NULL, "1", "7", "33", "34", "39", "44", "49", "55", "61", "62", "81", "84", "86", "90", "225"
+	NULL, "1", "7", "gg", "ar", "39", "44", "49", "br", "au", "62", "jp", "hk", "cn", "ru", "225"
 };
 
 static const char *const countries[] = {NULL, "us", "gb", "de", "ca", "jp", "nl"};
@@ -52,7 +52,7 @@ check_form(TteIdentifier kind, const char *str, int len)
 						"an e-mail address is in lower case, without blanks");
 			break;
 		case TTE_PHONE:
-			require(len >= 8 && len <= TTE_PHONE_DIGITS + 1 && str[0] == '+' && str[1] != '0' &&
+			require(len >= 6 && len <= TTE_PHONE_DIGITS + 1 && str[0] == '+' && str[1] != '0' &&
 					consists_of(str + 1, len - 1, "0123456789"), "a telephone number is in E.164 form");
 			break;
 		case TTE_IP:

@@ -146,7 +146,10 @@ extern int	tte_source_find(const char *name);
 /* Three upper-case letters of TikTok's list of 62? */
 extern bool tte_currency_known(const char *code);
 
-/* Calling code for an ISO 3166 alpha-2 code or for "+49"/"49"; NULL if neither. */
+/*
+ * Whose national phone numbers are meant by "+49" or "49" (then "49"), or by
+ * an ISO 3166 alpha-2 code (then that in lower case); NULL if neither.
+ */
 extern const char *tte_calling_code_of(const char *given);
 
 /* What a TikTok return code asks for. */

@@ -30,7 +30,7 @@ typedef struct TteSourceRules
 	bool		require_lead_id;
 	bool		rename_legacy_events;
 	bool		hash_on_enqueue;	/* identity text holds hashes */
-	const char *calling_code;	/* digits, or NULL */
+	const char *calling_code;	/* of tte_calling_code_of(), or NULL */
 	int64		max_event_age;	/* microseconds */
 } TteSourceRules;
 

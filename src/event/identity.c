@@ -38,7 +38,7 @@ typedef struct Kind
 
 static const Kind kinds[TTE_IDENTIFIERS] = {
 	[TTE_EMAIL] = {true, 320},
-	[TTE_PHONE] = {true, 64},
+	[TTE_PHONE] = {true, 128},
 	[TTE_EXTERNAL_ID] = {true, 512},
 	[TTE_TTCLID] = {false, 1000},
 	[TTE_TTP] = {false, 1000},
@@ -210,7 +210,7 @@ static const char *
 inspect(TteIdentifier kind, Value *value)
 {
 	int			max_chars = kinds[kind].max_chars;
-	bool		controls_allowed = (kind == TTE_USER_AGENT);
+	bool		controls_allowed = (kind == TTE_USER_AGENT || kind == TTE_PHONE);
 	bool		control = false;
 	unsigned char all = 0;
 
@@ -420,14 +420,14 @@ normalize_email(const Value *value, StringInfo out)
 static const char *
 normalize_phone(const Value *value, const TteIdentityRules *rules, StringInfo out)
 {
-	char		phone[TTE_PHONE_DIGITS + 2];
+	TtePhone	phone;
 	const char *reason;
 
 	if (is_other_hash(value))
 		return "not_sha256";
-	reason = tte_phone_normalize(value->at, value->len, rules->calling_code, phone);
+	reason = tte_phone_read(value->at, value->len, rules->calling_code, &phone);
 	if (reason == NULL)
-		appendStringInfoString(out, phone);
+		appendStringInfoString(out, phone.number);
 	return reason;
 }
 

@@ -42,7 +42,8 @@ extern int	tte_identifier_find(const char *name);	/* or -1 */
 /* What the rules depend on besides the value. */
 typedef struct TteIdentityRules
 {
-	const char *calling_code;	/* digits without '+', or NULL */
+	const char *calling_code;	/* of national phone numbers: digits, or a
+								 * country in two lower-case letters, or NULL */
 	bool		lower_external_id;
 	const char *country;		/* normalised user.country, for zip_code, or
 								 * NULL */

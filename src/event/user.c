@@ -151,14 +151,20 @@ tte_builder_user(TteEvent *event)
 	};
 	char		country[3];
 
-	/* state and zip_code depend on the country */
+	/*
+	 * Phone, state and zip_code depend on the country.  One that cannot be
+	 * read leaves open whose national number it is.
+	 */
 	take(event, TTE_COUNTRY, &rules);
 	if (event->taken[TTE_COUNTRY].count > 0)
 	{
 		memcpy(country, event->scratch.data, 2);
 		country[2] = '\0';
 		rules.country = country;
+		rules.calling_code = country;
 	}
+	else if (event->values[TTE_COUNTRY] != NULL)
+		rules.calling_code = NULL;
 	for (int kind = 0; kind < TTE_IDENTIFIERS; kind++)
 	{
 		if (kind != TTE_COUNTRY)
