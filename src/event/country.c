@@ -4,315 +4,25 @@
  *	  Countries and states of the USA by their names and codes.
  *
  * Countries are those of ISO 3166-1, and Kosovo under its user-assigned code.
+ * A place may be given by several words for it, as in "CA - California": then
+ * all of them have to say the same.
  *
  *-------------------------------------------------------------------------
  */
 #include "event/country.h"
 
-#include "event/catalog.h"
+#include "event/country_names.h"
+#include "event/unicode.h"
 
-typedef struct Country
-{
-	const char *alpha2;
-	const char *alpha3;
-	const char *name;			/* letters only */
-} Country;
+/* Characters of a name, and bytes of what it is reduced to. */
+#define MOST_CHARS		255
+#define MOST_BYTES		(4 * MOST_CHARS)
 
 typedef struct Alias
 {
 	const char *name;
 	const char *code;
 } Alias;
-
-/* sorted by alpha2 */
-static const Country countries[] = {
-	{"ad", "and", "andorra"},
-	{"ae", "are", "unitedarabemirates"},
-	{"af", "afg", "afghanistan"},
-	{"ag", "atg", "antiguaandbarbuda"},
-	{"ai", "aia", "anguilla"},
-	{"al", "alb", "albania"},
-	{"am", "arm", "armenia"},
-	{"ao", "ago", "angola"},
-	{"aq", "ata", "antarctica"},
-	{"ar", "arg", "argentina"},
-	{"as", "asm", "americansamoa"},
-	{"at", "aut", "austria"},
-	{"au", "aus", "australia"},
-	{"aw", "abw", "aruba"},
-	{"ax", "ala", "alandislands"},
-	{"az", "aze", "azerbaijan"},
-	{"ba", "bih", "bosniaandherzegovina"},
-	{"bb", "brb", "barbados"},
-	{"bd", "bgd", "bangladesh"},
-	{"be", "bel", "belgium"},
-	{"bf", "bfa", "burkinafaso"},
-	{"bg", "bgr", "bulgaria"},
-	{"bh", "bhr", "bahrain"},
-	{"bi", "bdi", "burundi"},
-	{"bj", "ben", "benin"},
-	{"bl", "blm", "saintbarthelemy"},
-	{"bm", "bmu", "bermuda"},
-	{"bn", "brn", "brunei"},
-	{"bo", "bol", "bolivia"},
-	{"bq", "bes", "bonaire"},
-	{"br", "bra", "brazil"},
-	{"bs", "bhs", "bahamas"},
-	{"bt", "btn", "bhutan"},
-	{"bv", "bvt", "bouvetisland"},
-	{"bw", "bwa", "botswana"},
-	{"by", "blr", "belarus"},
-	{"bz", "blz", "belize"},
-	{"ca", "can", "canada"},
-	{"cc", "cck", "cocosislands"},
-	{"cd", "cod", "democraticrepublicofthecongo"},
-	{"cf", "caf", "centralafricanrepublic"},
-	{"cg", "cog", "congo"},
-	{"ch", "che", "switzerland"},
-	{"ci", "civ", "ivorycoast"},
-	{"ck", "cok", "cookislands"},
-	{"cl", "chl", "chile"},
-	{"cm", "cmr", "cameroon"},
-	{"cn", "chn", "china"},
-	{"co", "col", "colombia"},
-	{"cr", "cri", "costarica"},
-	{"cu", "cub", "cuba"},
-	{"cv", "cpv", "capeverde"},
-	{"cw", "cuw", "curacao"},
-	{"cx", "cxr", "christmasisland"},
-	{"cy", "cyp", "cyprus"},
-	{"cz", "cze", "czechia"},
-	{"de", "deu", "germany"},
-	{"dj", "dji", "djibouti"},
-	{"dk", "dnk", "denmark"},
-	{"dm", "dma", "dominica"},
-	{"do", "dom", "dominicanrepublic"},
-	{"dz", "dza", "algeria"},
-	{"ec", "ecu", "ecuador"},
-	{"ee", "est", "estonia"},
-	{"eg", "egy", "egypt"},
-	{"eh", "esh", "westernsahara"},
-	{"er", "eri", "eritrea"},
-	{"es", "esp", "spain"},
-	{"et", "eth", "ethiopia"},
-	{"fi", "fin", "finland"},
-	{"fj", "fji", "fiji"},
-	{"fk", "flk", "falklandislands"},
-	{"fm", "fsm", "micronesia"},
-	{"fo", "fro", "faroeislands"},
-	{"fr", "fra", "france"},
-	{"ga", "gab", "gabon"},
-	{"gb", "gbr", "unitedkingdom"},
-	{"gd", "grd", "grenada"},
-	{"ge", "geo", "georgia"},
-	{"gf", "guf", "frenchguiana"},
-	{"gg", "ggy", "guernsey"},
-	{"gh", "gha", "ghana"},
-	{"gi", "gib", "gibraltar"},
-	{"gl", "grl", "greenland"},
-	{"gm", "gmb", "gambia"},
-	{"gn", "gin", "guinea"},
-	{"gp", "glp", "guadeloupe"},
-	{"gq", "gnq", "equatorialguinea"},
-	{"gr", "grc", "greece"},
-	{"gs", "sgs", "southgeorgiaandthesouthsandwichislands"},
-	{"gt", "gtm", "guatemala"},
-	{"gu", "gum", "guam"},
-	{"gw", "gnb", "guineabissau"},
-	{"gy", "guy", "guyana"},
-	{"hk", "hkg", "hongkong"},
-	{"hm", "hmd", "heardislandandmcdonaldislands"},
-	{"hn", "hnd", "honduras"},
-	{"hr", "hrv", "croatia"},
-	{"ht", "hti", "haiti"},
-	{"hu", "hun", "hungary"},
-	{"id", "idn", "indonesia"},
-	{"ie", "irl", "ireland"},
-	{"il", "isr", "israel"},
-	{"im", "imn", "isleofman"},
-	{"in", "ind", "india"},
-	{"io", "iot", "britishindianoceanterritory"},
-	{"iq", "irq", "iraq"},
-	{"ir", "irn", "iran"},
-	{"is", "isl", "iceland"},
-	{"it", "ita", "italy"},
-	{"je", "jey", "jersey"},
-	{"jm", "jam", "jamaica"},
-	{"jo", "jor", "jordan"},
-	{"jp", "jpn", "japan"},
-	{"ke", "ken", "kenya"},
-	{"kg", "kgz", "kyrgyzstan"},
-	{"kh", "khm", "cambodia"},
-	{"ki", "kir", "kiribati"},
-	{"km", "com", "comoros"},
-	{"kn", "kna", "saintkittsandnevis"},
-	{"kp", "prk", "northkorea"},
-	{"kr", "kor", "southkorea"},
-	{"kw", "kwt", "kuwait"},
-	{"ky", "cym", "caymanislands"},
-	{"kz", "kaz", "kazakhstan"},
-	{"la", "lao", "laos"},
-	{"lb", "lbn", "lebanon"},
-	{"lc", "lca", "saintlucia"},
-	{"li", "lie", "liechtenstein"},
-	{"lk", "lka", "srilanka"},
-	{"lr", "lbr", "liberia"},
-	{"ls", "lso", "lesotho"},
-	{"lt", "ltu", "lithuania"},
-	{"lu", "lux", "luxembourg"},
-	{"lv", "lva", "latvia"},
-	{"ly", "lby", "libya"},
-	{"ma", "mar", "morocco"},
-	{"mc", "mco", "monaco"},
-	{"md", "mda", "moldova"},
-	{"me", "mne", "montenegro"},
-	{"mf", "maf", "saintmartin"},
-	{"mg", "mdg", "madagascar"},
-	{"mh", "mhl", "marshallislands"},
-	{"mk", "mkd", "northmacedonia"},
-	{"ml", "mli", "mali"},
-	{"mm", "mmr", "myanmar"},
-	{"mn", "mng", "mongolia"},
-	{"mo", "mac", "macao"},
-	{"mp", "mnp", "northernmarianaislands"},
-	{"mq", "mtq", "martinique"},
-	{"mr", "mrt", "mauritania"},
-	{"ms", "msr", "montserrat"},
-	{"mt", "mlt", "malta"},
-	{"mu", "mus", "mauritius"},
-	{"mv", "mdv", "maldives"},
-	{"mw", "mwi", "malawi"},
-	{"mx", "mex", "mexico"},
-	{"my", "mys", "malaysia"},
-	{"mz", "moz", "mozambique"},
-	{"na", "nam", "namibia"},
-	{"nc", "ncl", "newcaledonia"},
-	{"ne", "ner", "niger"},
-	{"nf", "nfk", "norfolkisland"},
-	{"ng", "nga", "nigeria"},
-	{"ni", "nic", "nicaragua"},
-	{"nl", "nld", "netherlands"},
-	{"no", "nor", "norway"},
-	{"np", "npl", "nepal"},
-	{"nr", "nru", "nauru"},
-	{"nu", "niu", "niue"},
-	{"nz", "nzl", "newzealand"},
-	{"om", "omn", "oman"},
-	{"pa", "pan", "panama"},
-	{"pe", "per", "peru"},
-	{"pf", "pyf", "frenchpolynesia"},
-	{"pg", "png", "papuanewguinea"},
-	{"ph", "phl", "philippines"},
-	{"pk", "pak", "pakistan"},
-	{"pl", "pol", "poland"},
-	{"pm", "spm", "saintpierreandmiquelon"},
-	{"pn", "pcn", "pitcairn"},
-	{"pr", "pri", "puertorico"},
-	{"ps", "pse", "palestine"},
-	{"pt", "prt", "portugal"},
-	{"pw", "plw", "palau"},
-	{"py", "pry", "paraguay"},
-	{"qa", "qat", "qatar"},
-	{"re", "reu", "reunion"},
-	{"ro", "rou", "romania"},
-	{"rs", "srb", "serbia"},
-	{"ru", "rus", "russia"},
-	{"rw", "rwa", "rwanda"},
-	{"sa", "sau", "saudiarabia"},
-	{"sb", "slb", "solomonislands"},
-	{"sc", "syc", "seychelles"},
-	{"sd", "sdn", "sudan"},
-	{"se", "swe", "sweden"},
-	{"sg", "sgp", "singapore"},
-	{"sh", "shn", "sainthelena"},
-	{"si", "svn", "slovenia"},
-	{"sj", "sjm", "svalbardandjanmayen"},
-	{"sk", "svk", "slovakia"},
-	{"sl", "sle", "sierraleone"},
-	{"sm", "smr", "sanmarino"},
-	{"sn", "sen", "senegal"},
-	{"so", "som", "somalia"},
-	{"sr", "sur", "suriname"},
-	{"ss", "ssd", "southsudan"},
-	{"st", "stp", "saotomeandprincipe"},
-	{"sv", "slv", "elsalvador"},
-	{"sx", "sxm", "sintmaarten"},
-	{"sy", "syr", "syria"},
-	{"sz", "swz", "eswatini"},
-	{"tc", "tca", "turksandcaicosislands"},
-	{"td", "tcd", "chad"},
-	{"tf", "atf", "frenchsouthernterritories"},
-	{"tg", "tgo", "togo"},
-	{"th", "tha", "thailand"},
-	{"tj", "tjk", "tajikistan"},
-	{"tk", "tkl", "tokelau"},
-	{"tl", "tls", "timorleste"},
-	{"tm", "tkm", "turkmenistan"},
-	{"tn", "tun", "tunisia"},
-	{"to", "ton", "tonga"},
-	{"tr", "tur", "turkey"},
-	{"tt", "tto", "trinidadandtobago"},
-	{"tv", "tuv", "tuvalu"},
-	{"tw", "twn", "taiwan"},
-	{"tz", "tza", "tanzania"},
-	{"ua", "ukr", "ukraine"},
-	{"ug", "uga", "uganda"},
-	{"um", "umi", "unitedstatesminoroutlyingislands"},
-	{"us", "usa", "unitedstates"},
-	{"uy", "ury", "uruguay"},
-	{"uz", "uzb", "uzbekistan"},
-	{"va", "vat", "vaticancity"},
-	{"vc", "vct", "saintvincentandthegrenadines"},
-	{"ve", "ven", "venezuela"},
-	{"vg", "vgb", "britishvirginislands"},
-	{"vi", "vir", "usvirginislands"},
-	{"vn", "vnm", "vietnam"},
-	{"vu", "vut", "vanuatu"},
-	{"wf", "wlf", "wallisandfutuna"},
-	{"ws", "wsm", "samoa"},
-	{"xk", "xkx", "kosovo"},
-	{"ye", "yem", "yemen"},
-	{"yt", "myt", "mayotte"},
-	{"za", "zaf", "southafrica"},
-	{"zm", "zmb", "zambia"},
-	{"zw", "zwe", "zimbabwe"}
-};
-
-/* Other names and codes in use. */
-static const Alias country_aliases[] = {
-	{"aland", "ax"},
-	{"brasil", "br"},
-	{"britain", "gb"},
-	{"bruneidarussalam", "bn"},
-	{"burma", "mm"},
-	{"caboverde", "cv"},
-	{"cotedivoire", "ci"},
-	{"czechrepublic", "cz"},
-	{"deutschland", "de"},
-	{"easttimor", "tl"},
-	{"england", "gb"},
-	{"espana", "es"},
-	{"greatbritain", "gb"},
-	{"holland", "nl"},
-	{"italia", "it"},
-	{"laopeoplesdemocraticrepublic", "la"},
-	{"macau", "mo"},
-	{"macedonia", "mk"},
-	{"northernireland", "gb"},
-	{"republicofkorea", "kr"},
-	{"republicofmoldova", "md"},
-	{"russianfederation", "ru"},
-	{"scotland", "gb"},
-	{"swaziland", "sz"},
-	{"syrianarabrepublic", "sy"},
-	{"thenetherlands", "nl"},
-	{"turkiye", "tr"},
-	{"uae", "ae"},
-	{"uk", "gb"},
-	{"unitedrepublicoftanzania", "tz"},
-	{"unitedstatesofamerica", "us"},
-	{"wales", "gb"}
-};
 
 static const Alias us_states[] = {
 	{"alabama", "al"}, {"alaska", "ak"}, {"arizona", "az"},
@@ -333,17 +43,40 @@ static const Alias us_states[] = {
 	{"washington", "wa"}, {"westvirginia", "wv"}, {"wisconsin", "wi"},
 	{"wyoming", "wy"}, {"puertorico", "pr"}, {"guam", "gu"},
 	{"americansamoa", "as"}, {"usvirginislands", "vi"},
-	{"virginislands", "vi"}, {"northernmarianaislands", "mp"}
+	{"virginislands", "vi"}, {"virginislandsus", "vi"}, {"washingtondc", "dc"}, {"northernmarianaislands", "mp"}
 };
 
-static bool
-equals(const char *word, const char *str, int len)
+/* A name as the tables have it: letters and digits, in UTF-8. */
+typedef struct Reduced
 {
-	return strlen(word) == len && memcmp(word, str, len) == 0;
+	bool		ascii;			/* it was ASCII before */
+	int			len;
+	char text[	MOST_BYTES + 1];
+} Reduced;
+
+static void
+reduce(const char *name, int len, Reduced *reduced)
+{
+	uint32		codes[4 * MOST_CHARS + 1];
+	const char *end = name + len;
+	int			n = 0;
+
+	reduced->ascii = true;
+	while (name < end && n < MOST_CHARS)
+	{
+		codes[n] = tte_utf8_next(&name);
+		reduced->ascii &= codes[n++] < 0x80;
+	}
+	reduced->len = tte_unicode_fold(codes, n, true, reduced->text, MOST_BYTES);
+	reduced->text[reduced->len] = '\0';
 }
 
+/*
+ * Countries
+ */
+
 static const Country *
-country_by_code(const char *alpha2)
+country_of(const char *alpha2)
 {
 	int			low = 0;
 	int			high = lengthof(countries) - 1;
@@ -351,7 +84,7 @@ country_by_code(const char *alpha2)
 	while (low <= high)
 	{
 		int			middle = (low + high) / 2;
-		int			order = strncmp(alpha2, countries[middle].alpha2, 2);
+		int			order = strcmp(alpha2, countries[middle].alpha2);
 
 		if (order == 0)
 			return &countries[middle];
@@ -363,35 +96,151 @@ country_by_code(const char *alpha2)
 	return NULL;
 }
 
+/* By three letters or digits. */
 static const char *
-alias_find(const Alias *aliases, int count, const char *letters, int len)
+country_by_three(const char *code)
 {
-	for (int i = 0; i < count; i++)
+	int			number = (strspn(code, "0123456789") == 3) ? atoi(code) : -1;
+
+	for (int i = 0; i < lengthof(countries); i++)
 	{
-		if (equals(aliases[i].name, letters, len))
-			return aliases[i].code;
+		if (strcmp(countries[i].alpha3, code) == 0 || (number > 0 && countries[i].number == number))
+			return countries[i].alpha2;
 	}
 	return NULL;
 }
 
-const char *
-tte_country_find(const char *letters, int len)
+static const char *
+country_by_name(const char *name)
 {
-	const Country *country = (len == 2) ? country_by_code(letters) : NULL;
+	int			low = 0;
+	int			high = lengthof(country_names) - 1;
 
-	if (country != NULL)
-		return country->alpha2;
-	for (int i = 0; len > 2 && i < lengthof(countries); i++)
+	while (low <= high)
 	{
-		if (equals(countries[i].name, letters, len) ||
-			(len == 3 && equals(countries[i].alpha3, letters, len)))
-			return countries[i].alpha2;
+		int			middle = (low + high) / 2;
+		int			order = strcmp(name, country_names[middle].name);
+
+		if (order == 0)
+			return country_names[middle].alpha2;
+		if (order < 0)
+			high = middle - 1;
+		else
+			low = middle + 1;
 	}
-	return alias_find(country_aliases, lengthof(country_aliases), letters, len);
+	return NULL;
+}
+
+/* Letters without their accents are no code. */
+static const char *
+country_by_word(Reduced *word)
+{
+	const Country *country;
+	const char *found;
+	int			len = word->len;
+
+	if (word->ascii && len == 2 && (country = country_of(word->text)) != NULL)
+		return country->alpha2;
+	if (word->ascii && len == 3 && (found = country_by_three(word->text)) != NULL)
+		return found;
+	found = country_by_name(word->text);
+	if (found == NULL && len > 6 && strcmp(word->text +len - 3, "the") == 0)
+	{
+		/* as ISO has it: Bahamas (the) */
+		word->text[len - 3] = '\0';
+		found = country_by_name(word->text);
+		word->text[len - 3] = 't';
+	}
+	if (found == NULL && len > 6 && strncmp(word->text, "the", 3) == 0)
+		found = country_by_name(word->text +3);
+	return found;
+}
+
+/*
+ * States of the USA
+ */
+
+static const char *
+us_state_by_word(Reduced *word)
+{
+	for (int i = 0; i < lengthof(us_states); i++)
+	{
+		if (strcmp(us_states[i].name, word->text) == 0 ||
+			(word->ascii && strcmp(us_states[i].code, word->text) == 0))
+			return us_states[i].code;
+	}
+	return NULL;
+}
+
+static bool
+is_usa(Reduced *word)
+{
+	const char *country = country_by_word(word);
+
+	return country != NULL && strcmp(country, "us") == 0;
+}
+
+/*
+ * Both
+ */
+
+typedef const char *(*Finder) (Reduced *word);
+
+/* The next of several words; steps behind it. */
+static bool
+next_word(const char **name, const char *end, Reduced *word)
+{
+	do
+	{
+		const char *start = *name;
+
+		if (start == end)
+			return false;
+		while (*name < end && strchr("-/,;()[]|", **name) == NULL)
+			(*name)++;
+		reduce(start, *name - start, word);
+		if (*name < end)
+			(*name)++;
+	} while (word->len == 0);
+	return true;
+}
+
+/* The whole, or each word of it, says the same. */
+static const char *
+find(const char *name, int len, Finder finder, bool (*ignore) (Reduced *word))
+{
+	const char *end = name + len;
+	const char *found;
+	int words = 0;
+	Reduced		word;
+
+	reduce(name, len, &word);
+	found = finder(&word);
+	if (found != NULL || word.len == 0)
+		return found;
+	while (next_word(&name, end, &word))
+	{
+		const char *other = finder(&word);
+
+		words	  ++;
+
+		if (other == NULL && ignore != NULL && ignore(&word))
+			continue;
+		if (other == NULL || (found != NULL && strcmp(found, other) != 0))
+			return NULL;
+		found = other;
+	}
+	return words >1 ? found : NULL;
 }
 
 const char *
-tte_us_state_find(const char *letters, int len)
+tte_country_find(const char *name, int len)
 {
-	return alias_find(us_states, lengthof(us_states), letters, len);
+	return find(name, len, country_by_word, NULL);
+}
+
+const char *
+tte_us_state_find(const char *name, int len)
+{
+	return find(name, len, us_state_by_word, is_usa);
 }

@@ -11,13 +11,12 @@
 #include "event/base.h"
 
 /*
- * ISO 3166 alpha-2 code, in lower case, of a country given by its alpha-2 or
- * alpha-3 code or English name, which the caller has reduced to lower-case
- * ASCII letters.  NULL when it is none.
+ * ISO 3166 alpha-2 code, in lower case, of a country given by one of its codes
+ * or names in valid UTF-8.  NULL when it is none, or could be two.
  */
-extern const char *tte_country_find(const char *letters, int len);
+extern const char *tte_country_find(const char *name, int len);
 
-/* Two-letter code of a state of the USA by its name in lower-case letters. */
-extern const char *tte_us_state_find(const char *letters, int len);
+/* Two-letter code of a state of the USA by that or its name; NULL for none. */
+extern const char *tte_us_state_find(const char *name, int len);
 
 #endif							/* TTE_COUNTRY_H */

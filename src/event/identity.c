@@ -16,6 +16,7 @@
 #ifndef OPENSSL_API_COMPAT
 #define OPENSSL_API_COMPAT 0x10101000L
 #endif
+#include <ctype.h>
 #include <openssl/sha.h>
 
 #include "event/address.h"
@@ -24,6 +25,7 @@
 #include "event/unicode.h"
 
 #define MAX_NAME		255		/* characters of a name or city */
+#define MAX_EMAIL		320		/* characters of an address and its name */
 #define MAX_USER_AGENT	2048	/* bytes */
 #define LONGEST_JUNK	15
 
@@ -37,7 +39,7 @@ typedef struct Kind
 } Kind;
 
 static const Kind kinds[TTE_IDENTIFIERS] = {
-	[TTE_EMAIL] = {true, 320},
+	[TTE_EMAIL] = {true, MAX_EMAIL},
 	[TTE_PHONE] = {true, 128},
 	[TTE_EXTERNAL_ID] = {true, 512},
 	[TTE_TTCLID] = {false, 1000},
@@ -53,7 +55,7 @@ static const Kind kinds[TTE_IDENTIFIERS] = {
 	[TTE_LAST_NAME] = {true, MAX_NAME},
 	[TTE_CITY] = {false, MAX_NAME},
 	[TTE_STATE] = {false, MAX_NAME},
-	[TTE_COUNTRY] = {false, 64},
+	[TTE_COUNTRY] = {false, 128},
 	[TTE_ZIP_CODE] = {true, 64}
 };
 
@@ -182,9 +184,16 @@ take_hash(const Value *value, StringInfo out)
  * What holds for all kinds
  */
 
+/* They have no width, but change how letters are written: Persian has them. */
+static bool
+is_joiner(TteIdentifier kind, uint32 code)
+{
+	return (code == 0x200C || code == 0x200D) && (kind == TTE_FIRST_NAME || kind == TTE_LAST_NAME);
+}
+
 /* Characters beyond ASCII: valid, none of them control or format? */
 static const char *
-inspect_wide(const Value *value, int max_chars, bool controls_allowed)
+inspect_wide(TteIdentifier kind, const Value *value, int max_chars, bool controls_allowed)
 {
 	const char *at = value->at;
 	const char *end = at + value->len;
@@ -198,7 +207,7 @@ inspect_wide(const Value *value, int max_chars, bool controls_allowed)
 
 		if (code == REPLACEMENT)
 			return "encoding";
-		if (!controls_allowed && tte_unicode_control(code))
+		if (!controls_allowed && tte_unicode_control(code) && !is_joiner(kind, code))
 			return "control";
 		chars++;
 	}
@@ -234,7 +243,7 @@ inspect(TteIdentifier kind, Value *value)
 	value->ascii = (all < 0x80);
 	if (!value->ascii)
 	{
-		const char *reason = inspect_wide(value, max_chars, controls_allowed);
+		const char *reason = inspect_wide(kind, value, max_chars, controls_allowed);
 
 		if (reason != NULL)
 			return reason;
@@ -323,20 +332,6 @@ is_other_hash(const Value *value)
 	return (value->len == 32 || value->len == 40) && is_hex(value->at, value->len);
 }
 
-static bool
-has_wide_blank(const Value *value)
-{
-	const char *at = value->at;
-	const char *end = at + value->len;
-
-	while (at < end)
-	{
-		if (tte_unicode_blank(tte_utf8_next(&at)))
-			return true;
-	}
-	return false;
-}
-
 /* Labels of letters, digits and inner dashes, two at least, no IP address. */
 static bool
 is_domain(const char *at, const char *end)
@@ -391,29 +386,146 @@ is_address_syntax(char c)
 	}
 }
 
-/*
- * One "@" with something sensible on both sides.  Quoted local parts, names
- * beside the address and lists of addresses are refused; dots in odd places
- * of the local part are not, some providers had them.
- */
-static const char *
-normalize_email(const Value *value, StringInfo out)
+/* Takes what stands around an address off it. */
+static void
+strip_email(Value *value)
+{
+	static const TteWord labels[] = {
+		TTE_WORD("mailto:"), TTE_WORD("email:"), TTE_WORD("e-mail:"), TTE_WORD("mail:"),
+		TTE_WORD("email="), TTE_WORD("e-mail="), TTE_WORD("mail=")
+	};
+	int			before;
+
+	do
+	{
+		before = value->len;
+		while (value->len > 0 && *value->at != '\0' && strchr("'\"`=<([ ", *value->at) != NULL)
+		{
+			value->at++;
+			value->len--;
+		}
+		for (int i = 0; i < lengthof(labels); i++)
+		{
+			if (value->len > labels[i].len && pg_strncasecmp(value->at, labels[i].text, labels[i].len) == 0)
+			{
+				value->at += labels[i].len;
+				value->len -= labels[i].len;
+			}
+		}
+	} while (value->len < before);
+	while (value->len > 0 && strchr(".,:;!?'\"`>)] ", value->at[value->len - 1]) != NULL)
+		value->len--;
+}
+
+/* The address in brackets of "Name <name@example.com>". */
+static void
+take_bracketed(Value *value)
 {
 	const char *end = value->at + value->len;
-	const char *sign = memchr(value->at, '@', value->len);
+	const char *open = memchr(value->at, '<', value->len);
+	const char *close = open != NULL ? memchr(open, '>', end - open) : NULL;
 
-	if (is_other_hash(value))
+	if (close == NULL || memchr(open, '@', close - open) == NULL)
+		return;
+	value->at = open + 1;
+	value->len = close - open - 1;
+}
+
+/* Has the word a letter or digit? */
+static bool
+has_letter(const char *at, const char *end)
+{
+	for (; at < end; at++)
+	{
+		if (isalnum((unsigned char) *at) || (unsigned char) *at >= 0x80)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The first of several addresses.  A word beside one may be a part of it that
+ * went astray, so it leaves all as it is.
+ */
+static void
+take_first(Value *value)
+{
+	const char *end = value->at + value->len;
+	const char *first = NULL;
+	int			first_len = 0;
+
+	for (const char *at = value->at; at < end; at++)
+	{
+		const char *start = at;
+
+		while (at < end && *at != ' ' && *at != ',' && *at != ';' && *at != '|')
+			at++;
+		if (memchr(start, '@', at - start) == NULL)
+		{
+			if (has_letter(start, at))
+				return;
+		}
+		else if (first == NULL)
+		{
+			first = start;
+			first_len = at - start;
+		}
+	}
+	if (first != NULL)
+	{
+		value->at = first;
+		value->len = first_len;
+	}
+}
+
+/* As toLowerCase() of a browser, where TikTok's Pixel hashes the same address. */
+static void
+append_lower_text(StringInfo out, const Value *value)
+{
+	uint32		given[MAX_EMAIL];
+	uint32		lower[2 * MAX_EMAIL];
+	const char *at = value->at;
+	const char *end = at + value->len;
+	int			n = 0;
+
+	while (at < end)
+		given[n++] = tte_utf8_next(&at);
+	n = tte_unicode_lower_text(given, n, lower);
+	for (int i = 0; i < n; i++)
+		append_code(out, lower[i]);
+}
+
+/*
+ * One "@" with something sensible on both sides.  Quoted local parts are
+ * refused; dots in odd places of the local part are not, some providers had
+ * them.
+ */
+static const char *
+normalize_email(const Value *given, StringInfo out)
+{
+	Value		value = *given;
+	const char *end;
+	const char *sign;
+
+	if (is_other_hash(&value))
 		return "not_sha256";
-	if (sign == NULL || sign == value->at || !is_domain(sign + 1, end))
+	take_bracketed(&value);
+	strip_email(&value);
+	take_first(&value);
+	strip_email(&value);
+	end = value.at + value.len;
+	sign = memchr(value.at, '@', value.len);
+	if (sign == NULL || sign == value.at || !is_domain(sign + 1, end))
 		return "email_syntax";
-	for (const char *at = value->at; at < sign; at++)
+	for (const char *at = value.at; at < sign; at++)
 	{
 		if (is_address_syntax(*at))
 			return "email_syntax";
 	}
-	if (!value->ascii && has_wide_blank(value))
-		return "email_syntax";
-	append_lower(out, value);
+	if (value.ascii)
+		append_lower(out, &value);
+	else
+		append_lower_text(out, &value);
 	return NULL;
 }
 
@@ -572,7 +684,7 @@ normalize_wide_name(const Value *value, StringInfo out)
 	n = tte_unicode_lower_text(given, n, room);
 	for (int i = 0; i < n; i++)
 	{
-		if (tte_unicode_blank(room[i]))
+		if (tte_unicode_blank(room[i]) && !is_joiner(TTE_LAST_NAME, room[i]))
 			blank = (m > 0);
 		else if (!tte_unicode_punctuation(room[i]))
 		{
@@ -615,43 +727,84 @@ normalize_name(const Value *value, StringInfo out)
 
 /* Lower-case ASCII letters and digits; accents are taken off. */
 static int
-fold(const Value *value, char *to, int size)
+fold(const char *at, const char *end, char *to, int size)
 {
 	uint32		name[4 * MAX_NAME + 1];
-	const char *at = value->at;
-	const char *end = at + value->len;
 	int			n = 0;
 
 	while (at < end)
 		name[n++] = tte_utf8_next(&at);
-	return tte_unicode_fold(name, n, to, size);
+	return tte_unicode_fold(name, n, false, to, size);
+}
+
+static const char *
+normalize_country(const Value *value, StringInfo out)
+{
+	const char *code;
+
+	if (value->len == TTE_HEX_LEN && is_hex(value->at, value->len))
+		return "hashed";
+	code = tte_country_find(value->at, value->len);
+	if (code == NULL)
+		return "country";
+	appendStringInfoString(out, code);
+	return NULL;
+}
+
+/* Is the part behind the country a subdivision of ISO 3166-2, as in DE-BY? */
+static bool
+is_subdivision(const Value *value, const char *country)
+{
+	int			len = value->len - 3;
+
+	if (!value->ascii || len < 1 || len > 3 || value->at[2] != '-' ||
+		pg_strncasecmp(value->at, country, 2) != 0)
+		return false;
+	for (int i = 0; i < len; i++)
+	{
+		if (!isalnum((unsigned char) value->at[3 + i]))
+			return false;
+	}
+	return true;
 }
 
 static const char *
 normalize_place(TteIdentifier kind, const Value *value, const TteIdentityRules *rules,
 				StringInfo out)
 {
-	char		letters[2 * MAX_NAME];
-	int			n = fold(value, letters, sizeof(letters));
+	char		letters[4 * MAX_NAME];
+	const char *at = value->at;
 	const char *code = NULL;
+	int			n;
 
+	if (kind == TTE_STATE && rules->country != NULL && is_subdivision(value, rules->country))
+		at += 3;
+	n = fold(at, value->at + value->len, letters, sizeof(letters));
 	if (n == 0)
-		return kind == TTE_COUNTRY ? "country" : "no_latin";
+		return "no_latin";
 	if (n == TTE_HEX_LEN && is_hex(letters, n))
 		return "hashed";
-	if (kind == TTE_COUNTRY)
-	{
-		code = tte_country_find(letters, n);
-		if (code == NULL)
-			return "country";
-	}
-	else if (kind == TTE_STATE && (rules->country == NULL || strcmp(rules->country, "us") == 0))
-		code = tte_us_state_find(letters, n);
+	if (kind == TTE_STATE && (rules->country == NULL || strcmp(rules->country, "us") == 0))
+		code = tte_us_state_find(value->at, value->len);
 	if (code != NULL)
 		appendStringInfoString(out, code);
 	else
 		tte_append(out, letters, n);
 	return NULL;
+}
+
+/* Five digits, hyphen, four digits: only the USA has such. */
+static bool
+is_zip_plus_four(const Value *value)
+{
+	if (value->len != 10 || value->at[5] != '-')
+		return false;
+	for (int i = 0; i < 10; i++)
+	{
+		if (i != 5 && !isdigit((unsigned char) value->at[i]))
+			return false;
+	}
+	return true;
 }
 
 static const char *
@@ -673,7 +826,7 @@ normalize_zip_code(const Value *value, const TteIdentityRules *rules, StringInfo
 		digits += digit;
 		code[n++] = c;
 	}
-	if (rules->country != NULL && strcmp(rules->country, "us") == 0)
+	if (rules->country != NULL ? strcmp(rules->country, "us") == 0 : is_zip_plus_four(value))
 	{
 		if (digits != n || (n != 5 && n != 9))
 			return "zip_syntax";
@@ -716,14 +869,64 @@ normalize(TteIdentifier kind, const Value *value, const TteIdentityRules *rules,
 		case TTE_FIRST_NAME:
 		case TTE_LAST_NAME:
 			return normalize_name(value, out);
+		case TTE_COUNTRY:
+			return normalize_country(value, out);
 		case TTE_CITY:
 		case TTE_STATE:
-		case TTE_COUNTRY:
 			return normalize_place(kind, value, rules, out);
 		case TTE_ZIP_CODE:
 			return normalize_zip_code(value, rules, out);
 	}
 	return "type";
+}
+
+/* Is this character copied along with text, and means nothing in this kind? */
+static bool
+means_nothing(TteIdentifier kind, uint32 code)
+{
+	return code >= 0xA0 && tte_unicode_control(code) && !is_joiner(kind, code);
+}
+
+/* Takes invisible marks out, and makes all blanks one, where it is not our business to keep them. */
+static void
+drop_marks(TteIdentifier kind, Value *value)
+{
+	const char *at = value->at;
+	const char *end = at + value->len;
+	char	   *copy;
+	char	   *to;
+
+	if (value->len > 4 * MAX_EMAIL || !tte_utf8_valid(at, value->len))
+		return;
+	copy = to = palloc(value->len);
+	while (at < end)
+	{
+		const char *start = at;
+		uint32		code = tte_utf8_next(&at);
+
+		if (means_nothing(kind, code))
+			continue;
+		if (kind == TTE_EMAIL && code >= 0x80 && tte_unicode_blank(code))
+			*to++ = ' ';
+		else
+		{
+			memcpy(to, start, at - start);
+			to += at - start;
+		}
+	}
+	value->at = copy;
+	value->len = to - copy;
+	tte_unicode_trim(&value->at, &value->len);
+}
+
+static bool
+is_ascii(const Value *value)
+{
+	unsigned char all = 0;
+
+	for (int i = 0; i < value->len; i++)
+		all |= value->at[i];
+	return all < 0x80;
 }
 
 const char *
@@ -745,6 +948,8 @@ tte_identifier_normalize(TteIdentifier kind, const char *value, int len,
 		given.at = value;
 		given.len = len;
 	}
+	else if (kind != TTE_PHONE && (kind < TTE_EXTERNAL_ID || kind > TTE_TTP) && !is_ascii(&given))
+		drop_marks(kind, &given);
 	reason = inspect(kind, &given);
 	if (reason != NULL)
 		return reason;

@@ -19,28 +19,6 @@
 /* No character below this one changes under NFC. */
 #define FIRST_CHANGED	0x0300
 
-/* Latin letters that do not decompose into an ASCII letter and marks. */
-typedef struct Fold
-{
-	uint32		code;
-	const char *ascii;
-} Fold;
-
-static const Fold folds[] = {
-	{0x00C6, "ae"}, {0x00D0, "d"}, {0x00D8, "o"}, {0x00DE, "th"},
-	{0x00DF, "ss"}, {0x00E6, "ae"}, {0x00F0, "d"}, {0x00F8, "o"},
-	{0x00FE, "th"}, {0x0110, "d"}, {0x0111, "d"}, {0x0126, "h"},
-	{0x0127, "h"}, {0x0131, "i"}, {0x0132, "ij"}, {0x0133, "ij"},
-	{0x0138, "k"}, {0x013F, "l"}, {0x0140, "l"}, {0x0141, "l"},
-	{0x0142, "l"}, {0x0149, "n"}, {0x014A, "n"}, {0x014B, "n"},
-	{0x0152, "oe"}, {0x0153, "oe"}, {0x0166, "t"}, {0x0167, "t"},
-	{0x017F, "s"}, {0x0180, "b"}, {0x0187, "c"}, {0x0188, "c"},
-	{0x018F, "e"}, {0x0192, "f"}, {0x0197, "i"}, {0x0199, "k"},
-	{0x019A, "l"}, {0x019F, "o"}, {0x01B5, "z"}, {0x01B6, "z"},
-	{0x01E4, "g"}, {0x01E5, "g"}, {0x0237, "j"}, {0x0259, "e"},
-	{0x0268, "i"}, {0x0289, "u"}, {0x1E9E, "ss"}
-};
-
 #define COUNT(array)	((int) lengthof(array))
 
 static bool
@@ -279,30 +257,51 @@ tte_unicode_nfc(uint32 *str, int n)
 static const char *
 fold_of(uint32 code)
 {
-	for (int i = 0; i < COUNT(folds); i++)
+	int			low = 0;
+	int			high = COUNT(folds) - 1;
+
+	while (low <= high)
 	{
-		if (folds[i].code == code)
-			return folds[i].ascii;
+		int			middle = (low + high) / 2;
+
+		if (folds[middle].code == code)
+			return folds[middle].ascii;
+		if (folds[middle].code < code)
+			low = middle + 1;
+		else
+			high = middle - 1;
 	}
 	return NULL;
 }
 
-/* The ASCII letters that stand for a letter without marks. */
-static const char *
-fold(uint32 code, char buffer[2])
+/*
+ * Writes the ASCII letters and digits that stand for a character, or with all
+ * the character if there are none and it is no mark or punctuation.  At most
+ * 4 bytes.
+ */
+static int
+fold(uint32 code, bool all, char *to)
 {
-	const char *known = code < 0x80 ? NULL : fold_of(code);
+	const char *known = fold_of(code);
+	int			n = (known != NULL) ? strlen(known) : 0;
 
-	if (known != NULL)
-		return known;
+	memcpy(to, known != NULL ? known : "", n);
+	if (n > 0)
+		return n;
 	code = tte_unicode_lower(code);
-	buffer[0] = (code < 0x80) ? (char) code : '\0';
-	buffer[1] = '\0';
-	return buffer;
+	if (code < 0x80)
+	{
+		to[0] = code;
+		return (code >= 'a' && code <= 'z') || (code >= '0' && code <= '9');
+	}
+	if (!all || (code >= FIRST_CHANGED && code <= 0x036F) || tte_unicode_blank(code) ||
+		tte_unicode_control(code) || tte_unicode_punctuation(code))
+		return 0;
+	return tte_utf8_encode(code, to);
 }
 
 int
-tte_unicode_fold(uint32 *str, int n, char *to, int size)
+tte_unicode_fold(uint32 *str, int n, bool all, char *to, int size)
 {
 	int			written = 0;
 
@@ -314,15 +313,7 @@ tte_unicode_fold(uint32 *str, int n, char *to, int size)
 	}
 	str[n] = 0;
 	n = normalize(UNICODE_NFD, str, str, 4 * n);
-	for (int i = 0; i < n; i++)
-	{
-		char		buffer[2];
-
-		for (const char *letters = fold(str[i], buffer); *letters != '\0' && written < size; letters++)
-		{
-			if ((*letters >= 'a' && *letters <= 'z') || (*letters >= '0' && *letters <= '9'))
-				to[written++] = *letters;
-		}
-	}
+	for (int i = 0; i < n && written + 4 <= size; i++)
+		written += fold(str[i], all, to + written);
 	return written;
 }

@@ -48,9 +48,9 @@ extern int	tte_unicode_nfc(uint32 *str, int n);
 
 /*
  * Writes the lower-case ASCII letters and digits of a text, accents taken off,
- * not more than size, and returns how many.  Spoils str, which has space for
- * 4 * n + 1.
+ * and with all also letters that have no such form, in UTF-8.  Not more than
+ * size bytes; returns how many.  Spoils str, which has space for 4 * n + 1.
  */
-extern int	tte_unicode_fold(uint32 *str, int n, char *to, int size);
+extern int	tte_unicode_fold(uint32 *str, int n, bool all, char *to, int size);
 
 #endif							/* TTE_UNICODE_H */
