@@ -71,20 +71,42 @@ check_trigger(FunctionCallInfo fcinfo)
 			   "Put the trigger on the table of orders or leads.");
 }
 
-/* A boolean, or text or a number that SQL reads as one; otherwise what cannot be read. */
+/* Yes or no, as a boolean, a word or 1 and 0; *readable false: it is neither, nor absent. */
 static TteTriState
-truth(const TteJson *value, TteTriState otherwise)
+truth(const TteJson *value, bool *readable)
 {
-	bool		result;
-
+	*readable = true;
 	if (value->kind == TTE_JSON_BOOL)
 		return value->boolean ? TTE_YES : TTE_NO;
-	if (value->kind == TTE_JSON_NULL || (value->kind == TTE_JSON_STRING && value->len == 0))
+	if (value->kind == TTE_JSON_NULL)
 		return TTE_UNSET;
-	if ((value->kind == TTE_JSON_STRING || value->kind == TTE_JSON_NUMBER) &&
-		parse_bool_with_len(value->text, value->len, &result))
-		return result ? TTE_YES : TTE_NO;
-	return otherwise;
+	if (value->kind == TTE_JSON_STRING || value->kind == TTE_JSON_NUMBER)
+		return tte_word_truth(value->text, value->len, readable);
+	*readable = false;
+	return TTE_UNSET;
+}
+
+/* What cannot be read is no consent: nobody is sent by mistake. */
+static void
+set_consent(TteEvent *event, const TteJson *value)
+{
+	bool		readable;
+	TteTriState consent = truth(value, &readable);
+
+	if (!readable)
+		tte_event_note(event, "consent", "consent_unreadable");
+	tte_event_consent(event, readable ? consent : TTE_NO);
+}
+
+static void
+set_limited_data_use(TteEvent *event, const TteJson *value)
+{
+	bool		readable;
+	TteTriState limited = truth(value, &readable);
+
+	if (!readable)
+		tte_event_note(event, "limited_data_use", "unreadable");
+	tte_event_limited_data_use(event, readable ? limited : TTE_YES);
 }
 
 /* Text of a scalar, for event_id. */
@@ -124,7 +146,6 @@ set_event_time(TteEvent *event, const TteJson *value, pg_tz *zone)
 					   "Use timestamptz, ISO 8601 text, or seconds since 1970.");
 }
 
-/* An unreadable consent is none; an unreadable limited_data_use limits. */
 static void
 set_target(TteEvent *event, TteTargetKind kind, int field, const TteJson *value, pg_tz *zone)
 {
@@ -140,12 +161,28 @@ set_target(TteEvent *event, TteTargetKind kind, int field, const TteJson *value,
 			set_event_time(event, value, zone);
 			break;
 		case TTE_TARGET_LIMITED_DATA_USE:
-			tte_event_limited_data_use(event, truth(value, TTE_YES));
+			set_limited_data_use(event, value);
 			break;
 		case TTE_TARGET_CONSENT:
-			tte_event_consent(event, truth(value, TTE_NO));
+			set_consent(event, value);
 			break;
 	}
+}
+
+/* to_jsonb() keeps the padding of character(n), which is not part of an event_id. */
+static const TteJson *
+without_padding(TteTargetKind kind, const TteJson *value)
+{
+	TteJson    *copy;
+
+	if (kind != TTE_TARGET_EVENT_ID || value->kind != TTE_JSON_STRING ||
+		value->len == 0 || value->text[value->len - 1] != ' ')
+		return value;
+	copy = palloc(sizeof(TteJson));
+	*copy = *value;
+	while (copy->len > 0 && copy->text[copy->len - 1] == ' ')
+		copy->len--;
+	return copy;
 }
 
 static const char *
@@ -183,6 +220,8 @@ set_from_column(TteEvent *event, const TteMapping *m, const TteTarget *target, D
 	}
 	for (int i = 0; i < target->path_len && json; i++)
 		json = tte_json_get(json, target->path[i]);
+	if (json != NULL && target->type.kind == TTE_VALUE_JSON)
+		json = without_padding(target->kind, json);
 	if (json != NULL)
 		set_target(event, target->kind, target->field, json, m->zone);
 }
@@ -433,7 +472,7 @@ set_from_object(TteEvent *event, const TteJson *object, pg_tz *zone)
 		if (section < TTE_SECTIONS)
 			tte_set_section(event, (TteSection) section, member, &unknown);
 		else if (tte_target_find(member->key, member->keylen, &kind, &field))
-			set_target(event, kind, field, member, zone);
+			set_target(event, kind, field, without_padding(kind, member), zone);
 		else if (unknown == NULL)
 			unknown = member;
 	}

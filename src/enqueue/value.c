@@ -155,6 +155,15 @@ output_text(Oid type, Datum value)
 	}
 }
 
+/* The padding of character(n) is not part of the value, as the cast to text has it. */
+static int
+significant_length(Oid type, text *t)
+{
+	int			len = VARSIZE_ANY_EXHDR(t);
+
+	return type == BPCHAROID ? bpchartruelen(VARDATA_ANY(t), len) : len;
+}
+
 static TteJson *
 read_text(Oid type, Datum value, int cap)
 {
@@ -166,7 +175,7 @@ read_text(Oid type, Datum value, int cap)
 		t = (text *) PG_DETOAST_DATUM_SLICE(value, 0, cap);
 	else
 		t = DatumGetTextPP(value);
-	return json_string(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t));
+	return json_string(VARDATA_ANY(t), significant_length(type, t));
 }
 
 static TteJson *
@@ -338,12 +347,15 @@ tte_value_read(const TteValueType *type, Datum value, int cap)
 char *
 tte_value_text(const TteValueType *type, Datum value)
 {
+	text	   *t;
+
 	switch (type->kind)
 	{
 		case TTE_VALUE_TEXT:
 			if (type->type == NAMEOID)
 				return pstrdup(NameStr(*DatumGetName(value)));
-			return TextDatumGetCString(value);
+			t = DatumGetTextPP(value);
+			return pnstrdup(VARDATA_ANY(t), significant_length(type->type, t));
 		case TTE_VALUE_NUMBER:
 			return unconstify(char *, number_text(type->type, value));
 		case TTE_VALUE_BOOL:

@@ -90,6 +90,13 @@ typedef struct TteRendered
 
 typedef struct TteEvent TteEvent;
 
+/*
+ * What a word says about consent: TTE_UNSET when it is blank, or when it is
+ * none that is known, and then *readable is false.  Case, blanks, dashes and
+ * underscores do not matter.
+ */
+extern TteTriState tte_word_truth(const char *word, int len, bool *readable);
+
 /* ascii: write pure ASCII (databases whose encoding is not UTF8). */
 extern TteEvent *tte_event_begin(const TteSourceRules *rules, bool ascii);
 
