@@ -13,6 +13,7 @@ CREATE TABLE tiktok.source (
 	default_calling_code text,
 	require_lead_id boolean NOT NULL DEFAULT true,
 	rename_legacy_events boolean NOT NULL DEFAULT true,
+	currency_policy text NOT NULL DEFAULT 'without_value',
 	max_event_age interval,
 	batch_size int NOT NULL DEFAULT 1000,
 	requests_per_second int NOT NULL DEFAULT 50,
@@ -21,6 +22,7 @@ CREATE TABLE tiktok.source (
 	CHECK (consent IN ('optional', 'required')),
 	CHECK (identifiers IN ('hash_on_delivery', 'hash_on_enqueue')),
 	CHECK (external_id_case IN ('keep', 'lower')),
+	CHECK (currency_policy IN ('without_value', 'send', 'refuse')),
 	CHECK (max_event_age > '0'),
 	CHECK (batch_size BETWEEN 1 AND 1000),
 	CHECK (requests_per_second BETWEEN 1 AND 1000)
@@ -38,6 +40,7 @@ COMMENT ON COLUMN tiktok.source.external_id_case IS 'keep or lower: the case of 
 COMMENT ON COLUMN tiktok.source.default_calling_code IS 'country calling code for phone numbers in national form: digits, or an ISO 3166 country code';
 COMMENT ON COLUMN tiktok.source.require_lead_id IS 'false: a crm event may go with e-mail or phone instead of lead_id';
 COMMENT ON COLUMN tiktok.source.rename_legacy_events IS 'send CompletePayment as Purchase and SubmitForm as Lead';
+COMMENT ON COLUMN tiktok.source.currency_policy IS 'an event with a currency of ISO 4217 that TikTok does not take: without_value sends it without value, currency and prices; send sends them; refuse makes it invalid';
 COMMENT ON COLUMN tiktok.source.max_event_age IS 'older events expire; NULL: 7 days (web, app) or 28 days (offline, crm)';
 COMMENT ON COLUMN tiktok.source.batch_size IS 'most events of one request';
 COMMENT ON COLUMN tiktok.source.requests_per_second IS 'most requests a second';

@@ -10,15 +10,17 @@ CREATE VIEW tiktok._fate AS
 SELECT e.hour, e.id, e.source_id, e.source, e.event_source, e.event, e.event_id, e.event_time, e.enqueued_at, e.value, e.currency, e.match_keys,
 	e.has_payload, e.is_sale, e.status, e.reason, e.at,
 	e.status NOT IN ('invalid', 'suppressed', 'expired') AS fit,
+	e.notes LIKE '%consent: consent_unreadable%' AS consent_unreadable,
 	CASE
-		WHEN e.status = 'invalid' AND e.reason IN ('currency', 'currency_missing', 'value_syntax', 'value_negative', 'value_range', 'value_not_finite') THEN e.reason
+		WHEN e.status = 'invalid' AND e.reason IN ('currency', 'currency_missing', 'value_syntax', 'value_ambiguous', 'value_negative', 'value_range', 'value_not_finite') THEN e.reason
+		WHEN e.status NOT IN ('invalid', 'suppressed', 'expired') AND e.notes LIKE '%properties.currency: currency_unknown%' THEN 'currency_unknown'
 		WHEN NOT e.is_sale OR e.status IN ('invalid', 'suppressed', 'expired') THEN NULL
 		WHEN e.value IS NULL THEN 'value_missing'
 		WHEN e.value = 0 THEN 'value_zero'
 	END AS value_problem
 FROM (
 	SELECT date_bin('1 hour', e.enqueued_at, '2000-01-01 00:00+00') AS hour,
-		e.id, e.source_id, s.name AS source, s.event_source, e.event, e.event_id, e.event_time, e.enqueued_at, e.value, e.currency, e.match_keys,
+		e.id, e.source_id, s.name AS source, s.event_source, e.event, e.event_id, e.event_time, e.enqueued_at, e.value, e.currency, e.match_keys, e.notes,
 		e.payload IS NOT NULL AS has_payload,
 		e.event IN ('Purchase', 'CompletePayment', 'PlaceAnOrder', 'InitiateCheckout', 'AddPaymentInfo', 'AddToCart', 'Subscribe') AS is_sale,
 		coalesce(d.status, CASE WHEN r.id IS NULL THEN 'pending' ELSE 'retrying' END) AS status,
@@ -176,6 +178,8 @@ SELECT hour, id, source, event, event_id, status, value_problem AS problem, valu
 		WHEN value_problem = 'value_zero' THEN 'Give the value of the whole order, or no event for what costs nothing.'
 		WHEN value_problem = 'currency_missing' THEN 'Map currency, or give it as a literal.'
 		WHEN value_problem = 'currency' THEN 'Convert to a currency of TikTok''s list.'
+		WHEN value_problem = 'currency_unknown' THEN 'Convert to a currency of TikTok''s list, or set currency_policy in tiktok.source.'
+		WHEN value_problem = 'value_ambiguous' THEN 'Map a numeric column, or text with two decimals: 1.299 may be a fraction or a thousand.'
 		WHEN value_problem = 'value_negative' THEN 'Condition the trigger so that money given back makes no event.'
 		ELSE 'Give amounts as plain numbers, as 49.90.'
 	END AS hint
@@ -189,7 +193,7 @@ COMMENT ON COLUMN tiktok.value_problems.event IS 'event name';
 COMMENT ON COLUMN tiktok.value_problems.event_id IS 'the key of the order';
 COMMENT ON COLUMN tiktok.value_problems.status IS 'what became of the event';
 COMMENT ON COLUMN tiktok.value_problems.problem IS
-	'value_missing, value_zero; and why it is invalid: currency, currency_missing, value_syntax, value_negative, value_range, value_not_finite';
+	'value_missing, value_zero; currency_unknown: sent without value, because TikTok does not take the currency; and why it is invalid: currency, currency_missing, value_syntax, value_ambiguous, value_negative, value_range, value_not_finite';
 COMMENT ON COLUMN tiktok.value_problems.value IS 'the value, if it could be read';
 COMMENT ON COLUMN tiktok.value_problems.currency IS 'the currency, if TikTok knows it';
 COMMENT ON COLUMN tiktok.value_problems.hint IS 'what to do';

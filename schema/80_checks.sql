@@ -72,12 +72,18 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 			current_setting('tiktok_events.retention', true)::interval AS retention,
 			pg_is_in_recovery() AS standby
 	), day AS MATERIALIZED (
-		SELECT f.source, f.status, coalesce(f.reason, '') AS reason, count(*) AS events
+		SELECT f.source, f.status, coalesce(f.reason, '') AS reason, count(*) AS events,
+			count(*) FILTER (WHERE f.value_problem = 'currency_unknown') AS without_value,
+			count(*) FILTER (WHERE f.consent_unreadable) AS unreadable
 		FROM tiktok._fate f
 		WHERE f.hour >= now() - interval '24 hours'
 		GROUP BY 1, 2, 3
 	), backlog AS MATERIALIZED (
 		SELECT * FROM tiktok.backlog
+	), value_day AS (
+		SELECT d.source, sum(d.without_value) AS without_value, sum(d.unreadable) AS unreadable
+		FROM day d
+		GROUP BY d.source
 	), fates AS (
 		SELECT d.source, sum(d.events) AS events,
 			coalesce(sum(d.events) FILTER (WHERE d.status IN ('rejected', 'uncertain')), 0) AS rejected,
@@ -161,6 +167,16 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 		CASE WHEN f.invalid > 0.01 * f.events THEN 'Look at reason and notes in tiktok.event_status, and mend the data or the trigger.' END
 	FROM fates f
 	WHERE f.source IS NOT NULL
+	UNION ALL
+	SELECT 'currency', 'warn', format('"%s": %s of %s events recorded in 24 hours go without value, because TikTok does not take their currency', v.source, v.without_value, f.events),
+		'Convert to a currency of TikTok''s list, or set currency_policy in tiktok.source; tiktok.value_problems names the events.'
+	FROM value_day v JOIN fates f ON f.source = v.source
+	WHERE v.without_value > 0.01 * f.events
+	UNION ALL
+	SELECT 'consent_words', 'warn', format('"%s": the consent of %s of %s events recorded in 24 hours is no word that is known, and counts as no', v.source, v.unreadable, f.events),
+		'Map a boolean, or words such as yes and no; notes in tiktok.event_status say consent_unreadable.'
+	FROM value_day v JOIN fates f ON f.source = v.source
+	WHERE v.unreadable > 0
 	UNION ALL
 	SELECT 'source_gone', 'fail', format('%s events recorded in 24 hours for a source that does not exist', f.events),
 		'Triggers name a source that was dropped or renamed; the notes in tiktok.event_status say which.'

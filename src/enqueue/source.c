@@ -92,6 +92,14 @@ default_age(TteEventSource source)
 	return days * USECS_PER_DAY;
 }
 
+static TteCurrencyPolicy
+currency_policy(const char *word)
+{
+	if (strcmp(word, "send") == 0)
+		return TTE_CURRENCY_SEND;
+	return strcmp(word, "refuse") == 0 ? TTE_CURRENCY_REFUSE : TTE_CURRENCY_WITHOUT_VALUE;
+}
+
 static Datum
 column(HeapTuple tuple, TupleDesc desc, int number)
 {
@@ -131,6 +139,7 @@ load_source(HeapTuple tuple, TupleDesc desc)
 	rules->calling_code = no_code ? NULL : tte_calling_code_of(TextDatumGetCString(code));
 	rules->require_lead_id = DatumGetBool(column(tuple, desc, TTE_SOURCE_REQUIRE_LEAD_ID));
 	rules->rename_legacy_events = DatumGetBool(column(tuple, desc, TTE_SOURCE_RENAME_LEGACY_EVENTS));
+	rules->currency_policy = currency_policy(text_column(tuple, desc, TTE_SOURCE_CURRENCY_POLICY));
 	rules->max_event_age = no_age ? default_age(rules->source) : interval_usec(DatumGetIntervalP(age));
 	cached->next = sources;
 	sources = cached;

@@ -43,6 +43,8 @@ struct TteEvent
 	TteRendered *rendered;
 	uint64		written;		/* fields that are in the payload, a bit each */
 	bool		rejected;		/* the first problem is in rendered */
+	bool		without_value;	/* amounts are in a currency that TikTok does
+								 * not take */
 	StringInfoData payload;
 	StringInfoData user;
 	StringInfoData scratch;		/* normalised identifiers */

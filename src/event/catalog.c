@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * catalog.c
- *	  The names TikTok knows: events, fields per event source, currencies,
- *	  return codes.  Countries and calling codes are in country.c.
+ *	  The names TikTok knows: events, fields per event source, return codes.
+ *	  Currencies are in currency.c, countries and calling codes in country.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -480,29 +480,6 @@ tte_name_check(TteEventSource source, const char *name, int len,
 	if (*final != NULL)
 		return TTE_NAME_CASE;
 	return source == TTE_OFFLINE ? TTE_NAME_NOT_STANDARD : TTE_NAME_OK;
-}
-
-/*
- * Currencies
- */
-
-static const char currencies[] =
-"AED ARS AUD BDT BHD BIF BOB BRL CAD CHF CLP CNY COP CRC CZK DKK DZD EGP EUR "
-"GBP GTQ HKD HNL HUF IDR ILS INR ISK JPY KES KHR KRW KWD KZT MAD MOP MXN MYR "
-"NGN NIO NOK NZD OMR PEN PHP PKR PLN PYG QAR RON RUB SAR SEK SGD THB TRY TWD "
-"UAH USD VES VND ZAR ";
-
-bool
-tte_currency_known(const char *code)
-{
-	if (strlen(code) != 3)
-		return false;
-	for (const char *at = currencies; *at != '\0'; at += 4)
-	{
-		if (memcmp(at, code, 3) == 0)
-			return true;
-	}
-	return false;
 }
 
 /*

@@ -143,8 +143,11 @@ extern TteNameVerdict tte_name_check(TteEventSource source, const char *name, in
 extern const char *const tte_source_names[4];
 extern int	tte_source_find(const char *name);
 
-/* Three upper-case letters of TikTok's list of 62? */
-extern bool tte_currency_known(const char *code);
+/* Three upper-case letters of TikTok's list: 62 codes, for apps 67? */
+extern bool tte_currency_known(TteEventSource source, const char *code);
+
+/* Digits behind the point of a currency of ISO 4217, given in upper case; -1: there is none of that code. */
+extern int	tte_currency_exponent(const char *code);
 
 /*
  * Whose national phone numbers are meant by "+49" or "49" (then "49"), or by

@@ -4,11 +4,15 @@
  *	  Amounts of money, exactly as they were written.
  *
  * Money never passes through a double here: 49.90 goes out as 49.90 and the
- * sum of a basket is the one on the invoice.
+ * sum of a basket is the one on the invoice.  Only what has more digits than a
+ * double can hold, as the quotient of two numerics has, is rounded to it:
+ * whoever reads the JSON number gets that double anyway.
  *
  *-------------------------------------------------------------------------
  */
 #include "event/decimal.h"
+
+#include "common/shortest_dec.h"
 
 #define LIMB			1000000000
 #define LIMB_DIGITS		9
@@ -143,6 +147,54 @@ write_parts(const Parts *parts, int whole, int scale, char *to)
 	return n;
 }
 
+/* Replaces a number in range by the shortest one that is the same double. */
+static void
+round_to_double(Parts *parts)
+{
+	char		literal[sizeof(parts->digits) + 32];
+	char		shortest[DOUBLE_SHORTEST_DECIMAL_LEN];
+	bool		negative = parts->negative;
+
+	/* digits that are not kept, of which the last is none, matter in a tie */
+	snprintf(literal, sizeof(literal), "0.%.*s%se%d", parts->kept, parts->digits,
+			 parts->count > parts->kept ? "1" : "", (int) parts->point);
+	double_to_shortest_decimal_buf(strtod(literal, NULL), shortest);
+	read_parts(shortest, strlen(shortest), parts);
+	parts->negative = negative;
+}
+
+/* Rounds to scale digits behind the point, half away from zero. */
+static void
+round_to_scale(Parts *parts, int scale)
+{
+	int64		kept = parts->point + scale;
+	bool		up;
+
+	if (parts->count <= kept)
+		return;
+	if (kept < 0)
+		kept = 0;
+	up = (kept == parts->point + scale && parts->digits[kept] >= '5');
+	parts->kept = kept;
+	while (up && parts->kept > 0)
+	{
+		up = (parts->digits[parts->kept - 1] == '9');
+		if (!up)
+			parts->digits[parts->kept - 1]++;
+		else
+			parts->kept--;
+	}
+	if (up)
+	{
+		parts->digits[parts->kept++] = '1';
+		parts->point++;
+	}
+	while (parts->kept > 0 && parts->digits[parts->kept - 1] == '0')
+		parts->kept--;
+	parts->count = parts->kept;
+	parts->scale = Min(parts->scale, scale);
+}
+
 TteDecimalState
 tte_decimal_read(const char *literal, int len, TteDecimal *decimal)
 {
@@ -151,9 +203,19 @@ tte_decimal_read(const char *literal, int len, TteDecimal *decimal)
 
 	if (!read_parts(literal, len, &parts))
 		return is_not_finite(literal, len) ? TTE_DECIMAL_NOT_FINITE : TTE_DECIMAL_SYNTAX;
+	if (parts.point > TTE_DECIMAL_WHOLE || parts.point < -TTE_DECIMAL_SCALE)
+		return TTE_DECIMAL_RANGE;
+	if (parts.count > TTE_DECIMAL_DIGITS)
+		round_to_double(&parts);
+	if (parts.count > 0)
+	{
+		round_to_scale(&parts, TTE_DECIMAL_SCALE);
+		/* something is not nothing */
+		if (parts.count == 0)
+			return TTE_DECIMAL_RANGE;
+	}
 	needed = Max(parts.count - parts.point, 0);
-	if (parts.count > TTE_DECIMAL_DIGITS || parts.point > TTE_DECIMAL_WHOLE ||
-		needed > TTE_DECIMAL_SCALE)
+	if (parts.point > TTE_DECIMAL_WHOLE)
 		return TTE_DECIMAL_RANGE;
 	decimal->negative = parts.negative;
 	decimal->integral = (needed == 0);

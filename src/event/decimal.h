@@ -11,8 +11,9 @@
 #include "event/base.h"
 
 /*
- * What an amount may be: below 1e15, at most 17 significant digits (as many
- * as the shortest form of a double can have) and 18 behind the point.
+ * What an amount may be: below 1e15.  It is rounded to 17 significant digits
+ * (as many as the shortest form of a double can have) and to 18 behind the
+ * point; what would be rounded to nothing is out of range.
  */
 #define TTE_DECIMAL_WHOLE	15
 #define TTE_DECIMAL_DIGITS	17

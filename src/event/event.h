@@ -20,6 +20,14 @@
 #define TTE_MAX_PAYLOAD		1000000 /* bytes of one event, user included */
 #define TTE_USEC			INT64CONST(1000000)
 
+/* What becomes of an event with a currency of ISO 4217 that TikTok does not take. */
+typedef enum TteCurrencyPolicy
+{
+	TTE_CURRENCY_WITHOUT_VALUE, /* it goes without value, currency and prices */
+	TTE_CURRENCY_SEND,
+	TTE_CURRENCY_REFUSE
+} TteCurrencyPolicy;
+
 /* A row of tiktok.source, as far as an event depends on it. */
 typedef struct TteSourceRules
 {
@@ -29,6 +37,7 @@ typedef struct TteSourceRules
 	bool		lower_external_id;
 	bool		require_lead_id;
 	bool		rename_legacy_events;
+	TteCurrencyPolicy currency_policy;
 	bool		hash_on_enqueue;	/* identity text holds hashes */
 	const char *calling_code;	/* of tte_calling_code_of(), or NULL */
 	int64		max_event_age;	/* microseconds */

@@ -5,8 +5,8 @@
  *	  and the basket with what follows from it.
  *
  * Two kinds of trouble are told apart.  What would change the meaning of the
- * event (money, currency, a line of the basket, the page's address) makes it
- * invalid; what only says less is left out with a note.
+ * event (money, currency, the page's address) makes it invalid; what only says
+ * less, as a line of the basket, is left out with a note.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,20 +21,34 @@
 /* What the lines of an event add up to. */
 typedef struct Basket
 {
-	int			items;
-	int			ids;			/* lines with a content_id */
-	bool		priced;			/* every line has a price */
-	bool		counted;		/* every line has a quantity */
+	int			items;			/* lines that are sent */
+	int			ids;			/* of these, with a content_id */
+	int			valued;			/* lines whose amount is in sum */
+	bool		priced;			/* the amount of every line is known */
+	bool		left_out;		/* it is not, because of what a line has */
+	bool		counted;		/* every line that is sent has a quantity */
 	int64		quantity;
 	TteSum		sum;
+	bool		sent[TTE_MAX_CONTENTS]; /* by position in the array */
 } Basket;
+
+typedef enum Quantity
+{
+	QUANTITY_ABSENT,
+	QUANTITY_WHOLE,
+	QUANTITY_FRACTION,
+	QUANTITY_ZERO,
+	QUANTITY_BROKEN
+} Quantity;
 
 typedef struct Item
 {
-	int			number;			/* from 1, for messages */
+	bool		has_id;
 	bool		priced;
-	int64		quantity;		/* 0: not given */
+	Quantity	quantity;
+	int64		pieces;			/* WHOLE */
 	TteDecimal	price;
+	const char *problem;		/* why it is left out, or NULL */
 } Item;
 
 static const TteWord item_fields[] = {
@@ -70,6 +84,9 @@ static const char currency_hint[] =
 static const char amount_hint[] =
 "Amounts are plain numbers of 0 or more, below 1e15, such as 49.90, without symbol or separator.";
 
+static const char ambiguous_hint[] =
+"Give a number, not text, or write two decimals, as 1299.00: 1.299 may be a fraction or a thousand.";
+
 static bool
 is_alnum(char c)
 {
@@ -87,6 +104,33 @@ write_number(TteEvent *event, const char *name, const TteDecimal *number)
 	if (number->negative)
 		appendStringInfoCharMacro(&event->payload, '-');
 	appendStringInfoString(&event->payload, number->digits);
+}
+
+/*
+ * Text such as 1.299: with a point for thousands it is a thousand times more.
+ * What comes from a number is none of that kind, and three decimals are what
+ * an amount has in a currency of thousandths.
+ */
+static bool
+is_ambiguous(const TteEvent *event, const TteJson *value)
+{
+	const char *currency = event->rendered->currency;
+	const char *str = value->text;
+	int			len = value->len;
+	int			whole;
+
+	if (value->kind != TTE_JSON_STRING)
+		return false;
+	tte_unicode_trim(&str, &len);
+	whole = len - 4;
+	if (whole < 1 || whole > 3 || str[whole] != '.' || str[0] == '0')
+		return false;
+	for (int i = 0; i < len; i++)
+	{
+		if (i != whole && !(str[i] >= '0' && str[i] <= '9'))
+			return false;
+	}
+	return currency == NULL || tte_currency_exponent(currency) != 3;
 }
 
 static bool
@@ -122,6 +166,11 @@ field_number(TteEvent *event, int field)
 	if (tte_builder_decimal(event->values[field], &number) != TTE_DECIMAL_OK)
 	{
 		tte_builder_field_note(event, field, "type");
+		return false;
+	}
+	if (field == TTE_FIELD_PREDICTED_LTV && is_ambiguous(event, event->values[field]))
+	{
+		tte_builder_field_note(event, field, "ambiguous");
 		return false;
 	}
 	if (number.negative ||
@@ -239,46 +288,57 @@ tte_builder_field(TteEvent *event, int field)
  */
 
 static void
-reject_item(TteEvent *event, const Item *item, const char *what, const char *hint)
+leave_out(Item *item, const char *problem)
 {
-	tte_builder_reject(event, TTE_PROBLEM_VALUE, "contents_item", hint,
-					   "Item %d of \"contents\" %s.", item->number, what);
+	if (item->problem == NULL)
+		item->problem = problem;
 }
 
-static bool
+static void
 item_price(TteEvent *event, Item *item, const TteJson *value)
 {
 	if (tte_builder_decimal(value, &item->price) != TTE_DECIMAL_OK ||
-		item->price.negative)
+		item->price.negative || is_ambiguous(event, value))
 	{
-		reject_item(event, item, "has a price that is no amount", amount_hint);
-		return false;
+		leave_out(item, "item_price");
+		return;
 	}
 	item->priced = true;
-	write_number(event, item_fields[ITEM_PRICE].text, &item->price);
-	return true;
+	if (!event->without_value)
+		write_number(event, item_fields[ITEM_PRICE].text, &item->price);
 }
 
-static bool
+/* Says what kind of quantity it is; without the fraction that 2.00 has. */
+static Quantity
+read_quantity(const TteJson *value, TteDecimal *number, int64 *pieces)
+{
+	if (tte_builder_decimal(value, number) != TTE_DECIMAL_OK || number->negative)
+		return QUANTITY_BROKEN;
+	if (!number->integral)
+		return QUANTITY_FRACTION;
+	*pieces = tte_decimal_integer(number, MAX_QUANTITY);
+	if (*pieces <= 0)
+		return *pieces == 0 ? QUANTITY_ZERO : QUANTITY_BROKEN;
+	number->digits[number->whole] = '\0';
+	return QUANTITY_WHOLE;
+}
+
+/* Of cloth by the metre TikTok takes no quantity, but the item. */
+static void
 item_quantity(TteEvent *event, Item *item, const TteJson *value)
 {
-	TteDecimal	quantity;
+	TteDecimal	number;
 
-	if (tte_builder_decimal(value, &quantity) == TTE_DECIMAL_OK)
-		item->quantity = tte_decimal_integer(&quantity, MAX_QUANTITY);
-	if (item->quantity <= 0)
-	{
-		reject_item(event, item, "has a quantity that is no count",
-					"Give a whole number of 1 or more, or leave it out.");
-		return false;
-	}
-	/* without the fraction that 2.00 has */
-	quantity.digits[quantity.whole] = '\0';
-	write_number(event, item_fields[ITEM_QUANTITY].text, &quantity);
-	return true;
+	item->quantity = read_quantity(value, &number, &item->pieces);
+	if (item->quantity == QUANTITY_WHOLE)
+		write_number(event, item_fields[ITEM_QUANTITY].text, &number);
+	else if (item->quantity == QUANTITY_FRACTION)
+		tte_builder_field_note(event, TTE_FIELD_CONTENTS, "quantity_fraction");
+	else
+		leave_out(item, "item_quantity");
 }
 
-static bool
+static void
 item_text(TteEvent *event, Item *item, ItemField field, const TteJson *value)
 {
 	char		room[80];
@@ -288,15 +348,11 @@ item_text(TteEvent *event, Item *item, ItemField field, const TteJson *value)
 	if (tte_builder_text(value, room, &str, &len))
 	{
 		tte_builder_write_key(event, item_fields[field].text, item_fields[field].len);
-		return tte_builder_string(event, TTE_FIELD_CONTENTS, str, len, value->fixed);
+		tte_builder_string(event, TTE_FIELD_CONTENTS, str, len, value->fixed);
+		item->has_id |= field == ITEM_ID;
 	}
-	if (field == ITEM_ID)
-	{
-		reject_item(event, item, "has a content_id that is neither text nor number", NULL);
-		return false;
-	}
-	tte_builder_field_note(event, TTE_FIELD_CONTENTS, "type");
-	return true;
+	else if (field != ITEM_ID)
+		tte_builder_field_note(event, TTE_FIELD_CONTENTS, "type");
 }
 
 static int
@@ -328,7 +384,7 @@ note_unknown_key(TteEvent *event, const TteJson *member)
 	tte_event_note(event, what, "unknown_key");
 }
 
-static bool
+static void
 item_member(TteEvent *event, Item *item, const TteJson *member)
 {
 	int			field = find_item_field(member);
@@ -337,17 +393,21 @@ item_member(TteEvent *event, Item *item, const TteJson *member)
 	{
 		case -1:
 			note_unknown_key(event, member);
-			return true;
+			break;
 		case ITEM_PRICE:
-			return item_price(event, item, member);
+			item_price(event, item, member);
+			break;
 		case ITEM_QUANTITY:
-			return item_quantity(event, item, member);
+			item_quantity(event, item, member);
+			break;
 		default:
-			return item_text(event, item, field, member);
+			item_text(event, item, field, member);
+			break;
 	}
 }
 
-static bool
+/* Writes an item, unless it has a problem. */
+static void
 write_item(TteEvent *event, Item *item, const TteJson *value)
 {
 	StringInfo	out = &event->payload;
@@ -355,47 +415,61 @@ write_item(TteEvent *event, Item *item, const TteJson *value)
 
 	if (value->kind != TTE_JSON_OBJECT)
 	{
-		reject_item(event, item, "is not an object",
-					"Each item looks like {\"content_id\": \"A-1\", \"price\": 49.90, \"quantity\": 2}.");
-		return false;
+		leave_out(item, "item_type");
+		return;
 	}
 	if (out->data[start - 1] != '[')
 		appendStringInfoCharMacro(out, ',');
 	appendStringInfoCharMacro(out, '{');
-	start = out->len;
-	for (const TteJson *m = value->first; m != NULL; m = m->next)
+	for (const TteJson *m = value->first; m != NULL && !event->rejected; m = m->next)
 	{
-		if (!tte_json_absent(m) && !item_member(event, item, m))
-			return false;
+		if (!tte_json_absent(m))
+			item_member(event, item, m);
 	}
-	if (out->len == start)
-	{
-		reject_item(event, item, "has none of TikTok's fields",
-					"These are price, content_id, content_category, content_name, brand and quantity.");
-		return false;
-	}
-	appendStringInfoCharMacro(out, '}');
-	return true;
+	if (!item->has_id)
+		leave_out(item, "item_id");
+	if (item->problem != NULL)
+		out->len = start;
+	else
+		appendStringInfoCharMacro(out, '}');
 }
 
+/*
+ * What a line is worth is known also where it cannot be sent, as postage
+ * without a content_id, or costs nothing.
+ */
 static void
-add_item(Basket *basket, const Item *item, const TteJson *value)
+add_item(Basket *basket, const Item *item, int position)
 {
-	const TteJson *id = tte_json_get(value, "content_id");
+	bool		known = item->priced &&
+	(item->quantity == QUANTITY_WHOLE || item->quantity == QUANTITY_ABSENT);
 
+	basket->sent[position] = (item->problem == NULL);
+	if (known)
+	{
+		tte_sum_add(&basket->sum, &item->price, item->quantity == QUANTITY_WHOLE ? item->pieces : 1);
+		basket->valued++;
+	}
+	else if (item->quantity != QUANTITY_ZERO)
+	{
+		basket->priced = false;
+		basket->left_out |= (item->problem != NULL || item->quantity == QUANTITY_FRACTION);
+	}
+	if (item->problem != NULL)
+		return;
 	basket->items++;
-	basket->ids += (id != NULL && !tte_json_absent(id));
-	basket->priced = basket->priced && item->priced;
-	basket->counted = basket->counted && item->quantity > 0;
-	basket->quantity += item->quantity;
-	if (item->priced)
-		tte_sum_add(&basket->sum, &item->price, item->quantity > 0 ? item->quantity : 1);
+	basket->ids++;
+	basket->counted = basket->counted && item->quantity == QUANTITY_WHOLE;
+	basket->quantity += item->pieces;
 }
 
-/* Leaves the payload unfinished when it finds the event invalid. */
+/* Lines that cannot be sent are left out; the payload is unfinished when the event is invalid. */
 static void
 write_contents(TteEvent *event, const TteJson *contents, Basket *basket)
 {
+	int			position = 0;
+	int			start;
+
 	if (contents->kind != TTE_JSON_ARRAY)
 	{
 		tte_builder_reject(event, TTE_PROBLEM_VALUE, "contents_type",
@@ -410,17 +484,25 @@ write_contents(TteEvent *event, const TteJson *contents, Basket *basket)
 						   contents->count, TTE_MAX_CONTENTS);
 		return;
 	}
+	start = event->payload.len;
 	tte_builder_key(event, "contents");
 	appendStringInfoCharMacro(&event->payload, '[');
-	for (const TteJson *e = contents->first; e != NULL; e = e->next)
+	for (const TteJson *e = contents->first; e != NULL && !event->rejected; e = e->next, position++)
 	{
-		Item		item = {.number = basket->items + 1};
+		Item		item = {.quantity = QUANTITY_ABSENT};
 
-		if (!write_item(event, &item, e))
-			return;
-		add_item(basket, &item, e);
+		/* what an outer join finds nothing for */
+		if (e->kind == TTE_JSON_NULL)
+			continue;
+		write_item(event, &item, e);
+		add_item(basket, &item, position);
+		if (item.problem != NULL)
+			tte_builder_field_note(event, TTE_FIELD_CONTENTS, item.problem);
 	}
-	appendStringInfoCharMacro(&event->payload, ']');
+	if (basket->items == 0)
+		event->payload.len = start;
+	else
+		appendStringInfoCharMacro(&event->payload, ']');
 }
 
 /*
@@ -476,12 +558,12 @@ write_content_ids(TteEvent *event, const TteJson *given, const TteJson *contents
 		write_content_id(event, given);
 	else
 	{
+		int			position = 0;
+
 		for (const TteJson *e = contents->first; e != NULL; e = e->next)
 		{
-			const TteJson *id = tte_json_get(e, "content_id");
-
-			if (id != NULL)
-				write_content_id(event, id);
+			if (basket->sent[position++])
+				write_content_id(event, tte_json_get(e, "content_id"));
 		}
 	}
 	/* cppcheck-suppress knownConditionTrueFalse ; the writers append to it */
@@ -518,6 +600,25 @@ reject_currency(TteEvent *event, const char *code, int len)
 						   "\"properties.currency\" is not a currency that TikTok knows.");
 }
 
+/* A currency of ISO 4217 that TikTok does not take: the source says what then. */
+static void
+take_other_currency(TteEvent *event, const char *code)
+{
+	switch (event->rules.currency_policy)
+	{
+		case TTE_CURRENCY_SEND:
+			event->rendered->currency = pstrdup(code);
+			break;
+		case TTE_CURRENCY_REFUSE:
+			reject_currency(event, code, strlen(code));
+			break;
+		default:
+			event->without_value = true;
+			tte_builder_field_note(event, TTE_FIELD_CURRENCY, "currency_unknown");
+			break;
+	}
+}
+
 static void
 take_currency(TteEvent *event, const TteJson *value)
 {
@@ -533,10 +634,14 @@ take_currency(TteEvent *event, const TteJson *value)
 	for (int i = 0; i < 3 && i < len; i++)
 		code[i] = pg_ascii_toupper((unsigned char) str[i]);
 	code[3] = '\0';
-	if (len == 3 && value->kind == TTE_JSON_STRING && tte_currency_known(code))
-		event->rendered->currency = pstrdup(code);
-	else
+	if (len != 3 || value->kind != TTE_JSON_STRING)
 		reject_currency(event, len > 0 ? str : "", len);
+	else if (tte_currency_known(event->rules.source, code))
+		event->rendered->currency = pstrdup(code);
+	else if (tte_currency_exponent(code) >= 0)
+		take_other_currency(event, code);
+	else
+		reject_currency(event, str, len);
 }
 
 static void
@@ -563,12 +668,24 @@ write_value(TteEvent *event, const TteJson *given, const Basket *basket)
 	TteDecimal	value = {false};
 	TteDecimalState state;
 
-	if (given == NULL && !(basket->items > 0 && basket->priced && event->rendered->currency))
+	if (event->without_value)
 		return;
+	if (given == NULL && (event->rendered->currency == NULL || !basket->priced || basket->valued == 0))
+	{
+		if (event->rendered->currency != NULL && basket->left_out)
+			tte_builder_field_note(event, TTE_FIELD_VALUE, "contents_incomplete");
+		return;
+	}
 	if (given != NULL)
 		state = tte_builder_decimal(given, &value);
 	else
 		state = tte_sum_result(&basket->sum, &value);
+	if (given != NULL && is_ambiguous(event, given))
+	{
+		tte_builder_reject(event, TTE_PROBLEM_VALUE, "value_ambiguous", ambiguous_hint,
+						   "\"properties.value\" is text with three digits behind a point.");
+		return;
+	}
 	if (state != TTE_DECIMAL_OK || value.negative)
 	{
 		reject_amount(event, state, value.negative);
@@ -612,8 +729,8 @@ tte_builder_worth(TteEvent *event)
 	/* it is rejected already, so this rejects nothing any more */
 	if (event->rendered->currency == NULL)
 		take_currency(event, event->values[TTE_FIELD_CURRENCY]);
-	if (event->rendered->value == NULL && value != NULL &&
-		tte_builder_decimal(value, &worth) == TTE_DECIMAL_OK && !worth.negative)
+	if (event->rendered->value == NULL && value != NULL && !event->without_value &&
+		!is_ambiguous(event, value) && tte_builder_decimal(value, &worth) == TTE_DECIMAL_OK && !worth.negative)
 		event->rendered->value = pstrdup(worth.digits);
 }
 

@@ -1092,18 +1092,33 @@ test_codes(void)
 		{70001, TTE_CODE_STOP_CREDENTIAL}, {99999, TTE_CODE_RETRY}, {-1, TTE_CODE_RETRY}
 	};
 	int			currencies = 0;
+	int			of_apps = 0;
+	int			of_iso[5] = {0};
 
 	for (int i = 0; i < lengthof(known); i++)
-		check_true(known[i], tte_currency_known(known[i]));
+		check_true(known[i], tte_currency_known(TTE_WEB, known[i]));
 	for (int i = 0; i < lengthof(unknown); i++)
-		check_true("not a currency", !tte_currency_known(unknown[i]));
+		check_true("not a currency", !tte_currency_known(TTE_CRM, unknown[i]));
 	for (int i = 0; i < 26 * 26 * 26; i++)
 	{
 		char		code[4] = {'A' + i / 676, 'A' + i / 26 % 26, 'A' + i % 26, '\0'};
 
-		currencies += tte_currency_known(code);
+		currencies += tte_currency_known(TTE_WEB, code);
+		of_apps += tte_currency_known(TTE_APP, code);
+		if (tte_currency_exponent(code) >= 0)
+			of_iso[tte_currency_exponent(code)]++;
+		else
+			check_true("what TikTok takes is in ISO 4217", !tte_currency_known(TTE_APP, code));
 	}
 	check_true("62 currencies", currencies == 62);
+	check_true("67 of apps", of_apps == 67);
+	/* ISO 4217: 181 of the list of 2023, and XAD, XCG and ZWG; UYW and CLF have four digits */
+	check_true("184 of ISO 4217", of_iso[0] + of_iso[2] + of_iso[3] + of_iso[4] == 184);
+	check_true("exponents", of_iso[1] == 0 && of_iso[3] == 7 && of_iso[4] == 2 &&
+			   tte_currency_exponent("JPY") == 0 && tte_currency_exponent("KRW") == 0 &&
+			   tte_currency_exponent("EUR") == 2 && tte_currency_exponent("HUF") == 2 &&
+			   tte_currency_exponent("KWD") == 3 && tte_currency_exponent("TND") == 3 &&
+			   tte_currency_exponent("XAF") == 0 && tte_currency_exponent("eur") == -1 && tte_currency_exponent("EU") == -1);
 	for (int i = 0; i < lengthof(codes); i++)
 	{
 		const char *meaning = NULL;
@@ -1294,7 +1309,21 @@ test_decimals(void)
 		{"999999999999999", "999999999999999"}, {"1000000000000000", "range"}, {"1e15", "range"},
 		{"1e14", "100000000000000"}, {"1e131071", "range"}, {"1e999999999999999999999", "range"},
 		{"1e-999999999999999999999", "range"}, {"0e999999999999999999", "0"},
-		{"123456789012345678", "range"}, {"0.123456789012345678", "range"},
+		{"123456789012345678", "range"}, {"0.123456789012345678", "0.12345678901234568"},
+		/* repr(float(x)) of Python, at most 18 digits behind the point */
+		{"41.9327731092436975", "41.9327731092437"},
+		{"33.333333333333333333", "33.333333333333336"},
+		{"0.00333333333333333333", "0.003333333333333333"},
+		{"66.6666666666666666666666666", "66.66666666666667"},
+		{"1.00000000000000000001", "1"},
+		{"99.99999999999999999", "100"},
+		{"999999999999999.9", "999999999999999.9"},
+		{"0.0333333333333333333333", "0.03333333333333333"},
+		{"123456789012345.678901", "123456789012345.67"},
+		{"0.000000000000000000999999999999999999", "0.000000000000000001"},
+		{"14.2857142857142857142857142857142857142857142857142857142857142857142857142857", "14.285714285714286"},
+		{"999999999999999.9999", "range"}, {"99999999999999.999", "99999999999999.999"}, {"0.0000000000000000005", "0.000000000000000001"},
+		{"0.00000000000000000049", "range"}, {"-41.9327731092436975", "-41.9327731092437"},
 		{"0.000000000000000001", "0.000000000000000001"}, {"0.0000000000000000001", "range"},
 		{"49.9000000000000000000000000", "49.9"}, {"NaN", "not_finite"}, {"nan", "not_finite"},
 		{"Infinity", "not_finite"}, {"-Infinity", "not_finite"}, {"-inf", "not_finite"},
@@ -1812,6 +1841,19 @@ static const EventCase event_cases[] = {
 	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"value\":0.30000000000000004,\"currency\":\"EUR\""), "ready", NULL,
 	WEB_BODY(",\"properties\":{\"currency\":\"EUR\",\"value\":0.30000000000000004}")},
 	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"value\":\"12,50\",\"currency\":\"EUR\""), "invalid value_syntax", NULL, NULL},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"value\":\"1.299\",\"currency\":\"EUR\""), "invalid value_ambiguous", NULL, NULL},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"value\":\" 12.000 \",\"currency\":\"EUR\""), "invalid value_ambiguous", NULL, NULL},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"value\":\"999.999\",\"currency\":\"JPY\""), "invalid value_ambiguous", NULL, NULL},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"value\":1.299,\"currency\":\"EUR\""), "ready", NULL, NULL},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"value\":\"0.999\",\"currency\":\"EUR\""), "ready", NULL, NULL},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"value\":\"1.29\",\"currency\":\"EUR\""), "ready", NULL, NULL},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"value\":\"1.2990\",\"currency\":\"EUR\""), "ready", NULL, NULL},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"value\":\"1299.000\",\"currency\":\"EUR\""), "ready", NULL, NULL},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"value\":\"1.299\",\"currency\":\"BHD\""), "ready", NULL,
+	WEB_BODY(",\"properties\":{\"currency\":\"BHD\",\"value\":1.299}")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"predicted_ltv\":\"1.299\",\"currency\":\"EUR\""), "ready", "properties.predicted_ltv: ambiguous", NULL},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"value\":41.9327731092436975,\"currency\":\"EUR\""), "ready", NULL,
+	WEB_BODY(",\"properties\":{\"currency\":\"EUR\",\"value\":41.9327731092437}")},
 	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"value\":true,\"currency\":\"EUR\""), "invalid value_syntax", NULL, NULL},
 	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"usd \""), "ready", NULL,
 	WEB_BODY(",\"properties\":{\"currency\":\"USD\"}")},
@@ -1819,7 +1861,15 @@ static const EventCase event_cases[] = {
 	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"US\""), "invalid currency", NULL, NULL},
 	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"USDX\""), "invalid currency", NULL, NULL},
 	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"ZZZ\""), "invalid currency", NULL, NULL},
-	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"BGN\""), "invalid currency", NULL, NULL},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"BGN\""), "ready", "properties.currency: currency_unknown", WEB_BODY("")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"lkr \",\"value\":\"1.299\",\"contents\":[{\"content_id\":\"A\",\"price\":5}]"),
+		"ready", "properties.currency: currency_unknown",
+	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\"],\"contents\":[{\"content_id\":\"A\"}]}")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"LKR\",\"value\":1299,\"contents\":[{\"content_id\":\"A\",\"price\":5}]"),
+		"ready", "properties.currency: currency_unknown",
+	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\"],\"contents\":[{\"content_id\":\"A\"}]}")},
+	{TTE_APP, "Purchase", "e1", "{" WEB_USER ",\"app\":{\"app_id\":\"a\"},\"properties\":{\"currency\":\"BGN\",\"value\":5}}", "ready", NULL,
+	"{\"event\":\"Purchase\",\"event_time\":1795200000,\"event_id\":\"e1\",\"properties\":{\"currency\":\"BGN\",\"value\":5},\"app\":{\"app_id\":\"a\"}}"},
 	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":840"), "invalid currency", NULL, NULL},
 	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"840\""), "invalid currency", NULL, NULL},
 	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"\xef\xbc\xb5\xef\xbc\xb3\xef\xbc\xa4\""), "invalid currency", NULL, NULL},
@@ -1833,17 +1883,54 @@ static const EventCase event_cases[] = {
 	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":{\"price\":1}"), "invalid contents_type", NULL, NULL},
 	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":\"text\""), "invalid contents_type", NULL, NULL},
 	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":42"), "invalid contents_type", NULL, NULL},
-	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":[1]"), "invalid contents_item", NULL, NULL},
-	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":[{}]"), "invalid contents_item", NULL, NULL},
-	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":[{\"sku\":\"1\"}]"), "invalid contents_item", "properties.contents.sku: unknown_key", NULL},
-	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":[{\"price\":\"NaN\"}]"), "invalid contents_item", NULL, NULL},
-	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":[{\"price\":\"cheap\"}]"), "invalid contents_item", NULL, NULL},
-	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":[{\"price\":-1}]"), "invalid contents_item", NULL, NULL},
-	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":[{\"price\":1,\"quantity\":-1}]"), "invalid contents_item", NULL, NULL},
-	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":[{\"price\":1,\"quantity\":0}]"), "invalid contents_item", NULL, NULL},
-	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":[{\"price\":1,\"quantity\":2.5}]"), "invalid contents_item", NULL, NULL},
-	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":[{\"price\":1,\"quantity\":1e30}]"), "invalid contents_item", NULL, NULL},
-	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":[{\"content_id\":true}]"), "invalid contents_item", NULL, NULL},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":[1]"), "ready", "properties.contents: item_type",
+	WEB_BODY("")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":[null]"), "ready", NULL,
+	WEB_BODY("")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":[{}]"), "ready", "properties.contents: item_id",
+	WEB_BODY("")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":[{\"sku\":\"1\"}]"), "ready", "properties.contents.sku: unknown_key; properties.contents: item_id",
+	WEB_BODY("")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"EUR\",\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3},{\"content_id\":\"B\",\"price\":\"NaN\"}]"), "ready", "properties.contents: item_price; properties.value: contents_incomplete",
+	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\"],\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3}],\"num_items\":3,\"currency\":\"EUR\"}")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"EUR\",\"value\":6,\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3},{\"content_id\":\"B\",\"price\":\"NaN\"}]"), "ready", "properties.contents: item_price",
+	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\"],\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3}],\"num_items\":3,\"currency\":\"EUR\",\"value\":6}")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"EUR\",\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3},{\"content_id\":\"B\",\"price\":\"cheap\"}]"), "ready", "properties.contents: item_price; properties.value: contents_incomplete",
+	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\"],\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3}],\"num_items\":3,\"currency\":\"EUR\"}")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"EUR\",\"value\":6,\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3},{\"content_id\":\"B\",\"price\":\"cheap\"}]"), "ready", "properties.contents: item_price",
+	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\"],\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3}],\"num_items\":3,\"currency\":\"EUR\",\"value\":6}")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"EUR\",\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3},{\"content_id\":\"B\",\"price\":-1}]"), "ready", "properties.contents: item_price; properties.value: contents_incomplete",
+	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\"],\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3}],\"num_items\":3,\"currency\":\"EUR\"}")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"EUR\",\"value\":6,\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3},{\"content_id\":\"B\",\"price\":-1}]"), "ready", "properties.contents: item_price",
+	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\"],\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3}],\"num_items\":3,\"currency\":\"EUR\",\"value\":6}")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"EUR\",\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3},{\"content_id\":\"B\",\"price\":\"1.299\"}]"), "ready", "properties.contents: item_price; properties.value: contents_incomplete",
+	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\"],\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3}],\"num_items\":3,\"currency\":\"EUR\"}")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"EUR\",\"value\":6,\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3},{\"content_id\":\"B\",\"price\":\"1.299\"}]"), "ready", "properties.contents: item_price",
+	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\"],\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3}],\"num_items\":3,\"currency\":\"EUR\",\"value\":6}")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"EUR\",\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3},{\"content_id\":\"B\",\"price\":1,\"quantity\":-1}]"), "ready", "properties.contents: item_quantity; properties.value: contents_incomplete",
+	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\"],\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3}],\"num_items\":3,\"currency\":\"EUR\"}")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"EUR\",\"value\":6,\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3},{\"content_id\":\"B\",\"price\":1,\"quantity\":-1}]"), "ready", "properties.contents: item_quantity",
+	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\"],\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3}],\"num_items\":3,\"currency\":\"EUR\",\"value\":6}")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"EUR\",\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3},{\"content_id\":\"B\",\"price\":1,\"quantity\":\"two\"}]"), "ready", "properties.contents: item_quantity; properties.value: contents_incomplete",
+	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\"],\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3}],\"num_items\":3,\"currency\":\"EUR\"}")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"EUR\",\"value\":6,\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3},{\"content_id\":\"B\",\"price\":1,\"quantity\":\"two\"}]"), "ready", "properties.contents: item_quantity",
+	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\"],\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3}],\"num_items\":3,\"currency\":\"EUR\",\"value\":6}")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"EUR\",\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3},{\"content_id\":\"B\",\"price\":1,\"quantity\":1e30}]"), "ready", "properties.contents: item_quantity; properties.value: contents_incomplete",
+	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\"],\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3}],\"num_items\":3,\"currency\":\"EUR\"}")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"EUR\",\"value\":6,\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3},{\"content_id\":\"B\",\"price\":1,\"quantity\":1e30}]"), "ready", "properties.contents: item_quantity",
+	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\"],\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3}],\"num_items\":3,\"currency\":\"EUR\",\"value\":6}")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"EUR\",\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3},7]"), "ready", "properties.contents: item_type; properties.value: contents_incomplete",
+	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\"],\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3}],\"num_items\":3,\"currency\":\"EUR\"}")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"EUR\",\"contents\":[{\"content_id\":\"B\",\"price\":9,\"quantity\":0},{\"content_id\":\"A\",\"price\":2,\"quantity\":3}]"), "ready", "properties.contents: item_quantity",
+	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\"],\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3}],\"num_items\":3,\"currency\":\"EUR\",\"value\":6}")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"EUR\",\"contents\":[{\"content_name\":\"postage\",\"price\":4.90},{\"content_id\":\"A\",\"price\":2,\"quantity\":3}]"), "ready", "properties.contents: item_id",
+	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\"],\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3}],\"num_items\":3,\"currency\":\"EUR\",\"value\":10.90}")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"EUR\",\"contents\":[{\"content_id\":true,\"price\":1},{\"content_id\":\"A\",\"price\":2,\"quantity\":3}]"), "ready", "properties.contents: item_id",
+	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\"],\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":3}],\"num_items\":3,\"currency\":\"EUR\",\"value\":7}")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"EUR\",\"contents\":[{\"content_id\":\"B\",\"price\":4,\"quantity\":2.5}]"), "ready", "properties.contents: quantity_fraction; properties.value: contents_incomplete",
+	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"B\"],\"contents\":[{\"content_id\":\"B\",\"price\":4}],\"currency\":\"EUR\"}")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"KWD\",\"contents\":[{\"content_id\":\"B\",\"price\":\"1.299\"}]"), "ready", NULL,
+	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"B\"],\"contents\":[{\"content_id\":\"B\",\"price\":1.299}],\"currency\":\"KWD\",\"value\":1.299}")},
 	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"currency\":\"EUR\",\"contents\":[{\"content_id\":\"A\",\"price\":2,\"quantity\":\"2.00\"},{\"price\":0.5,\"brand\":\"\",\"content_id\":7.50}]"),
 		"ready", NULL,
 		WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\",\"7.50\"],"
@@ -1851,18 +1938,18 @@ static const EventCase event_cases[] = {
 	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":[{\"content_id\":\"A\",\"price\":2,\"color\":\"red\",\"brand\":[1]}]"),
 		"ready", "properties.contents.color: unknown_key; properties.contents: type",
 	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\"],\"contents\":[{\"content_id\":\"A\",\"price\":2}]}")},
-	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":[{\"brand\":\"B\",\"quantity\":3}],\"num_items\":1.5"),
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":[{\"content_id\":\"A\",\"quantity\":3}],\"num_items\":1.5"),
 		"ready", "properties.num_items: type",
-	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"contents\":[{\"brand\":\"B\",\"quantity\":3}],\"num_items\":3}")},
-	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":[{\"brand\":\"B\"}],\"num_items\":\"4\",\"content_type\":\"thing\""),
+	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\"],\"contents\":[{\"content_id\":\"A\",\"quantity\":3}],\"num_items\":3}")},
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":[{\"content_id\":\"A\"}],\"num_items\":\"4\",\"content_type\":\"thing\""),
 		"ready", "properties.content_type: unknown_value",
-	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"contents\":[{\"brand\":\"B\"}],\"num_items\":4}")},
+	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"A\"],\"contents\":[{\"content_id\":\"A\"}],\"num_items\":4}")},
 	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"content_ids\":[1,\"b\",null,\"\",[2]]"), "ready", "properties.content_ids: type",
 	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"1\",\"b\"]}")},
 	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"content_ids\":\"b\""), "ready", NULL,
 	WEB_BODY(",\"properties\":{\"content_type\":\"product\",\"content_ids\":[\"b\"]}")},
 	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"content_ids\":[null]"), "ready", NULL, WEB_BODY("")},
-	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":[{\"price\":999999999999999,\"quantity\":2}],\"currency\":\"EUR\""),
+	{TTE_WEB, "Purchase", "e1", WEB_WITH("\"contents\":[{\"content_id\":\"A\",\"price\":999999999999999,\"quantity\":2}],\"currency\":\"EUR\""),
 	"invalid value_range", NULL, NULL},
 
 	/* other fields */
