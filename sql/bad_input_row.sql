@@ -188,7 +188,7 @@ SELECT what, outcome, CASE WHEN what NOT IN ('empty', 'blank', 'json null') THEN
 
 CREATE TABLE ids (n int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, what text, id text, order_no text);
 CREATE TRIGGER tiktok AFTER INSERT ON ids FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'Contact', 'event_id=id', 'order_id=order_no', 'ttp=''T''', 'url=''https://shop.example.com/''');
-INSERT INTO ids (what, id, order_no) VALUES ('null: the order''s', NULL, 'SO-1'), ('empty: the order''s', '', 'SO-2'), ('blank: the order''s', '  ', 'SO-3'), ('null, no order: table and key', NULL, NULL), ('empty, no order', '', NULL), ('order_id of 200 characters', NULL, repeat('o', 200)),
+INSERT INTO ids (what, id, order_no) VALUES ('null', NULL, 'SO-1'), ('empty', '', 'SO-2'), ('blank', '  ', 'SO-3'), ('null, no order', NULL, NULL), ('empty, no order', '', NULL), ('order_id of 200 characters', NULL, repeat('o', 200)),
 	('128 characters', repeat('x', 128), NULL), ('129 characters', repeat('x', 129), NULL), ('1 kB', repeat('x', 1024), NULL), ('line break', E'a\nb', NULL), ('emoji', U&'a\+01F600', NULL), ('letters beyond ASCII', U&'\00E4', NULL), ('an e-mail address', 'a@example.com', NULL);
 SELECT i.what, s.event_id, length(s.event_id), concat_ws(' ', s.status, s.reason) AS outcome FROM ids i JOIN (SELECT *, row_number() OVER (ORDER BY id) AS n FROM tiktok.event_status WHERE id > (SELECT max(id) FROM tiktok.event WHERE event_id LIKE 'times-%')) s USING (n) ORDER BY i.n;
 

@@ -536,3 +536,23 @@ tte_outbox_store(int32 source_id, const char *test_code, const TteRendered *even
 	tte_wake_at_commit();
 	return id;
 }
+
+void
+tte_outbox_drop_stand_in(int32 source_id, const char *test_code, const TteRendered *event, const char *stand_in)
+{
+	Datum		values[TTE_EVENT_COLUMNS];
+	bool		nulls[TTE_EVENT_COLUMNS];
+	ItemPointerData existing;
+	Target	   *target = &event_target;
+	TteRendered key = *event;
+	bool		conflict;
+
+	key.event_id = stand_in;
+	key.payload = NULL;
+	target_open(target);
+	event_values(0, source_id, test_code, &key, values, nulls);
+	fill_slot(target->slot, values, nulls, TTE_EVENT_COLUMNS);
+	if (!tte_ExecCheckIndexConstraints(target->info, target->slot, target->estate, &existing, target->arbiters))
+		(void) existing_event(target->rel, &existing, &key, &conflict);
+	target_close(target);
+}

@@ -33,6 +33,12 @@ enum TteEventColumn
 extern void tte_outbox_check(const char *caller);
 
 /*
+ * Frees the key that stood for the event's while it had none, if what it has
+ * was never sent.
+ */
+extern void tte_outbox_drop_stand_in(int32 source_id, const char *test_code, const TteRendered *event, const char *stand_in);
+
+/*
  * Records an event in this transaction, as a test unless test_code is NULL, and
  * has the worker woken at commit.  Returns its id, or that of the event already
  * recorded under the same (event_id, event, source, test code), which *existed

@@ -457,11 +457,12 @@ find_section(const TteJson *member)
 	return section;
 }
 
-/* The targets that the function returned: flat names, or TikTok's objects. */
-static void
+/* The targets that the function returned: flat names, or TikTok's objects.  Is event_id among them? */
+static bool
 set_from_object(TteEvent *event, const TteJson *object, pg_tz *zone)
 {
 	const TteJson *unknown = NULL;
+	bool		names_id = false;
 
 	for (const TteJson *member = object->first; member; member = member->next)
 	{
@@ -472,27 +473,33 @@ set_from_object(TteEvent *event, const TteJson *object, pg_tz *zone)
 		if (section < TTE_SECTIONS)
 			tte_set_section(event, (TteSection) section, member, &unknown);
 		else if (tte_target_find(member->key, member->keylen, &kind, &field))
+		{
+			if (kind == TTE_TARGET_EVENT_ID)
+				tte_event_id(event, NULL, 0);
+			names_id |= kind == TTE_TARGET_EVENT_ID;
 			set_target(event, kind, field, without_padding(kind, member), zone);
+		}
 		else if (unknown == NULL)
 			unknown = member;
 	}
 	if (unknown != NULL)
 		tte_event_fail(event, TTE_PROBLEM_VALUE, "using",
 					   psprintf("The function returned the unknown key \"%.*s\".", pg_encoding_mbcliplen(PG_UTF8, unknown->key, unknown->keylen, 64), unknown->key), NULL);
+	return names_id;
 }
 
-static void
+static bool
 apply_using(TteEvent *event, const TteMapping *m, Relation rel, bool looking, TupleTableSlot *row)
 {
 	int			state = 0;
 	TteJson    *object = call_using(m->using_function, looking ? rel->rd_rel->relowner : InvalidOid, m->using_relation,
-									 row_argument(m, rel, row), &state);
+									row_argument(m, rel, row), &state);
 
 	if (object != NULL)
-		set_from_object(event, object, m->zone);
-	else
-		tte_event_fail(event, TTE_PROBLEM_VALUE, psprintf("using: %s", unpack_sql_state(state)),
-					   psprintf("Function %s failed.", m->using_name), NULL);
+		return set_from_object(event, object, m->zone);
+	tte_event_fail(event, TTE_PROBLEM_VALUE, psprintf("using: %s", unpack_sql_state(state)),
+				   psprintf("Function %s failed.", m->using_name), NULL);
+	return false;
 }
 
 /* The stage of the row; NULL when there is none, or when it has not changed. */
@@ -562,16 +569,29 @@ fail_mapping(TteEvent *event, TteMapping *m, TriggerData *trigdata)
 	tte_event_fail(event, TTE_PROBLEM_VALUE, "mapping", m->problem, m->problem_hint);
 }
 
-/* Builds the event of a row.  What the function of 'using' returns wins. */
-static TteRendered *
-render_row(TteMapping *m, const TteSource *source, TriggerData *trigdata, TupleTableSlot *row,
-		   const char *name, const char *stage, bool looking, bool ascii)
+/*
+ * An id that is given has to be there: another one in its place would be a
+ * second event of the same order, once it is.  What stood in its place makes
+ * room for it; of a row that is new there is no such thing.
+ */
+static void
+require_id(TteEvent *event, char *stand_in, bool new_row, TteRowEvent *result)
 {
-	TteEvent   *event = tte_event_begin(&source->rules, ascii);
-	bool		id_of_column = m->has_event_id && m->using_name == NULL;
-	char	   *id = id_of_column ? NULL : row_id(m, row, stage);
+	if (tte_event_has_id(event))
+	{
+		result->stand_in = new_row ? NULL : stand_in;
+		return;
+	}
+	if (stand_in == NULL)
+		stand_in = tte_random_id();
+	tte_event_id(event, stand_in, strlen(stand_in));
+	tte_event_fail(event, TTE_PROBLEM_VALUE, "event_id", "The event_id is empty.",
+				   "The event is recorded when the row is written with one.");
+}
 
-	set_name(event, name);
+static void
+check_source(TteEvent *event, const TteMapping *m, const TteSource *source)
+{
 	if (source->id == 0)
 	{
 		tte_event_note(event, "source", m->source);
@@ -579,19 +599,33 @@ render_row(TteMapping *m, const TteSource *source, TriggerData *trigdata, TupleT
 	}
 	else if (source->test_code != NULL && source->test_code[0] == '\0')
 		tte_event_fail(event, TTE_PROBLEM_VALUE, "test_code", "The source has no valid test code.", NULL);
+}
+
+/* Builds the event of a row.  What the function of 'using' returns wins. */
+static void
+render_row(TteMapping *m, TriggerData *trigdata, TupleTableSlot *row,
+		   const char *name, const char *stage, bool looking, bool ascii, TteRowEvent *result)
+{
+	TteEvent   *event = tte_event_begin(&result->source.rules, ascii);
+	bool		new_row = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) && !looking;
+	bool		id_given = m->has_event_id;
+	char	   *id = id_given && new_row && m->problem == NULL ? NULL : row_id(m, row, stage);
+
+	set_name(event, name);
+	check_source(event, m, &result->source);
+	if (id != NULL && (!id_given || m->problem != NULL))
+		tte_event_id(event, id, strlen(id));
 	if (m->problem != NULL)
 		fail_mapping(event, m, trigdata);
 	else
 	{
-		if (id != NULL && !m->has_event_id)
-			tte_event_id(event, id, strlen(id));
 		set_from_row(event, m, row);
 		if (m->using_name != NULL)
-			apply_using(event, m, trigdata->tg_relation, looking, row);
+			id_given |= apply_using(event, m, trigdata->tg_relation, looking, row);
+		if (id_given)
+			require_id(event, id || tte_event_has_id(event) ? id : row_id(m, row, stage), new_row, result);
 	}
-	if (id_of_column && !tte_event_has_id(event))
-		id = row_id(m, row, stage);
-	return tte_event_finish(event, id || tte_event_has_id(event) ? id : tte_random_id(), tte_now());
+	result->event = tte_event_finish(event, tte_event_has_id(event) ? NULL : tte_random_id(), tte_now());
 }
 
 /* The source, with the test code to record under; a source that has gone has the id 0. */
@@ -611,44 +645,46 @@ get_source(TteMapping *m, TteSource *source)
 	source->test_code = tte_test_code(source);
 }
 
-TteRendered *
-tte_row_event(TriggerData *trigdata, bool looking, bool ascii, TteSource *source, char **unmapped)
+void
+tte_row_event(TriggerData *trigdata, bool looking, bool ascii, TteRowEvent *result)
 {
 	TteMapping *m = tte_mapping_get(trigdata);
 	TupleTableSlot *row = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_newslot : trigdata->tg_trigslot;
 	const char *name = m->by_stage ? "" : m->event;
 	char	   *stage = NULL;
 
-	*unmapped = NULL;
-	get_source(m, source);
-	if (m->stage_attno != InvalidAttrNumber && source->id != 0)
+	memset(result, 0, sizeof(*result));
+	get_source(m, &result->source);
+	if (m->stage_attno != InvalidAttrNumber && result->source.id != 0)
 	{
 		stage = row_stage(m, trigdata, row);
 		if (stage == NULL)
-			return NULL;
+			return;
 		name = tte_stage_event(m->source, stage);
 		if (name == NULL)
 		{
-			*unmapped = stage;
-			return NULL;
+			result->unmapped = stage;
+			return;
 		}
 	}
-	return render_row(m, source, trigdata, row, name, stage, looking, ascii);
+	render_row(m, trigdata, row, name, stage, looking, ascii, result);
 }
 
 Datum
 tte_sql_track_row(PG_FUNCTION_ARGS)
 {
-	TteSource	source;
-	TteRendered *event;
-	char	   *unmapped;
+	TteRowEvent row;
 
 	check_trigger(fcinfo);
 	tte_outbox_check("tiktok.track_row()");
-	event = tte_row_event((TriggerData *) fcinfo->context, false, tte_ascii_payload(), &source, &unmapped);
-	if (event != NULL)
-		tte_outbox_store(source.id, source.test_code, event, NULL);
-	else if (unmapped != NULL)
-		count_unmapped(source.id, unmapped);
+	tte_row_event((TriggerData *) fcinfo->context, false, tte_ascii_payload(), &row);
+	if (row.event != NULL)
+	{
+		if (row.stand_in != NULL)
+			tte_outbox_drop_stand_in(row.source.id, row.source.test_code, row.event, row.stand_in);
+		tte_outbox_store(row.source.id, row.source.test_code, row.event, NULL);
+	}
+	else if (row.unmapped != NULL)
+		count_unmapped(row.source.id, row.unmapped);
 	return PointerGetDatum(NULL);
 }

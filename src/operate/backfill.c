@@ -322,7 +322,7 @@ save_progress(const Backfill *b, const Chunk *chunk)
 
 /* Records an event; with keys in hand, waits only for a moment. */
 static Fate
-store(Chunk *chunk, const TteSource *source, const TteRendered *event)
+store(Chunk *chunk, const TteRowEvent *made)
 {
 	int			level = NewGUCNestLevel();
 	bool		existed;
@@ -331,32 +331,33 @@ store(Chunk *chunk, const TteSource *source, const TteRendered *event)
 	if (chunk->waiting && (LockTimeout == 0 || LockTimeout > PATIENCE_MS))
 		(void) set_config_option("lock_timeout", psprintf("%d", PATIENCE_MS), PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
-	tte_outbox_store(source->id, NULL, event, &existed);
+	if (made->stand_in != NULL)
+		tte_outbox_drop_stand_in(made->source.id, NULL, made->event, made->stand_in);
+	tte_outbox_store(made->source.id, NULL, made->event, &existed);
 	AtEOXact_GUC(true, level);
 	chunk->waiting = false;
 	if (existed)
 		return RECORDED_BEFORE;
 	chunk->held++;
-	if (event->verdict == TTE_EVENT_READY)
+	if (made->event->verdict == TTE_EVENT_READY)
 		return RECORDED;
-	return event->verdict == TTE_EVENT_SUPPRESSED ? SUPPRESSED : INVALID;
+	return made->event->verdict == TTE_EVENT_SUPPRESSED ? SUPPRESSED : INVALID;
 }
 
 /* The row in the slot, which is meant. */
 static Fate
 record_row(TteRows *rows, Chunk *chunk)
 {
-	TteSource	source;
-	char	   *unmapped;
-	TteRendered *event = tte_rows_event(rows, tte_ascii_payload(), &source, &unmapped);
+	TteRowEvent made;
 
-	if (event == NULL)
+	tte_rows_event(rows, tte_ascii_payload(), &made);
+	if (made.event == NULL)
 		return NOT_MEANT;
-	if (!event->has_time && event->verdict != TTE_EVENT_INVALID)
+	if (!made.event->has_time && made.event->verdict != TTE_EVENT_INVALID)
 		return WITHOUT_TIME;
-	if (event->event_time < tte_now() - source.rules.max_event_age)
+	if (made.event->event_time < tte_now() - made.source.rules.max_event_age)
 		return TOO_OLD;
-	return store(chunk, &source, event);
+	return store(chunk, &made);
 }
 
 static SPITupleTable *

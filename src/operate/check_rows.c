@@ -80,11 +80,13 @@ problem_of(const TteRendered *event)
 }
 
 static void
-describe(CheckRow *row, const TteRendered *event, const char *unmapped)
+describe(CheckRow *row, const TteRowEvent *made)
 {
+	const TteRendered *event = made->event;
+
 	if (event == NULL)
 	{
-		set_text(row, CHECK_PROBLEM, unmapped ? "stage: tiktok.lead_stage does not list the stage of the row." :
+		set_text(row, CHECK_PROBLEM, made->unmapped ? "stage: tiktok.lead_stage does not list the stage of the row." :
 				 "stage: The row is in no stage.");
 		return;
 	}
@@ -102,15 +104,13 @@ static void
 check_row(TteRows *rows, ReturnSetInfo *result)
 {
 	CheckRow	row;
-	TteSource	source;
-	TteRendered *event;
-	char	   *unmapped;
+	TteRowEvent made;
 
 	memset(row.nulls, true, sizeof(row.nulls));
 	if (rows->nkeys > 0)
 		set(&row, CHECK_KEY, PointerGetDatum(tte_rows_key(rows)));
-	event = tte_rows_event(rows, false, &source, &unmapped);
-	describe(&row, event, unmapped);
+	tte_rows_event(rows, false, &made);
+	describe(&row, &made);
 	tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.nulls);
 }
 

@@ -63,8 +63,8 @@ tte_table_open(Oid relid, LOCKMODE lockmode)
 	return rel;
 }
 
-static bool
-is_track_row(Oid function)
+bool
+tte_is_track_row(Oid function)
 {
 	return strcmp(get_func_name(function), "track_row") == 0 &&
 		strcmp(get_namespace_name(get_func_namespace(function)), "tiktok") == 0;
@@ -86,7 +86,7 @@ find_trigger(Relation rel, const char *name)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("trigger \"%s\" for table \"%s\" does not exist", name, RelationGetRelationName(rel)),
 				 errhint("Make one with tiktok.create_trigger().")));
-	if (!is_track_row(trigger->tgfoid))
+	if (!tte_is_track_row(trigger->tgfoid))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("trigger \"%s\" does not record events", name),
@@ -350,10 +350,10 @@ tte_rows_fetch(TteRows *rows, HeapTuple tuple, TupleDesc desc)
 	return !isnull && DatumGetBool(taken);
 }
 
-TteRendered *
-tte_rows_event(TteRows *rows, bool ascii, TteSource *source, char **unmapped)
+void
+tte_rows_event(TteRows *rows, bool ascii, TteRowEvent *result)
 {
-	return tte_row_event(&rows->trigdata, true, ascii, source, unmapped);
+	tte_row_event(&rows->trigdata, true, ascii, result);
 }
 
 /* Text in which values survive whatever a session has set. */

@@ -10,7 +10,7 @@
 
 #include "commands/trigger.h"
 #include "enqueue/mapping.h"
-#include "enqueue/source.h"
+#include "enqueue/track_row.h"
 #include "executor/tuptable.h"
 #include "utils/array.h"
 #include "utils/rel.h"
@@ -37,6 +37,9 @@ typedef struct TteRows
 
 /* Opens and locks the table; an error if it is none that events can be made of. */
 extern Relation tte_table_open(Oid relid, LOCKMODE lockmode);
+
+/* Is it tiktok.track_row()? */
+extern bool tte_is_track_row(Oid function);
 
 /*
  * Opens a table, locked as for reading until the transaction ends, and finds a
@@ -66,7 +69,7 @@ extern void tte_rows_order(const TteRows *rows, bool descending, StringInfo sql)
 extern bool tte_rows_fetch(TteRows *rows, HeapTuple tuple, TupleDesc desc);
 
 /* The event of the row in the slot; see tte_row_event(). */
-extern TteRendered *tte_rows_event(TteRows *rows, bool ascii, TteSource *source, char **unmapped);
+extern void tte_rows_event(TteRows *rows, bool ascii, TteRowEvent *result);
 
 /* The key of the row in the slot, as an array of text that is the same in every session. */
 extern ArrayType *tte_rows_key(const TteRows *rows);
