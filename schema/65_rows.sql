@@ -6,9 +6,14 @@ CREATE FUNCTION tiktok.create_trigger(
 	event text,
 	mapping jsonb,
 	condition text DEFAULT NULL,
-	name text DEFAULT NULL)
+	name text DEFAULT NULL,
+	replace boolean DEFAULT false)
 RETURNS text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_create_trigger';
-COMMENT ON FUNCTION tiktok.create_trigger(regclass, text, text, jsonb, text, text) IS 'creates a trigger of tiktok.track_row after checking it against the table, and returns the statement: for new rows, or for rows of which the condition begins to hold';
+COMMENT ON FUNCTION tiktok.create_trigger(regclass, text, text, jsonb, text, text, boolean) IS 'creates a trigger of tiktok.track_row after checking it against the table, and returns the statements: for new rows, or for rows of which the condition begins to hold';
+
+CREATE FUNCTION tiktok.drop_trigger(relation regclass, name text)
+RETURNS text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_drop_trigger';
+COMMENT ON FUNCTION tiktok.drop_trigger(regclass, text) IS 'drops all that tiktok.create_trigger made for a trigger, and returns the statements';
 
 CREATE FUNCTION tiktok.check_rows(
 	relation regclass,

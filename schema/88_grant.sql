@@ -29,7 +29,7 @@ RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_c
 		('owner', '{track_row}'),
 		('admin', '{set_access_token, confirm_database, set_test_code, pause, resume,
 			"retry(bigint, boolean)", "retry(text, text, boolean)", "discard(bigint)", "discard(text, text)",
-			track_row, create_trigger, check_rows, backfill, purge, forget, withdraw_consent}')) v (role, objects),
+			track_row, create_trigger, drop_trigger, check_rows, backfill, purge, forget, withdraw_consent}')) v (role, objects),
 		unnest(v.objects) o
 $$;
 COMMENT ON FUNCTION tiktok._privilege() IS 'what the roles of tiktok.grant_reader, grant_tracker, grant_owner and grant_admin may do';

@@ -27,58 +27,58 @@ SELECT tiktok.create_trigger('orders', 'shop', 'Purchase',
 CREATE TRIGGER other BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
 
 -- looking: the newest rows first
-SELECT key, event, event_id, payload #- '{event_time}' #- '{properties,description}' AS payload, problem, notes FROM tiktok.check_rows('orders', 'tiktok_purchase');
-SELECT event_id FROM tiktok.check_rows('orders', 'tiktok_purchase', max => 2);
-SELECT event_id, problem, event_time = paid_at AS same_time FROM tiktok.check_rows('orders', 'tiktok_purchase', 'new.id < 3 OR status = ''open'''), orders WHERE id::text = key[1] ORDER BY id;
-SELECT length(payload #>> '{properties,description}') FROM tiktok.check_rows('orders', 'tiktok_purchase', 'id = 1');
-SELECT * FROM tiktok.check_rows('orders', 'tiktok_purchase', max => 0);
+SELECT key, event, event_id, payload #- '{event_time}' #- '{properties,description}' AS payload, problem, notes FROM tiktok.check_rows('orders', 'tiktok_shop_purchase');
+SELECT event_id FROM tiktok.check_rows('orders', 'tiktok_shop_purchase', max => 2);
+SELECT event_id, problem, event_time = paid_at AS same_time FROM tiktok.check_rows('orders', 'tiktok_shop_purchase', 'new.id < 3 OR status = ''open'''), orders WHERE id::text = key[1] ORDER BY id;
+SELECT length(payload #>> '{properties,description}') FROM tiktok.check_rows('orders', 'tiktok_shop_purchase', 'id = 1');
+SELECT * FROM tiktok.check_rows('orders', 'tiktok_shop_purchase', max => 0);
 SELECT count(*) FROM tiktok.event;
 
 -- recording
 \set VERBOSITY terse
-CALL tiktok.backfill('orders', 'tiktok_purchase', 'id IN (SELECT 1)');
-CALL tiktok.backfill('orders', 'tiktok_purchase');
+CALL tiktok.backfill('orders', 'tiktok_shop_purchase', 'id IN (SELECT 1)');
+CALL tiktok.backfill('orders', 'tiktok_shop_purchase');
 SELECT * FROM progress ORDER BY condition COLLATE "C";
 SELECT event_id, status, reason, value FROM tiktok.event_status ORDER BY id;
 SELECT e.event_id, e.event_time = o.paid_at AS same_time FROM tiktok.event e JOIN orders o ON o."Order No" = e.event_id ORDER BY e.id LIMIT 1;
 -- again: nothing doubles; what was never sent is judged again
 UPDATE orders SET net = 3, agreed = true WHERE id IN (10, 11);
-CALL tiktok.backfill('orders', 'tiktok_purchase');
+CALL tiktok.backfill('orders', 'tiktok_shop_purchase');
 SELECT recorded, before, invalid, suppressed, too_old, without_time, not_meant FROM progress WHERE condition LIKE '%paid%';
 SELECT event_id, status FROM tiktok.event_status ORDER BY event_id COLLATE "C";
 -- the trigger and the backfill make the same event
 INSERT INTO orders (id, "Order No", status, net, email, paid_at) VALUES (20, 'live', 'paid', 1, 'a@example.com', now());
-CALL tiktok.backfill('orders', 'tiktok_purchase');
+CALL tiktok.backfill('orders', 'tiktok_shop_purchase');
 SELECT recorded, before FROM progress WHERE condition LIKE '%paid%';
 -- a WHEN that speaks of the old row says nothing of those that are there
 \set VERBOSITY default
-CALL tiktok.backfill('orders', 'tiktok_purchase_update');
+CALL tiktok.backfill('orders', 'tiktok_shop_purchase_update');
 CREATE TRIGGER changed AFTER UPDATE ON orders FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status) EXECUTE FUNCTION tiktok.track_row('shop', 'AddToCart', 'email=email', 'event_time=paid_at');
 SELECT tiktok.check_rows('orders', 'changed');
 \set VERBOSITY terse
-CALL tiktok.backfill('orders', 'tiktok_purchase_update', 'status = ''paid''');
+CALL tiktok.backfill('orders', 'tiktok_shop_purchase_update', 'status = ''paid''');
 
 -- interrupted: the same call goes on behind the last key
-UPDATE tiktok.backfill_progress SET finished_at = NULL, last_key = '{11}', rows_read = 11 WHERE trigger_name = 'tiktok_purchase' AND condition LIKE '%paid%';
+UPDATE tiktok.backfill_progress SET finished_at = NULL, last_key = '{11}', rows_read = 11 WHERE trigger_name = 'tiktok_shop_purchase' AND condition LIKE '%paid%';
 DELETE FROM orders WHERE id = 12;
-CALL tiktok.backfill('orders', 'tiktok_purchase');
-SELECT last_key, finished, rows_read, recorded, before FROM progress WHERE trigger_name = 'tiktok_purchase' AND condition LIKE '%paid%';
+CALL tiktok.backfill('orders', 'tiktok_shop_purchase');
+SELECT last_key, finished, rows_read, recorded, before FROM progress WHERE trigger_name = 'tiktok_shop_purchase' AND condition LIKE '%paid%';
 -- with another key it begins anew
-UPDATE tiktok.backfill_progress SET finished_at = NULL, last_key = '{x}', key_columns = '{3}' WHERE trigger_name = 'tiktok_purchase' AND condition LIKE '%paid%';
-CALL tiktok.backfill('orders', 'tiktok_purchase');
+UPDATE tiktok.backfill_progress SET finished_at = NULL, last_key = '{x}', key_columns = '{3}' WHERE trigger_name = 'tiktok_shop_purchase' AND condition LIKE '%paid%';
+CALL tiktok.backfill('orders', 'tiktok_shop_purchase');
 -- keys are kept as text that every session reads alike
 CREATE TABLE visits (at timestamptz, span interval, amount float8, word code, n int, email text, PRIMARY KEY (at, span, amount, word, n));
 INSERT INTO visits SELECT '2020-02-03 01:02:03.123456+00'::timestamptz + n * interval '1 day', n * interval '1 month -1 day', 0.1::float8 + n / 3.0::float8, CASE WHEN n % 2 = 0 THEN 'a' ELSE 'B' END || n, n, 'a@example.com' FROM generate_series(1, 6) n;
 SELECT tiktok.create_trigger('visits', 'shop', 'ViewContent', '{"event_id": "n", "email": "email", "event_time": "at", "consent": true, "url": "''https://example.com/''"}') IS NOT NULL;
 UPDATE tiktok.source SET max_event_age = '100 years';
 SET DateStyle = 'SQL, DMY'; SET IntervalStyle = 'sql_standard'; SET TimeZone = 'Asia/Kathmandu'; SET extra_float_digits = -10;
-CALL tiktok.backfill('visits', 'tiktok_viewcontent', 'n <= 3');
+CALL tiktok.backfill('visits', 'tiktok_shop_viewcontent', 'n <= 3');
 SELECT last_key FROM progress WHERE relation = 'visits'::regclass;
 UPDATE tiktok.backfill_progress SET finished_at = NULL, rows_read = 4,
-	last_key = (SELECT key FROM tiktok.check_rows('visits', 'tiktok_viewcontent', 'n = 4')) WHERE relation = 'visits'::regclass;
+	last_key = (SELECT key FROM tiktok.check_rows('visits', 'tiktok_shop_viewcontent', 'n = 4')) WHERE relation = 'visits'::regclass;
 SET DateStyle = 'German'; SET IntervalStyle = 'iso_8601'; SET TimeZone = 'UTC';
 SET search_path = pg_catalog;
-CALL tiktok.backfill('public.visits', 'tiktok_viewcontent', 'n <= 3');
+CALL tiktok.backfill('public.visits', 'tiktok_shop_viewcontent', 'n <= 3');
 RESET search_path; RESET DateStyle; RESET IntervalStyle; RESET TimeZone; RESET extra_float_digits;
 SELECT rows_read, recorded, not_meant FROM progress WHERE relation = 'visits'::regclass;
 -- the order is the index's: case does not count
@@ -103,27 +103,27 @@ ALTER TABLE leads ATTACH PARTITION leads_us FOR VALUES IN ('us');
 INSERT INTO leads VALUES ('eu', 1, 'won'), ('us', 2, 'won'), ('eu', 3, 'new'), ('us', 4, NULL);
 CREATE FUNCTION lead_event(l leads) RETURNS jsonb LANGUAGE sql AS $$ SELECT jsonb_build_object('lead_id', '741234567890123456' || l.id, 'event_time', l.at) $$;
 SELECT tiktok.create_trigger('leads', 'crm', '=status', '{"using": "lead_event"}') IS NOT NULL;
-SELECT key, event, event_id, payload #> '{lead}' AS lead, problem FROM tiktok.check_rows('leads', 'tiktok_status');
-CALL tiktok.backfill('leads', 'tiktok_status');
-SELECT recorded, not_meant FROM progress WHERE trigger_name = 'tiktok_status';
+SELECT key, event, event_id, payload #> '{lead}' AS lead, problem FROM tiktok.check_rows('leads', 'tiktok_crm_status');
+CALL tiktok.backfill('leads', 'tiktok_crm_status');
+SELECT recorded, not_meant FROM progress WHERE trigger_name = 'tiktok_crm_status';
 -- a function that fails is seen, though it says no time either
 CREATE OR REPLACE FUNCTION lead_event(l leads) RETURNS jsonb LANGUAGE sql AS $$ SELECT jsonb_build_object('lead_id', '741234567890123456' || 1 / (l.id - 6), 'event_time', l.at) $$;
-ALTER TABLE leads DISABLE TRIGGER tiktok_status;
+ALTER TABLE leads DISABLE TRIGGER tiktok_crm_status;
 INSERT INTO leads VALUES ('us', 6, 'won');
-ALTER TABLE leads ENABLE TRIGGER tiktok_status;
-CALL tiktok.backfill('leads', 'tiktok_status');
-SELECT recorded, before, invalid, without_time FROM progress WHERE trigger_name = 'tiktok_status';
+ALTER TABLE leads ENABLE TRIGGER tiktok_crm_status;
+CALL tiktok.backfill('leads', 'tiktok_crm_status');
+SELECT recorded, before, invalid, without_time FROM progress WHERE trigger_name = 'tiktok_crm_status';
 SELECT event_id, status, reason FROM tiktok.event_status WHERE event_id ~ 'leads-1:6';
 INSERT INTO leads VALUES ('us', 5, 'won', now());
 SELECT event_id FROM tiktok.event WHERE event_id LIKE 'leads-%' ORDER BY id;
-CALL tiktok.backfill('leads_us', 'tiktok_status');
+CALL tiktok.backfill('leads_us', 'tiktok_crm_status');
 SELECT recorded, before FROM progress WHERE relation = 'leads_us'::regclass;
 CREATE TABLE mother (id int NOT NULL UNIQUE, email text, at timestamptz DEFAULT now());
 CREATE TABLE daughter () INHERITS (mother);
 SELECT tiktok.create_trigger('mother', 'shop', 'AddToCart', '{"event_id": "id", "email": "email", "event_time": "at", "consent": true, "url": "''https://example.com/''"}') IS NOT NULL;
 INSERT INTO daughter VALUES (1, 'a@example.com');
-SELECT count(*) FROM tiktok.check_rows('mother', 'tiktok_addtocart');
-CALL tiktok.backfill('mother', 'tiktok_addtocart');
+SELECT count(*) FROM tiktok.check_rows('mother', 'tiktok_shop_addtocart');
+CALL tiktok.backfill('mother', 'tiktok_shop_addtocart');
 
 -- more rows than a chunk
 CREATE TABLE many (id int PRIMARY KEY, at timestamptz DEFAULT now());
@@ -137,24 +137,24 @@ DO $$ BEGIN CALL tiktok.backfill('many', 'track', 'id > 4998'); END $$;
 -- mistakes
 \set VERBOSITY default
 BEGIN;
-CALL tiktok.backfill('orders', 'tiktok_purchase');
+CALL tiktok.backfill('orders', 'tiktok_shop_purchase');
 ROLLBACK;
-CREATE FUNCTION inside() RETURNS void LANGUAGE plpgsql AS $$ BEGIN CALL tiktok.backfill('orders', 'tiktok_purchase'); END $$;
+CREATE FUNCTION inside() RETURNS void LANGUAGE plpgsql AS $$ BEGIN CALL tiktok.backfill('orders', 'tiktok_shop_purchase'); END $$;
 SELECT inside();
-CALL tiktok.backfill(NULL, 'tiktok_purchase');
+CALL tiktok.backfill(NULL, 'tiktok_shop_purchase');
 CALL tiktok.backfill('orders', NULL);
 CALL tiktok.backfill('orders', 'nothing');
 CALL tiktok.backfill('orders', 'other');
-CALL tiktok.backfill('progress', 'tiktok_purchase');
-CALL tiktok.backfill('tiktok.event', 'tiktok_purchase');
-CALL tiktok.backfill('orders', 'tiktok_purchase', 'nothing');
-CALL tiktok.backfill('orders', 'tiktok_purchase', '1 / (id - 3) > 0');
-CALL tiktok.backfill('orders', 'tiktok_purchase', 'id IN (' || repeat('1000000, ', 300) || '1)');
+CALL tiktok.backfill('progress', 'tiktok_shop_purchase');
+CALL tiktok.backfill('tiktok.event', 'tiktok_shop_purchase');
+CALL tiktok.backfill('orders', 'tiktok_shop_purchase', 'nothing');
+CALL tiktok.backfill('orders', 'tiktok_shop_purchase', '1 / (id - 3) > 0');
+CALL tiktok.backfill('orders', 'tiktok_shop_purchase', 'id IN (' || repeat('1000000, ', 300) || '1)');
 SET tiktok_events.test_event = on;
-CALL tiktok.backfill('orders', 'tiktok_purchase');
+CALL tiktok.backfill('orders', 'tiktok_shop_purchase');
 RESET tiktok_events.test_event;
-SELECT tiktok.check_rows('orders', 'tiktok_purchase', max => -1);
-SELECT tiktok.check_rows('orders', 'tiktok_purchase', max => NULL);
+SELECT tiktok.check_rows('orders', 'tiktok_shop_purchase', max => -1);
+SELECT tiktok.check_rows('orders', 'tiktok_shop_purchase', max => NULL);
 SELECT tiktok.check_rows('orders', 'nothing');
 CREATE TRIGGER timeless AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'Purchase', 'email=email');
 CALL tiktok.backfill('orders', 'timeless');
@@ -177,16 +177,16 @@ GRANT EXECUTE ON PROCEDURE tiktok.backfill TO regress_clerk;
 GRANT EXECUTE ON FUNCTION tiktok.check_rows TO regress_clerk;
 GRANT SELECT, INSERT, UPDATE ON tiktok.backfill_progress TO regress_clerk;
 SET ROLE regress_clerk;
-SELECT event_id FROM tiktok.check_rows('orders', 'tiktok_purchase');
-CALL tiktok.backfill('orders', 'tiktok_purchase');
+SELECT event_id FROM tiktok.check_rows('orders', 'tiktok_shop_purchase');
+CALL tiktok.backfill('orders', 'tiktok_shop_purchase');
 RESET ROLE;
 GRANT SELECT ON orders TO regress_clerk;
 ALTER TABLE orders ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON orders USING (id = 2);
 SET ROLE regress_clerk;
-SELECT event_id FROM tiktok.check_rows('orders', 'tiktok_purchase');
+SELECT event_id FROM tiktok.check_rows('orders', 'tiktok_shop_purchase');
 \set VERBOSITY terse
-CALL tiktok.backfill('orders', 'tiktok_purchase');
+CALL tiktok.backfill('orders', 'tiktok_shop_purchase');
 RESET ROLE;
 
 TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery, tiktok.backfill_progress;

@@ -13,7 +13,7 @@ ALTER TABLE "Web Shop"."Orders" DROP COLUMN gone;
 
 -- a condition: when it holds for an inserted row, and when it begins to hold for an updated one
 SELECT tiktok.create_trigger('"Web Shop"."Orders"', 'shop', 'Purchase',
-	'{"event_id": "\"Order No\"", "email": "email", "value": "total", "currency": "''EUR''", "url": "''https://example.com/it''''s''", "description": "\"a.b\""}',
+	'{"event_id": "\"Order No\"", "event_time": "now", "email": "email", "value": "total", "currency": "''EUR''", "url": "''https://example.com/it''''s''", "description": "\"a.b\""}',
 	$$status >= 'paid' AND email <> 'TEST@example.com'$$);
 SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = '"Web Shop"."Orders"'::regclass AND NOT tgisinternal ORDER BY tgname;
 INSERT INTO "Web Shop"."Orders" (id, "Order No", status, net, email) VALUES
@@ -27,22 +27,22 @@ UPDATE "Web Shop"."Orders" SET email = 'b@example.com';
 SELECT event_id, status, value FROM tiktok.event_status ORDER BY id;
 
 -- without a condition: new rows; names, quotes, literals
-SELECT tiktok.create_trigger('"Web Shop"."Orders"', 'shop', 'ViewContent', '{"user.email": "email", "url": "''x''"}', name => 'It''s "mine"');
-SELECT tiktok.create_trigger('"Web Shop"."Orders"', 'shop', 'My_Own_Event_of_the_Shop_that_has_a_name_of_fifty', '{"email": "email", "url": "''x''", "num_items": 2, "consent": true}', 'new.net IS NOT NULL');
+SELECT tiktok.create_trigger('"Web Shop"."Orders"', 'shop', 'ViewContent', '{"event_time": "now", "user.email": "email", "url": "''x''"}', name => 'It''s "mine"');
+SELECT tiktok.create_trigger('"Web Shop"."Orders"', 'shop', 'My_Own_Event_of_the_Shop_that_has_a_name_of_fifty', '{"event_time": "now", "email": "email", "url": "''x''", "num_items": 2, "consent": true}', 'new.net IS NOT NULL');
 SELECT tgname, length(tgname) FROM pg_trigger WHERE tgrelid = '"Web Shop"."Orders"'::regclass ORDER BY tgname COLLATE "C";
-SELECT tiktok.create_trigger('"Web Shop"."Orders"', 'shop', 'CompletePayment', '{"email": "email", "url": "''x''", "value": 5, "currency": "''EUR''"}');
+SELECT tiktok.create_trigger('"Web Shop"."Orders"', 'shop', 'CompletePayment', '{"event_time": "now", "email": "email", "url": "''x''", "value": 5, "currency": "''EUR''"}');
 DROP SCHEMA "Web Shop" CASCADE;
 
 -- stages: the stage has to change, and the condition to hold
 INSERT INTO tiktok.lead_stage VALUES ('crm', 'qualified', 'Qualified_Lead', 1), ('crm', 'won', 'Purchase', 2);
 CREATE TABLE leads (id int PRIMARY KEY, lead text DEFAULT '7412345678901234567', status text, agreed boolean);
-SELECT tiktok.create_trigger('leads', 'crm', '=status', '{"lead_id": "lead"}');
+SELECT tiktok.create_trigger('leads', 'crm', '=status', '{"event_time": "now", "lead_id": "lead"}');
 INSERT INTO leads VALUES (1, DEFAULT, 'qualified'), (2, DEFAULT, 'new');
 UPDATE leads SET agreed = true;
 UPDATE leads SET status = 'won';
 SELECT event, event_id, status FROM tiktok.event_status WHERE source = 'crm' ORDER BY id;
-DROP TRIGGER tiktok_status ON leads;
-SELECT tiktok.create_trigger('leads', 'crm', '=status', '{"lead_id": "lead"}', 'agreed', 'stage');
+DROP TRIGGER tiktok_crm_status ON leads;
+SELECT tiktok.create_trigger('leads', 'crm', '=status', '{"event_time": "now", "lead_id": "lead"}', 'agreed', 'stage');
 INSERT INTO leads VALUES (3, DEFAULT, 'new', false), (4, DEFAULT, 'new', true);
 UPDATE leads SET status = 'won' WHERE id > 2;
 UPDATE leads SET agreed = true;
@@ -60,7 +60,7 @@ CREATE TABLE sales_1 PARTITION OF sales FOR VALUES FROM (0) TO (100);
 CREATE TABLE sales_2 (email text, extra int, id int NOT NULL, shop text NOT NULL, PRIMARY KEY (id, shop));
 ALTER TABLE sales_2 DROP COLUMN extra;
 ALTER TABLE sales ATTACH PARTITION sales_2 FOR VALUES FROM (100) TO (200);
-SELECT tiktok.create_trigger('sales', 'store', 'Purchase', '{"email": "email", "value": 5, "currency": "''EUR''"}', 'shop = ''A''');
+SELECT tiktok.create_trigger('sales', 'store', 'Purchase', '{"event_time": "now", "email": "email", "value": 5, "currency": "''EUR''"}', 'shop = ''A''');
 INSERT INTO sales VALUES ('A', 7, 'a@example.com'), ('A', 107, 'a@example.com'), ('B', 8, 'a@example.com');
 SELECT event_id, status FROM tiktok.event_status WHERE source = 'store' ORDER BY id;
 
@@ -68,7 +68,7 @@ SELECT event_id, status FROM tiktok.event_status WHERE source = 'store' ORDER BY
 CREATE SCHEMA lib;
 CREATE TABLE carts (id int PRIMARY KEY, email text);
 CREATE FUNCTION lib."Cart"(c carts) RETURNS jsonb LANGUAGE sql AS $$ SELECT jsonb_build_object('email', c.email, 'url', 'https://example.com/') $$;
-SELECT tiktok.create_trigger('carts', 'shop', 'AddToCart', '{"using": "lib.\"Cart\""}');
+SELECT tiktok.create_trigger('carts', 'shop', 'AddToCart', '{"event_time": "now", "using": "lib.\"Cart\""}');
 INSERT INTO carts VALUES (1, 'a@example.com');
 SELECT event_id, status FROM tiktok.event_status WHERE event = 'AddToCart';
 
@@ -87,7 +87,7 @@ EXCEPTION WHEN OTHERS THEN
 	RETURN concat_ws(' | ', sqlstate, sqlerrm, nullif(detail, ''), nullif(hint, ''));
 END $$;
 CREATE FUNCTION try_web(mapping jsonb, condition text DEFAULT NULL, name text DEFAULT NULL, relation regclass DEFAULT 't') RETURNS text LANGUAGE sql AS $$
-	SELECT try('shop', 'ViewContent', '{"email": "email", "url": "''https://example.com/''"}' || mapping, condition, name, relation) $$;
+	SELECT try('shop', 'ViewContent', '{"email": "email", "url": "''https://example.com/''", "event_time": "now"}' || mapping, condition, name, relation) $$;
 SELECT try_web('{}');
 SELECT try(NULL, 'Purchase', '{}');
 SELECT try('shop', NULL, '{}');
@@ -97,9 +97,9 @@ SELECT try('nobody', 'Purchase', '{}');
 SELECT try('shop', 'purchase', '{"email": "email", "url": "''x''"}');
 SELECT try('shop', '', '{"email": "email", "url": "''x''"}');
 SELECT try('shop', 'Pur chase!', '{"email": "email", "url": "''x''"}');
-SELECT try('crm', '=stage', '{"lead_id": "id"}');
-SELECT try('crm', '=j', '{"lead_id": "id"}');
-SELECT try('crm', '=j.key', '{"lead_id": "id"}');
+SELECT try('crm', '=stage', '{"event_time": "now", "lead_id": "id"}');
+SELECT try('crm', '=j', '{"event_time": "now", "lead_id": "id"}');
+SELECT try('crm', '=j.key', '{"event_time": "now", "lead_id": "id"}');
 SELECT try('shop', 'Purchase', '[]');
 SELECT try_web('{"value": null}');
 SELECT try_web('{"value": {"a": 1}}');
@@ -113,15 +113,16 @@ SELECT try_web('{"user.email": "email"}');
 SELECT try_web('{"time_zone": "UTC"}');
 SELECT try_web('{"time_zone": "''Nowhere/Land''"}');
 SELECT try_web('{"lead_id": "id"}');
-SELECT try('store', 'Purchase', '{"email": "email", "limited_data_use": true}');
+SELECT try('store', 'Purchase', '{"event_time": "now", "email": "email", "limited_data_use": true}');
 SELECT try_web('{"using": "nothing"}');
 SELECT try_web('{"using": "win"}');
 CREATE FUNCTION t_text(t) RETURNS text LANGUAGE sql AS 'SELECT NULL::text';
 SELECT try_web('{"using": "t_text"}');
-SELECT try('shop', 'Purchase', '{"email": "email"}');
-SELECT try('shop', 'Purchase', '{"url": "''x''"}');
-SELECT try('app', 'Purchase', '{"email": "email"}');
-SELECT try('crm', 'Purchase', '{"email": "email"}');
+SELECT try('shop', 'Purchase', '{"event_time": "now", "email": "email"}');
+SELECT try('shop', 'Purchase', '{"event_time": "now", "url": "''x''"}');
+SELECT try('app', 'Purchase', '{"event_time": "now", "email": "email"}');
+SELECT try('crm', 'Purchase', '{"event_time": "now", "email": "email"}');
+SELECT try('shop', 'ViewContent', '{"email": "email", "url": "''x''"}');
 SELECT try_web('{}', 'stat = ''paid''');
 SELECT try_web('{}', 'total');
 SELECT try_web('{}', 'status = ''paid');
@@ -136,7 +137,7 @@ SELECT try_web('{}', 'count(*) > 1');
 SELECT try_web('{}', 'true -- always');
 SELECT try_web('{}', name => '');
 SELECT try_web('{}', name => repeat('x', 64));
-SELECT tiktok.create_trigger('t', 'shop', 'ViewContent', '{"email": "email", "url": "''x''"}', 'status = paid');
+SELECT tiktok.create_trigger('t', 'shop', 'ViewContent', '{"event_time": "now", "email": "email", "url": "''x''"}', 'status = paid');
 -- no table
 CREATE VIEW v AS SELECT * FROM t;
 CREATE MATERIALIZED VIEW m AS SELECT * FROM t;
@@ -153,24 +154,56 @@ CREATE TABLE keyless (email text);
 SELECT try_web('{}', relation => 'keyless');
 -- nothing is left behind, and a name is taken once
 SELECT count(*) FROM pg_trigger WHERE tgrelid = 't'::regclass;
-SELECT tiktok.create_trigger('t', 'shop', 'ViewContent', '{"email": "email", "url": "''x''"}');
+SELECT tiktok.create_trigger('t', 'shop', 'ViewContent', '{"event_time": "now", "email": "email", "url": "''x''"}');
 SELECT try_web('{}');
 
--- privileges are those of CREATE TRIGGER
+-- again, deliberately: all that was made for it goes, and comes
+SELECT tiktok.create_trigger('t', 'shop', 'ViewContent', '{"event_time": "now", "email": "email", "url": "''x''"}', $$status = 'seen'$$, replace => true);
+SELECT tiktok.create_trigger('t', 'shop', 'ViewContent', '{"event_time": "now", "email": "email", "url": "''y''"}', $$status = 'seen'$$, replace => true);
+SELECT tgname FROM pg_trigger WHERE tgrelid = 't'::regclass ORDER BY tgname;
+SELECT tiktok.drop_trigger('t', 'tiktok_shop_viewcontent');
+SELECT count(*) FROM pg_trigger WHERE tgrelid = 't'::regclass;
+CREATE TRIGGER strange AFTER UPDATE ON t FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+SELECT tiktok.drop_trigger('t', 'strange');
+SELECT tiktok.drop_trigger('t', 'nothing');
+SELECT tiktok.drop_trigger('t', NULL);
+SELECT tiktok.drop_trigger(NULL, 'x');
+SELECT try_web('{}', name => 'strange');
+DROP TRIGGER strange ON t;
+-- a name is cut where it has to be, and then may need a number
+INSERT INTO tiktok.source (name, event_source, event_source_id) VALUES ('shop_with_a_long_name', 'web', 'C2');
+SELECT tiktok.create_trigger('t', 'shop_with_a_long_name', event, '{"event_time": "now", "email": "email", "url": "''x''"}') ~ event
+FROM (VALUES (repeat('x', 47) || 'a'), (repeat('x', 47) || 'b'), (repeat('x', 47) || 'c')) v (event);
+SELECT try('shop_with_a_long_name', repeat('x', 47) || 'b', '{"event_time": "now", "email": "email", "url": "''x''"}');
+SELECT tgname, length(tgname), split_part(encode(tgargs, 'escape'), '\000', 2) AS event FROM pg_trigger WHERE tgrelid = 't'::regclass ORDER BY tgname COLLATE "C";
+-- event_time from a column of that name
+CREATE TABLE times (id int PRIMARY KEY, email text, now timestamptz);
+SELECT tiktok.create_trigger('times', 'shop', 'Search', '{"event_time": "\"now\"", "email": "email", "url": "''x''"}');
+INSERT INTO times VALUES (1, 'a@example.com', now() - interval '1 day');
+SELECT event_time < now() - interval '23 hours' AS from_column FROM tiktok.event WHERE event_id = 'times-1';
+DROP TABLE times;
+
+-- privileges are those of CREATE TRIGGER and DROP TRIGGER
 CREATE ROLE regress_clerk;
 GRANT USAGE ON SCHEMA tiktok TO regress_clerk;
 GRANT EXECUTE ON FUNCTION tiktok.create_trigger, tiktok.track_row TO regress_clerk;
 GRANT SELECT, INSERT, UPDATE ON t TO regress_clerk;
 SET ROLE regress_clerk;
-SELECT tiktok.create_trigger('t', 'shop', 'Search', '{"email": "email", "url": "''x''"}');
+SELECT tiktok.create_trigger('t', 'shop', 'Search', '{"event_time": "now", "email": "email", "url": "''x''"}');
 RESET ROLE;
 GRANT TRIGGER ON t TO regress_clerk;
 SET ROLE regress_clerk;
-SELECT tiktok.create_trigger('t', 'shop', 'Search', '{"email": "email", "url": "''x''"}');
+SELECT tiktok.create_trigger('t', 'shop', 'Search', '{"event_time": "now", "email": "email", "url": "''x''"}');
+SELECT tiktok.create_trigger('t', 'shop', 'Search', '{"event_time": "now", "email": "email", "url": "''x''"}', replace => true);
+SELECT tiktok.drop_trigger('t', 'tiktok_shop_search');
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION tiktok.drop_trigger TO regress_clerk;
+SET ROLE regress_clerk;
+SELECT tiktok.drop_trigger('t', 'tiktok_shop_search');
 RESET ROLE;
 REVOKE EXECUTE ON FUNCTION tiktok.track_row FROM regress_clerk;
 SET ROLE regress_clerk;
-SELECT tiktok.create_trigger('t', 'shop', 'Search', '{"email": "email", "url": "''x''"}', name => 'other');
+SELECT tiktok.create_trigger('t', 'shop', 'Search', '{"event_time": "now", "email": "email", "url": "''x''"}', name => 'other');
 RESET ROLE;
 
 TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery;

@@ -21,21 +21,21 @@ CREATE TABLE orders_1 PARTITION OF orders FOR VALUES FROM (0) TO (100);
 CREATE TABLE plain (id int PRIMARY KEY, email text);
 RESET ROLE;
 -- a warning, which a plain table does not need
-SELECT tiktok.create_trigger('orders', 'shop', 'ViewContent', '{"email": "email", "url": "''https://example.com/''"}') IS NOT NULL;
-SELECT tiktok.create_trigger('plain', 'shop', 'ViewContent', '{"email": "email", "url": "''https://example.com/''"}') IS NOT NULL;
+SELECT tiktok.create_trigger('orders', 'shop', 'ViewContent', '{"event_time": "now", "email": "email", "url": "''https://example.com/''"}') IS NOT NULL;
+SELECT tiktok.create_trigger('plain', 'shop', 'ViewContent', '{"event_time": "now", "email": "email", "url": "''https://example.com/''"}') IS NOT NULL;
 -- what the owner does, before and after
 CREATE TABLE part_of_another (id int NOT NULL, email text) PARTITION BY RANGE (id);
 ALTER TABLE part_of_another OWNER TO regress_tiktok_sub;
 CREATE FUNCTION owner_does() RETURNS TABLE (what text, outcome text) LANGUAGE plpgsql AS $$
 DECLARE
-	definition text := (SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'orders'::regclass AND tgname = 'tiktok_viewcontent');
+	definition text := (SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'orders'::regclass AND tgname = 'tiktok_shop_viewcontent');
 BEGIN
 	SET LOCAL ROLE "regress tiktok owner";
 	RETURN QUERY VALUES
 		('CREATE TABLE PARTITION OF', try('CREATE TABLE orders_2 PARTITION OF orders FOR VALUES FROM (100) TO (200)')),
 		('ATTACH PARTITION', try('CREATE TABLE orders_3 (id int NOT NULL, email text); ALTER TABLE orders ATTACH PARTITION orders_3 FOR VALUES FROM (200) TO (300)')),
 		('INSERT', try('INSERT INTO orders VALUES (101, ''a@example.com''), (201, ''a@example.com'')')),
-		('restore', try('ALTER TABLE orders_1 RENAME TO orders_9; DROP TRIGGER tiktok_viewcontent ON orders; ' || definition)),
+		('restore', try('ALTER TABLE orders_1 RENAME TO orders_9; DROP TRIGGER tiktok_shop_viewcontent ON orders; ' || definition)),
 		('looks', try('SELECT FROM tiktok.event_status')),
 		('track', try('SELECT tiktok.track(''shop'', ''ViewContent'', ''x'')')),
 		('create_trigger', try('SELECT tiktok.create_trigger(''plain'', ''shop'', ''Search'', ''{}'')'));

@@ -107,16 +107,16 @@ sql("INSERT INTO orders VALUES ('discard', 'paid', 1, 'a\@example.com')");
 is(sql("SELECT count(*) FROM tiktok.event_status WHERE event_id = 'discard'"), 1, 'DISCARD ALL does no harm');
 
 # Rows that are there
-sql("ALTER TABLE orders DISABLE TRIGGER tiktok_purchase; INSERT INTO orders SELECT 'past-' || n, 'paid', 1, 'p' || n || '\@example.com' FROM generate_series(1, 3000) n");
-is(sql("SELECT count(*) FROM tiktok.check_rows('orders', 'tiktok_purchase', \$\$order_no LIKE 'past-%'\$\$, 5)"), 5, 'check_rows');
-sql("CALL tiktok.backfill('orders', 'tiktok_purchase', \$\$order_no LIKE 'past-%'\$\$)");
+sql("ALTER TABLE orders DISABLE TRIGGER tiktok_shop_purchase; INSERT INTO orders SELECT 'past-' || n, 'paid', 1, 'p' || n || '\@example.com' FROM generate_series(1, 3000) n");
+is(sql("SELECT count(*) FROM tiktok.check_rows('orders', 'tiktok_shop_purchase', \$\$order_no LIKE 'past-%'\$\$, 5)"), 5, 'check_rows');
+sql("CALL tiktok.backfill('orders', 'tiktok_shop_purchase', \$\$order_no LIKE 'past-%'\$\$)");
 cmp_ok(sql("SELECT count(DISTINCT xid) FROM tiktok.event WHERE event_id LIKE 'past-%'"), '>', 1, 'backfill commits as it goes');
 is(sql("SELECT tiktok.wait('60 s')"), 't', 'and is delivered');
 is($tiktok->stats->{counted_events}, 90 + 4 + 1 + 3000, 'all of it, once');
 
 # Operating and looking
 sql("SELECT tiktok.pause('shop'); SELECT tiktok.resume('shop')");
-sql("ALTER TABLE orders ENABLE TRIGGER tiktok_purchase; INSERT INTO orders VALUES ('page', 'paid', 1, 'a\@example.com')");
+sql("ALTER TABLE orders ENABLE TRIGGER tiktok_shop_purchase; INSERT INTO orders VALUES ('page', 'paid', 1, 'a\@example.com')");
 like(sql("SELECT tiktok.pixel_event('shop', 'Purchase', 'page')"), qr/ttq\.track\("Purchase"/, 'pixel_event');
 like(sql("SELECT tiktok.report_html(now() - interval '1 day', now() + interval '1 hour')"), qr/^<!DOCTYPE html>.*<\/html>\s*$/s, 'report_html');
 unlike(sql("SELECT string_agg(state, ' ') FROM tiktok.health() WHERE check_name = 'worker'"), qr/fail/, 'health');

@@ -370,6 +370,11 @@ add_target(TteMapping *m, Relation rel, const char *argument)
 	}
 	if (!tte_target_find(name, strlen(name), &target->kind, &target->field))
 		unknown_target(argument, name);
+	if (target->kind == TTE_TARGET_EVENT_TIME && strcmp(value, "now") == 0)
+	{
+		m->recorded_now = true;
+		return;
+	}
 	for (int i = 0; i < m->ntargets; i++)
 	{
 		if (m->targets[i].kind == target->kind && m->targets[i].field == target->field)

@@ -41,6 +41,8 @@ typedef struct TteMapping
 	TteValueType stage_type;
 	bool		by_stage;
 	bool		has_event_id;
+	bool		recorded_now;	/* event_time=now: rows are written when it
+								 * happens */
 	int			ntargets;
 	TteTarget  *targets;
 	char	   *using_name;		/* or NULL */

@@ -41,7 +41,8 @@ enum CreateTriggerArgument
 	ARG_EVENT,
 	ARG_MAPPING,
 	ARG_CONDITION,
-	ARG_NAME
+	ARG_NAME,
+	ARG_REPLACE
 };
 
 /* Ending of the second trigger's name, where two are needed. */
@@ -50,6 +51,8 @@ enum CreateTriggerArgument
 typedef struct NewTrigger
 {
 	Relation	rel;
+	Oid			relid;
+	char	   *table;			/* as SQL writes it */
 	TteSource	source;
 	char	   *name;
 	char	  **args;			/* of tiktok.track_row() */
@@ -59,16 +62,33 @@ typedef struct NewTrigger
 } NewTrigger;
 
 PG_FUNCTION_INFO_V1(tte_sql_create_trigger);
+PG_FUNCTION_INFO_V1(tte_sql_drop_trigger);
 
-/* As CREATE TRIGGER locks it; nobody can lock what CREATE TRIGGER would not let them. */
+/* As CREATE TRIGGER and DROP TRIGGER lock it; nobody can lock what these would not let them. */
 static Relation
-open_table(Oid relid)
+open_table(Oid relid, bool drop)
 {
-	AclResult	acl = pg_class_aclcheck(relid, GetUserId(), ACL_TRIGGER);
+	AclResult	acl = drop ? (tte_class_ownercheck(relid, GetUserId()) ? ACLCHECK_OK : ACLCHECK_NOT_OWNER) :
+	pg_class_aclcheck(relid, GetUserId(), ACL_TRIGGER);
 
-	if (acl != ACLCHECK_OK)
+	if (acl != ACLCHECK_OK && get_rel_name(relid) != NULL)
 		aclcheck_error(acl, get_relkind_objtype(get_rel_relkind(relid)), get_rel_name(relid));
-	return tte_table_open(relid, ShareRowExclusiveLock);
+	return tte_table_open(relid, drop ? AccessExclusiveLock : ShareRowExclusiveLock);
+}
+
+static char *
+table_name(Relation rel)
+{
+	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)), RelationGetRelationName(rel));
+}
+
+static void
+run_statement(StringInfo executed, const char *sql)
+{
+	SPI_connect();
+	SPI_execute(sql, false, 0);
+	SPI_finish();
+	appendStringInfo(executed, "%s%s;", executed->len ? "\n" : "", sql);
 }
 
 /*
@@ -183,6 +203,25 @@ check_mapping(const NewTrigger *new)
 	}
 }
 
+/*
+ * Rows are written again: by INSERT ... SELECT, a restored table, the first copy
+ * of a subscription.  Without a time of their own they would be sales of today.
+ */
+static void
+check_time(const TteMapping *m)
+{
+	bool		given = m->recorded_now || m->using_name != NULL;
+
+	for (int i = 0; i < m->ntargets; i++)
+		given |= m->targets[i].kind == TTE_TARGET_EVENT_TIME;
+	if (!given)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("mapping has no target \"event_time\""),
+				 errdetail("Old rows that are written again, by INSERT ... SELECT or the first copy of a subscription, would become events of today."),
+				 errhint("Name the column that says when it happened, or write \"event_time\": \"now\" where rows are written only when it happens.")));
+}
+
 static bool
 has_field(const TteMapping *m, TteSection section, int field)
 {
@@ -256,26 +295,69 @@ check(NewTrigger *new)
 	new->mapping = tte_mapping_parse(&trigger, new->rel);
 	check_event(new);
 	check_mapping(new);
+	check_time(new->mapping);
 	check_required(new);
 }
 
 /*
- * Execution
+ * Names
  */
 
+/* The first len bytes at most, without the half of a character at the end. */
 static char *
-default_name(const char *event)
+clip(const char *name, int len)
 {
-	const char *word = event + (*event == '=');
-	char	   *name = psprintf("tiktok_%s", downcase_identifier(word, strlen(word), false, false));
+	return pnstrdup(name, pg_mbcliplen(name, strlen(name), len));
+}
+
+static const Trigger *
+find_trigger(Relation rel, const char *name)
+{
+	for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+	{
+		const Trigger *trigger = &rel->trigdesc->triggers[i];
+
+		if (!trigger->tgisinternal && strcmp(trigger->tgname, name) == 0)
+			return trigger;
+	}
+	return NULL;
+}
+
+/* A trigger of tiktok.track_row() for these events. */
+static bool
+records(const Trigger *trigger, const char *source, const char *event)
+{
+	return tte_is_track_row(trigger->tgfoid) && trigger->tgnargs >= 2 &&
+		strcmp(trigger->tgargs[0], source) == 0 && strcmp(trigger->tgargs[1], event) == 0;
+}
+
+/*
+ * tiktok_<source>_<event>.  Two long names may be the same after 63 bytes: then
+ * the second one gets a number.
+ */
+static char *
+default_name(Relation rel, const char *source, const char *event)
+{
+	char	   *whole = psprintf("tiktok_%s_%s", source + (*source == '='), event + (*event == '='));
+	char	   *name = downcase_identifier(whole, strlen(whole), false, false);
+	char	   *clipped;
+	const Trigger *trigger;
 
 	for (char *p = name; *p; p++)
 	{
 		if (*p == '"' || *p == ' ')
 			*p = '_';
 	}
-	name[pg_mbcliplen(name, strlen(name), NAMEDATALEN - 1)] = '\0';
-	return name;
+	if (strlen(name) < NAMEDATALEN)
+		return name;
+	clipped = clip(name, NAMEDATALEN - 1);
+	for (int i = 2; (trigger = find_trigger(rel, clipped)) != NULL && !records(trigger, source, event); i++)
+	{
+		char	   *number = psprintf("_%d", i);
+
+		clipped = psprintf("%s%s", clip(name, NAMEDATALEN - 1 - strlen(number)), number);
+	}
+	return clipped;
 }
 
 static char *
@@ -291,25 +373,74 @@ given_name(FunctionCallInfo fcinfo)
 	return name;
 }
 
+/* The name of the second trigger. */
+static char *
+update_name(const char *name)
+{
+	return psprintf("%s" UPDATE_SUFFIX, clip(name, NAMEDATALEN - sizeof(UPDATE_SUFFIX)));
+}
+
+/*
+ * Dropping
+ */
+
+static const Trigger *
+require_trigger(Relation rel, const char *name)
+{
+	const Trigger *trigger = find_trigger(rel, name);
+
+	if (trigger == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("trigger \"%s\" for table \"%s\" does not exist", name, RelationGetRelationName(rel))));
+	if (!tte_is_track_row(trigger->tgfoid))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("trigger \"%s\" does not record events", name),
+				 errhint("Name a trigger that calls tiktok.track_row().")));
+	return trigger;
+}
+
+static char *
+drop_statement(Relation rel, const char *name)
+{
+	return psprintf("DROP TRIGGER %s ON %s", quote_identifier(name), table_name(rel));
+}
+
+/* All that tiktok.create_trigger() has made for a trigger.  A table that is open cannot lose one. */
+static void
+drop_all(Relation rel, const char *name, StringInfo executed)
+{
+	const Trigger *trigger = require_trigger(rel, name);
+	const Trigger *twin = find_trigger(rel, update_name(name));
+	List	   *statements = list_make1(drop_statement(rel, name));
+	ListCell   *cell;
+
+	if (twin != NULL && trigger->tgnargs >= 2 && records(twin, trigger->tgargs[0], trigger->tgargs[1]))
+		statements = lappend(statements, drop_statement(rel, twin->tgname));
+	relation_close(rel, NoLock);
+	foreach(cell, statements)
+		run_statement(executed, lfirst(cell));
+}
+
+/*
+ * Execution
+ */
+
 static void
 execute(NewTrigger *new, const char *name, const char *events, const char *when)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "CREATE TRIGGER %s AFTER %s ON %s FOR EACH ROW ", quote_identifier(name), events,
-					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(new->rel)),
-												RelationGetRelationName(new->rel)));
+	appendStringInfo(&sql, "CREATE TRIGGER %s AFTER %s ON %s FOR EACH ROW ", quote_identifier(name), events, new->table);
 	if (when != NULL)
 		appendStringInfo(&sql, "WHEN (%s) ", when);
 	appendStringInfoString(&sql, "EXECUTE FUNCTION tiktok.track_row(");
 	for (int i = 0; i < new->nargs; i++)
 		appendStringInfo(&sql, "%s%s", i ? ", " : "", quote_literal_cstr(new->args[i]));
 	appendStringInfoChar(&sql, ')');
-	SPI_connect();
-	SPI_execute(sql.data, false, 0);
-	SPI_finish();
-	appendStringInfo(&new->executed, "%s%s;", new->executed.len ? "\n" : "", sql.data);
+	run_statement(&new->executed, sql.data);
 }
 
 /*
@@ -323,15 +454,32 @@ create_triggers(NewTrigger *new, const char *condition)
 {
 	Node	   *expr = condition ? tte_condition_parse(new->rel, condition, EXPR_KIND_TRIGGER_WHEN) : NULL;
 	char	   *holds = expr ? tte_condition_text(new->rel, expr, "new") : NULL;
-	char	   *name;
-	int			room = NAMEDATALEN - sizeof(UPDATE_SUFFIX);
 
 	execute(new, new->name, new->mapping->by_stage ? "INSERT OR UPDATE" : "INSERT", holds);
 	if (new->mapping->by_stage || expr == NULL)
 		return;
-	name = pnstrdup(new->name, pg_mbcliplen(new->name, strlen(new->name), room));
-	execute(new, psprintf("%s" UPDATE_SUFFIX, name), "UPDATE",
+	execute(new, update_name(new->name), "UPDATE",
 			psprintf("(%s) AND (%s) IS NOT TRUE", holds, tte_condition_text(new->rel, expr, "old")));
+}
+
+/* Finds the trigger's name and, if it is taken, makes room for it. */
+static void
+open_for(NewTrigger *new, FunctionCallInfo fcinfo, const char *source, const char *event)
+{
+	bool		replace = !PG_ARGISNULL(ARG_REPLACE) && PG_GETARG_BOOL(ARG_REPLACE);
+
+	new->rel = open_table(new->relid, replace);
+	new->table = table_name(new->rel);
+	new->name = PG_ARGISNULL(ARG_NAME) ? default_name(new->rel, source, event) : given_name(fcinfo);
+	if (find_trigger(new->rel, new->name) == NULL)
+		return;
+	if (!replace)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("trigger \"%s\" for relation \"%s\" already exists", new->name, RelationGetRelationName(new->rel)),
+				 errhint("Give replace => true to make it anew, or another name.")));
+	drop_all(new->rel, new->name, &new->executed);
+	new->rel = open_table(new->relid, true);
 }
 
 Datum
@@ -344,13 +492,25 @@ tte_sql_create_trigger(PG_FUNCTION_ARGS)
 	tte_require_argument(fcinfo, ARG_RELATION, "relation");
 	tte_require_argument(fcinfo, ARG_MAPPING, "mapping");
 	tte_source_require(source, &new.source);
-	new.rel = open_table(PG_GETARG_OID(ARG_RELATION));
-	new.name = PG_ARGISNULL(ARG_NAME) ? default_name(event) : given_name(fcinfo);
 	initStringInfo(&new.executed);
+	new.relid = PG_GETARG_OID(ARG_RELATION);
+	open_for(&new, fcinfo, source, event);
 	set_arguments(&new, source, event, PG_GETARG_DATUM(ARG_MAPPING));
 	check(&new);
 	create_triggers(&new, PG_ARGISNULL(ARG_CONDITION) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(ARG_CONDITION)));
 	warn_owner(&new);
 	relation_close(new.rel, NoLock);
 	PG_RETURN_TEXT_P(cstring_to_text(new.executed.data));
+}
+
+Datum
+tte_sql_drop_trigger(PG_FUNCTION_ARGS)
+{
+	StringInfoData executed;
+	char	   *name = tte_required_text(fcinfo, 1, "name");
+
+	tte_require_argument(fcinfo, 0, "relation");
+	initStringInfo(&executed);
+	drop_all(open_table(PG_GETARG_OID(0), true), name, &executed);
+	PG_RETURN_TEXT_P(cstring_to_text(executed.data));
 }

@@ -72,12 +72,14 @@
 #define tte_stringToQualifiedNameList(name) stringToQualifiedNameList(name, NULL)
 #define tte_function_aclcheck(function, role) object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE)
 #define tte_namespace_aclcheck(namespace, role) object_aclcheck(NamespaceRelationId, namespace, role, ACL_USAGE)
+#define tte_class_ownercheck(relation, role) object_ownercheck(RelationRelationId, relation, role)
 #define tte_database_ownercheck(database, role) object_ownercheck(DatabaseRelationId, database, role)
 #define tte_extension_ownercheck(extension, role) object_ownercheck(ExtensionRelationId, extension, role)
 #else
 #define tte_stringToQualifiedNameList(name) stringToQualifiedNameList(name)
 #define tte_function_aclcheck(function, role) pg_proc_aclcheck(function, role, ACL_EXECUTE)
 #define tte_namespace_aclcheck(namespace, role) pg_namespace_aclcheck(namespace, role, ACL_USAGE)
+#define tte_class_ownercheck(relation, role) pg_class_ownercheck(relation, role)
 #define tte_database_ownercheck(database, role) pg_database_ownercheck(database, role)
 #define tte_extension_ownercheck(extension, role) pg_extension_ownercheck(extension, role)
 #endif
