@@ -137,3 +137,17 @@ COMMENT ON VIEW tiktok.unmapped_stage IS 'stages that tiktok.lead_stage does not
 COMMENT ON COLUMN tiktok.unmapped_stage.source IS 'name of the source';
 COMMENT ON COLUMN tiktok.unmapped_stage.stage IS 'the stage as the rows have it';
 COMMENT ON COLUMN tiktok.unmapped_stage.no_mapping IS 'rows with this stage';
+
+CREATE FUNCTION tiktok._query_counters(OUT relation oid, OUT trigger_name text, OUT queried bigint, OUT no_row bigint)
+RETURNS SETOF record LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tte_sql_query_counters';
+COMMENT ON FUNCTION tiktok._query_counters() IS 'queries of triggers, as they are counted in shared memory';
+
+CREATE VIEW tiktok.query_counters AS
+SELECT q.relation::pg_catalog.regclass AS relation, q.trigger_name, q.queried, q.no_row
+FROM tiktok._query_counters() q
+WHERE EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) q.relation);
+COMMENT ON VIEW tiktok.query_counters IS 'one row per trigger that completes its rows by a query: how often that had no row, so that there was no event, since the server was started';
+COMMENT ON COLUMN tiktok.query_counters.relation IS 'table of the trigger';
+COMMENT ON COLUMN tiktok.query_counters.trigger_name IS 'its name';
+COMMENT ON COLUMN tiktok.query_counters.queried IS 'rows for which the query was run';
+COMMENT ON COLUMN tiktok.query_counters.no_row IS 'rows for which it had no row: no event was recorded';

@@ -7,9 +7,10 @@ CREATE FUNCTION tiktok.create_trigger(
 	mapping jsonb,
 	condition text DEFAULT NULL,
 	name text DEFAULT NULL,
+	query text DEFAULT NULL,
 	replace boolean DEFAULT false)
 RETURNS text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_create_trigger';
-COMMENT ON FUNCTION tiktok.create_trigger(regclass, text, text, jsonb, text, text, boolean) IS 'creates a trigger of tiktok.track_row after checking it against the table, and returns the statements: for new rows, or for rows of which the condition begins to hold';
+COMMENT ON FUNCTION tiktok.create_trigger(regclass, text, text, jsonb, text, text, text, boolean) IS 'creates a trigger of tiktok.track_row after checking it against the table, and a function for its query and paths, and returns the statements: for new rows, or for rows of which the condition begins to hold';
 
 CREATE FUNCTION tiktok.drop_trigger(relation regclass, name text)
 RETURNS text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_drop_trigger';

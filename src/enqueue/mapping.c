@@ -15,10 +15,15 @@
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
+#include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "commands/comment.h"
+#include "funcapi.h"
 #include "parser/scansup.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/catcache.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -41,6 +46,7 @@ typedef struct KeptMapping
 	MemoryContext context;
 	int			users;			/* callers who may still look at it */
 	bool		cached;
+	MemoryContextCallback callback;
 } KeptMapping;
 
 typedef struct CachedMapping
@@ -87,6 +93,7 @@ make_cache(void)
 	cache = hash_create("tiktok_events mappings", 32, &ctl, HASH_ELEM | HASH_BLOBS);
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(PROCOID, function_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, function_changed, (Datum) 0);
 }
 
 static void
@@ -126,9 +133,8 @@ check_stored(TteMapping *m, TupleDesc desc, AttrNumber attno)
 				psprintf("Column \"%s\" is generated when it is read: a trigger cannot see it.", NameStr(att->attname)));
 }
 
-/* The exact name wins, then the lower-case one, as SQL would have folded it. */
-static AttrNumber
-find_column(TupleDesc desc, const char *name)
+AttrNumber
+tte_find_column(TupleDesc desc, const char *name)
 {
 	char	   *lower = downcase_identifier(name, strlen(name), false, false);
 
@@ -145,13 +151,20 @@ find_column(TupleDesc desc, const char *name)
 	return InvalidAttrNumber;
 }
 
-/* Splits  column.key."a key"  into its parts. */
-static List *
-split_path(const char *argument, const char *value)
+static bool
+is_arrow(const char *p)
+{
+	return p[0] == '-' && p[1] == '>';
+}
+
+List *
+tte_mapping_path(const char *argument, const char *value, int *hops)
 {
 	List	   *parts = NIL;
 	const char *p = value;
+	int			dots = 0;
 
+	*hops = 0;
 	for (;;)
 	{
 		StringInfoData part;
@@ -162,15 +175,18 @@ split_path(const char *argument, const char *value)
 		{
 			if (quoted && *p == '"' && *++p != '"')
 				break;
-			if (!quoted && *p == '.')
+			if (!quoted && (*p == '.' || is_arrow(p)))
 				break;
 			appendStringInfoChar(&part, *p);
 		}
-		if (part.len == 0 || (quoted && p[-1] != '"') || (*p != '\0' && *p != '.'))
+		if (part.len == 0 || (quoted && p[-1] != '"') || (*p != '\0' && *p != '.' && !is_arrow(p)) || (is_arrow(p) && dots > 0))
 			syntax_error(argument, "Name a column, as in 'email=customer_email', or a key in a JSON column, as in 'email=customer.email'; use double quotes for names with dots.");
 		parts = lappend(parts, part.data);
-		if (*p++ == '\0')
+		if (*p == '\0')
 			return parts;
+		dots += *p == '.';
+		*hops += *p == '-';
+		p += *p == '.' ? 1 : 2;
 	}
 }
 
@@ -238,12 +254,43 @@ check_type(TteMapping *m, const TteTarget *target)
 }
 
 static void
+check_twice(const TteMapping *m, const TteTarget *target, const char *argument)
+{
+	for (int i = 0; i < m->ntargets; i++)
+	{
+		if (m->targets[i].kind == target->kind && m->targets[i].field == target->field)
+			syntax_error(argument, "The target is given twice.");
+	}
+}
+
+static void
+set_path(TteTarget *target, List *keys)
+{
+	ListCell   *cell;
+
+	target->path = palloc((list_length(keys) + 1) * sizeof(char *));
+	foreach(cell, keys)
+	{
+		int			len;
+		const char *utf8 = tte_to_utf8(lfirst(cell), strlen(lfirst(cell)), &len);
+
+		target->path[target->path_len++] = pnstrdup(utf8, len);
+	}
+}
+
+/* What lies behind an arrow is a column of the query's result, which has the target's name. */
+static void
 bind_column(TteMapping *m, TupleDesc desc, TteTarget *target, const char *argument, const char *value)
 {
-	List	   *parts = split_path(argument, value);
+	int			hops;
+	List	   *parts = tte_mapping_path(argument, value, &hops);
 	char	   *column = linitial(parts);
 
-	target->attno = find_column(desc, column);
+	set_path(target, list_copy_tail(parts, hops + 1));
+	target->of_query = hops > 0;
+	if (target->of_query)
+		return;
+	target->attno = tte_find_column(desc, column);
 	if (target->attno == InvalidAttrNumber)
 	{
 		problem(m, ERRCODE_UNDEFINED_COLUMN, psprintf("Column \"%s\" of target \"%s\" does not exist.", column, target->name));
@@ -251,22 +298,11 @@ bind_column(TteMapping *m, TupleDesc desc, TteTarget *target, const char *argume
 	}
 	check_stored(m, desc, target->attno);
 	target->type = tte_value_type(TupleDescAttr(desc, target->attno - 1)->atttypid);
-	target->path_len = list_length(parts) - 1;
-	target->path = palloc((target->path_len + 1) * sizeof(char *));
-	for (int i = 0; i < target->path_len; i++)
-	{
-		char	   *key = list_nth(parts, i + 1);
-		int			len;
-		const char *utf8 = tte_to_utf8(key, strlen(key), &len);
-
-		target->path[i] = pnstrdup(utf8, len);
-	}
 	check_type(m, target);
 }
 
-/* The topmost partitioned table, or the table itself. */
-static Oid
-root_table(Relation rel)
+Oid
+tte_root_table(Relation rel)
 {
 	return rel->rd_rel->relispartition ?
 		llast_oid(get_partition_ancestors(RelationGetRelid(rel))) : RelationGetRelid(rel);
@@ -302,7 +338,7 @@ bind_using(TteMapping *m, Relation rel, const char *value)
 	m->using_name = pstrdup(value);
 	qualified = schema != NULL;
 	if (!qualified)
-		schema = get_namespace_name(get_rel_namespace(root_table(rel)));
+		schema = get_namespace_name(get_rel_namespace(tte_root_table(rel)));
 	if (rel->rd_rel->relispartition)
 		relations = list_concat(relations, get_partition_ancestors(RelationGetRelid(rel)));
 	foreach(cell, relations)
@@ -336,6 +372,151 @@ bind_zone(TteMapping *m, const char *argument, const char *value)
 		syntax_error(argument, "The time zone is not known.");
 }
 
+/* The one function of that name in the schema of the topmost table, and no other's. */
+static HeapTuple
+find_query(TteMapping *m, Relation rel)
+{
+	Oid			namespace = get_rel_namespace(tte_root_table(rel));
+	CatCList   *list = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum(m->query_name));
+	HeapTuple	found = NULL;
+	int			n = 0;
+
+	for (int i = 0; i < list->n_members; i++)
+	{
+		HeapTuple	tuple = &list->members[i]->tuple;
+
+		if (((Form_pg_proc) GETSTRUCT(tuple))->pronamespace != namespace)
+			continue;
+		if (n++ == 0)
+			found = heap_copytuple(tuple);
+	}
+	ReleaseSysCacheList(list);
+	if (n != 1)
+		problem_with_hint(m, ERRCODE_UNDEFINED_FUNCTION,
+						  psprintf(n ? "There are several functions \"%s\" in the schema of the table." :
+								   "There is no function \"%s\" in the schema of the table.", m->query_name),
+						  "Make the trigger anew with tiktok.create_trigger(), replace => true.");
+	return n == 1 ? found : NULL;
+}
+
+/*
+ * It is run as its owner.  His consent to that is the comment, which nobody else
+ * can give, and who may cause it is the table's owner with EXECUTE.
+ */
+static bool
+check_query(TteMapping *m, Relation rel, HeapTuple tuple)
+{
+	Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
+	char	   *comment = GetComment(form->oid, ProcedureRelationId, 0);
+
+	if (form->prokind != PROKIND_FUNCTION || !form->proretset || form->prolang != SQLlanguageId || form->prosecdef ||
+		comment == NULL || strncmp(comment, TTE_QUERY_COMMENT, strlen(TTE_QUERY_COMMENT)) != 0)
+		problem_with_hint(m, ERRCODE_WRONG_OBJECT_TYPE,
+						  psprintf("Function \"%s\" was not made by tiktok.create_trigger().", m->query_name),
+						  "It is known by its comment.");
+	else if (tte_function_aclcheck(form->oid, rel->rd_rel->relowner) != ACLCHECK_OK)
+		problem_with_hint(m, ERRCODE_INSUFFICIENT_PRIVILEGE,
+						  psprintf("The owner of the table may not execute function \"%s\".", m->query_name),
+						  "Grant EXECUTE on the function to the owner of the table.");
+	else
+		return true;
+	return false;
+}
+
+/* A parameter has the name and the type of a column. */
+static void
+bind_parameter(TteMapping *m, TupleDesc desc, const char *name, Oid type)
+{
+	AttrNumber	attno = tte_find_column(desc, name);
+
+	if (attno == InvalidAttrNumber || TupleDescAttr(desc, attno - 1)->atttypid != type)
+		problem_with_hint(m, ERRCODE_UNDEFINED_COLUMN,
+						  psprintf("Column \"%s\", which function \"%s\" needs, %s.", name, m->query_name,
+								   attno == InvalidAttrNumber ? "does not exist" : "has another type"),
+						  "Make the trigger anew with tiktok.create_trigger(), replace => true.");
+	m->query_args[m->query_nargs] = attno;
+	m->query_types[m->query_nargs++] = type;
+}
+
+/* A column of the result is the target of its name, or what an arrow has asked for. */
+static void
+bind_result(TteMapping *m, char *name, Oid type, AttrNumber attno)
+{
+	TteTarget  *target = &m->targets[m->ntargets];
+
+	if (strcmp(name, TTE_STAGE_COLUMN) == 0)
+	{
+		m->stage_of_query = attno;
+		m->stage_type = tte_value_type(type);
+		return;
+	}
+	for (int i = 0; i < m->ntargets; i++)
+	{
+		if (m->targets[i].of_query && strcmp(m->targets[i].name, name) == 0)
+			target = &m->targets[i];
+	}
+	target->attno = attno;
+	target->type = tte_value_type(type);
+	if (target == &m->targets[m->ntargets])
+	{
+		target->name = name;
+		target->of_query = true;
+		if (!tte_target_find(name, strlen(name), &target->kind, &target->field))
+		{
+			problem(m, ERRCODE_INVALID_FUNCTION_DEFINITION, psprintf("Function \"%s\" returns the unknown target \"%s\".", m->query_name, name));
+			return;
+		}
+		check_twice(m, target, name);
+		m->has_event_id |= target->kind == TTE_TARGET_EVENT_ID;
+		m->ntargets++;
+	}
+	check_type(m, target);
+}
+
+/* Parameters and results, which are one list. */
+static void
+bind_query(TteMapping *m, Relation rel)
+{
+	HeapTuple	tuple = find_query(m, rel);
+	Oid		   *types;
+	char	  **names;
+	char	   *modes;
+	AttrNumber	column = 0;
+	int			n;
+
+	if (tuple == NULL || !check_query(m, rel, tuple))
+		return;
+	m->query_function = ((Form_pg_proc) GETSTRUCT(tuple))->oid;
+	m->query_owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
+	n = get_func_arg_info(tuple, &types, &names, &modes);
+	m->query_args = palloc(n * sizeof(AttrNumber));
+	m->query_types = palloc(n * sizeof(Oid));
+	m->targets = repalloc(m->targets, (m->ntargets + n + 1) * sizeof(TteTarget));
+	memset(m->targets + m->ntargets, 0, (n + 1) * sizeof(TteTarget));
+	for (int i = 0; i < n; i++)
+	{
+		if (modes[i] == PROARGMODE_IN)
+			bind_parameter(m, RelationGetDescr(rel), names[i], types[i]);
+		else
+			bind_result(m, names[i], types[i], ++column);
+	}
+}
+
+/* Every path along foreign keys needs its column. */
+static void
+bind_results(TteMapping *m, Relation rel)
+{
+	if (m->query_name != NULL)
+		bind_query(m, rel);
+	for (int i = 0; i < m->ntargets; i++)
+	{
+		if (m->targets[i].of_query && m->targets[i].attno == InvalidAttrNumber)
+			problem_with_hint(m, ERRCODE_UNDEFINED_FUNCTION,
+							  psprintf("The path of target \"%s\" needs a function that follows it.", m->targets[i].name),
+							  "Make the trigger with tiktok.create_trigger().");
+	}
+}
+
 static char *
 trim(char *string)
 {
@@ -363,6 +544,11 @@ add_target(TteMapping *m, Relation rel, const char *argument)
 		bind_using(m, rel, value);
 		return;
 	}
+	if (strcmp(name, "query") == 0)
+	{
+		m->query_name = pstrdup(value);
+		return;
+	}
 	if (strcmp(name, "time_zone") == 0)
 	{
 		bind_zone(m, argument, value);
@@ -375,11 +561,7 @@ add_target(TteMapping *m, Relation rel, const char *argument)
 		m->recorded_now = true;
 		return;
 	}
-	for (int i = 0; i < m->ntargets; i++)
-	{
-		if (m->targets[i].kind == target->kind && m->targets[i].field == target->field)
-			syntax_error(argument, "The target is given twice.");
-	}
+	check_twice(m, target, argument);
 	target->name = name;
 	m->ntargets++;
 	m->has_event_id |= target->kind == TTE_TARGET_EVENT_ID;
@@ -395,6 +577,13 @@ add_target(TteMapping *m, Relation rel, const char *argument)
 		bind_column(m, RelationGetDescr(rel), target, argument, value);
 }
 
+static bool
+can_be_stage(const TteValueType *type)
+{
+	return type->kind != TTE_VALUE_NONE && type->kind != TTE_VALUE_ARRAY && type->kind != TTE_VALUE_JSON;
+}
+
+/* The first column of a path is the one that has to change. */
 static void
 bind_event(TteMapping *m, Relation rel, const char *argument)
 {
@@ -406,9 +595,9 @@ bind_event(TteMapping *m, Relation rel, const char *argument)
 		m->event = pstrdup(argument);
 		return;
 	}
-	parts = split_path(argument, argument + 1);
-	m->stage_attno = find_column(RelationGetDescr(rel), linitial(parts));
-	if (list_length(parts) > 1)
+	parts = tte_mapping_path(argument, argument + 1, &m->stage_hops);
+	m->stage_attno = tte_find_column(RelationGetDescr(rel), linitial(parts));
+	if (list_length(parts) > m->stage_hops + 1)
 		syntax_error(argument, "The stage is a column, as in '=status'.");
 	if (m->stage_attno == InvalidAttrNumber)
 	{
@@ -416,13 +605,26 @@ bind_event(TteMapping *m, Relation rel, const char *argument)
 		return;
 	}
 	check_stored(m, RelationGetDescr(rel), m->stage_attno);
-	m->stage_type = tte_value_type(TupleDescAttr(RelationGetDescr(rel), m->stage_attno - 1)->atttypid);
-	if (m->stage_type.kind == TTE_VALUE_NONE || m->stage_type.kind == TTE_VALUE_ARRAY ||
-		m->stage_type.kind == TTE_VALUE_JSON)
+	m->change_type = tte_value_type(TupleDescAttr(RelationGetDescr(rel), m->stage_attno - 1)->atttypid);
+	m->stage_type = m->change_type;
+	if (!can_be_stage(&m->change_type))
 	{
 		problem(m, ERRCODE_DATATYPE_MISMATCH, psprintf("Stage column \"%s\" has a type that cannot be a stage.", (char *) linitial(parts)));
 		m->stage_attno = InvalidAttrNumber;
 	}
+}
+
+/* Where the stage lies behind an arrow. */
+static void
+check_stage(TteMapping *m)
+{
+	if (m->stage_hops == 0 || m->problem != NULL)
+		return;
+	if (m->stage_of_query == 0)
+		problem_with_hint(m, ERRCODE_UNDEFINED_FUNCTION, pstrdup("The path of the stage needs a function that follows it."),
+						  "Make the trigger with tiktok.create_trigger().");
+	else if (!can_be_stage(&m->stage_type))
+		problem(m, ERRCODE_DATATYPE_MISMATCH, pstrdup("The column of the stage has a type that cannot be a stage."));
 }
 
 /*
@@ -460,7 +662,8 @@ bind_key_columns(TteMapping *m, Relation rel)
 static void
 bind_key(TteMapping *m, Relation rel)
 {
-	m->table = get_rel_name(root_table(rel));
+	m->root = tte_root_table(rel);
+	m->table = get_rel_name(m->root);
 	bind_key_columns(m, rel);
 	if (m->nkeys == 0 && !m->has_event_id && m->using_name == NULL)
 		problem(m, ERRCODE_INVALID_TABLE_DEFINITION, pstrdup("The table has no primary key an event_id could be made of; name a column, as in 'event_id=order_no'."));
@@ -483,6 +686,8 @@ tte_mapping_parse(const Trigger *trigger, Relation rel)
 	bind_event(m, rel, trigger->tgargs[1]);
 	for (int i = 2; i < trigger->tgnargs; i++)
 		add_target(m, rel, trigger->tgargs[i]);
+	bind_results(m, rel);
+	check_stage(m);
 	bind_key(m, rel);
 	return m;
 }
@@ -520,6 +725,15 @@ use(KeptMapping *kept)
 	return &kept->mapping;
 }
 
+static void
+free_plan(void *arg)
+{
+	KeptMapping *kept = arg;
+
+	if (kept->mapping.query_plan != NULL)
+		SPI_freeplan(kept->mapping.query_plan);
+}
+
 static KeptMapping *
 build(const Trigger *trigger, Relation rel)
 {
@@ -529,6 +743,9 @@ build(const Trigger *trigger, Relation rel)
 
 	kept->mapping = *tte_mapping_parse(trigger, rel);
 	kept->context = context;
+	kept->callback.func = free_plan;
+	kept->callback.arg = kept;
+	MemoryContextRegisterResetCallback(context, &kept->callback);
 	MemoryContextSwitchTo(old);
 	return kept;
 }
@@ -542,7 +759,7 @@ fill_entry(CachedMapping *entry, const TriggerData *trigdata)
 
 	entry->valid = false;
 	entry->relation = RelationGetRelid(trigdata->tg_relation);
-	entry->root = root_table(trigdata->tg_relation);
+	entry->root = tte_root_table(trigdata->tg_relation);
 	kept = build(trigdata->tg_trigger, trigdata->tg_relation);
 	if (entry->kept != NULL)
 	{

@@ -10,6 +10,13 @@
 
 #include "commands/trigger.h"
 #include "enqueue/value.h"
+#include "executor/spi.h"
+
+/* How the comment on the function of a query begins: its owner's consent to be the one as whom it is run. */
+#define TTE_QUERY_COMMENT	"query of trigger "
+
+/* The name of the result's column that is the stage. */
+#define TTE_STAGE_COLUMN	"stage"
 
 typedef enum TteTargetKind
 {
@@ -27,6 +34,7 @@ typedef struct TteTarget
 	int			field;			/* FIELD: index into tte_fields */
 	char	   *name;
 	TteJson    *literal;		/* or NULL: the column */
+	bool		of_query;		/* it is a column of the query's result */
 	AttrNumber	attno;
 	TteValueType type;
 	int			path_len;		/* keys below the column */
@@ -37,7 +45,10 @@ typedef struct TteMapping
 {
 	char	   *source;
 	char	   *event;			/* NULL: by stage */
-	AttrNumber	stage_attno;	/* 0: not by stage, or it cannot be read */
+	AttrNumber	stage_attno;	/* the column that has to change; 0: not by
+								 * stage, or it cannot be read */
+	int			stage_hops;		/* arrows between it and the stage */
+	TteValueType change_type;	/* of that column */
 	TteValueType stage_type;
 	bool		by_stage;
 	bool		has_event_id;
@@ -48,7 +59,16 @@ typedef struct TteMapping
 	char	   *using_name;		/* or NULL */
 	Oid			using_function;
 	Oid			using_relation; /* whose row type it takes */
+	char	   *query_name;		/* of the function; or NULL */
+	Oid			query_function;
+	Oid			query_owner;	/* as whom it is run */
+	int			query_nargs;
+	AttrNumber *query_args;		/* columns of the row */
+	Oid		   *query_types;
+	AttrNumber	stage_of_query; /* its result's column for the stage, or 0 */
+	SPIPlanPtr	query_plan;		/* kept; NULL: not yet made */
 	pg_tz	   *zone;			/* of times without one */
+	Oid			root;			/* the topmost partitioned table, or the table */
 	char	   *table;			/* for ids; the topmost partitioned table's
 								 * name */
 	int			nkeys;			/* primary key */
@@ -69,6 +89,18 @@ extern TteMapping *tte_mapping_get(TriggerData *trigdata);
 
 /* The same for a trigger that need not exist, in the current context. */
 extern TteMapping *tte_mapping_parse(const Trigger *trigger, Relation rel);
+
+/*
+ * Splits  column.key."a key"  into its parts, or  column->column.key, where hops
+ * of the columns are followed by an arrow.
+ */
+extern List *tte_mapping_path(const char *argument, const char *value, int *hops);
+
+/* The exact name wins, then the lower-case one, as SQL would have folded it. */
+extern AttrNumber tte_find_column(TupleDesc desc, const char *name);
+
+/* The topmost partitioned table, or the table itself. */
+extern Oid	tte_root_table(Relation rel);
 
 /* What a target name means; false: there is no such target. */
 extern bool tte_target_find(const char *name, int len, TteTargetKind *kind, int *field);

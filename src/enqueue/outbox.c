@@ -527,7 +527,7 @@ tte_outbox_store(int32 source_id, const char *test_code, const TteRendered *even
 	}
 	target_close(target);
 	if (conflict)
-		tte_count(TTE_CONFLICT, source_id, "");
+		tte_count(TTE_CONFLICT, TTE_OF_SOURCE, source_id, "");
 	if (existed != NULL)
 		*existed = found != 0;
 	if (found != 0)

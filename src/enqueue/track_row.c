@@ -31,6 +31,7 @@
 
 #include "enqueue/mapping.h"
 #include "enqueue/outbox.h"
+#include "enqueue/row_query.h"
 #include "enqueue/source.h"
 #include "enqueue/track.h"
 #include "enqueue/track_row.h"
@@ -227,7 +228,7 @@ set_from_column(TteEvent *event, const TteMapping *m, const TteTarget *target, D
 }
 
 static void
-set_from_row(TteEvent *event, const TteMapping *m, TupleTableSlot *row)
+set_from_row(TteEvent *event, const TteMapping *m, TupleTableSlot *row, const TteQueryResult *query)
 {
 	for (int i = 0; i < m->ntargets; i++)
 	{
@@ -240,7 +241,12 @@ set_from_row(TteEvent *event, const TteMapping *m, TupleTableSlot *row)
 			set_target(event, target->kind, target->field, target->literal, m->zone);
 			continue;
 		}
-		value = slot_getattr(row, target->attno, &isnull);
+		if (!target->of_query)
+			value = slot_getattr(row, target->attno, &isnull);
+		else if (query->fate == TTE_QUERY_ROW)
+			value = heap_getattr(query->tuple, target->attno, query->desc, &isnull);
+		else
+			continue;
 		if (!isnull)
 			set_from_column(event, m, target, value);
 	}
@@ -322,23 +328,6 @@ row_argument(const TteMapping *m, Relation rel, TupleTableSlot *row)
 		desc = to;
 	}
 	return heap_copy_tuple_as_datum(tuple, desc);
-}
-
-/* Errors that are not about the data and must reach the user's statement. */
-static bool
-must_rethrow(int sqlerrcode)
-{
-	switch (sqlerrcode)
-	{
-		case ERRCODE_OUT_OF_MEMORY:
-		case ERRCODE_DISK_FULL:
-		case ERRCODE_T_R_SERIALIZATION_FAILURE:
-		case ERRCODE_T_R_DEADLOCK_DETECTED:
-			return true;
-		default:
-			return ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION ||
-				ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_INTERNAL_ERROR;
-	}
 }
 
 /*
@@ -435,7 +424,7 @@ call_using(Oid function, Oid table_owner, Oid table, Datum row, int *state)
 	{
 		ErrorData  *error = tte_undo_subtransaction(context, owner);
 
-		if (must_rethrow(error->sqlerrcode))
+		if (tte_must_rethrow(error->sqlerrcode))
 			ReThrowError(error);
 		*state = error->sqlerrcode;
 		result = NULL;
@@ -502,24 +491,33 @@ apply_using(TteEvent *event, const TteMapping *m, Relation rel, bool looking, Tu
 	return false;
 }
 
-/* The stage of the row; NULL when there is none, or when it has not changed. */
-static char *
-row_stage(const TteMapping *m, TriggerData *trigdata, TupleTableSlot *row)
+/* Of the column that has to change.  Those without a stage have none. */
+static bool
+stage_has_changed(const TteMapping *m, TriggerData *trigdata, TupleTableSlot *row)
 {
 	bool		isnull;
 	Datum		value = slot_getattr(row, m->stage_attno, &isnull);
-	char	   *stage;
+	const char *stage;
 
-	if (isnull)
-		return NULL;
-	stage = tte_value_text(&m->stage_type, value);
-	if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
-	{
-		value = slot_getattr(trigdata->tg_trigslot, m->stage_attno, &isnull);
-		if (!isnull && strcmp(stage, tte_value_text(&m->stage_type, value)) == 0)
-			return NULL;
-	}
-	return stage;
+	if (isnull || !TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
+		return !isnull;
+	stage = tte_value_text(&m->change_type, value);
+	value = slot_getattr(trigdata->tg_trigslot, m->stage_attno, &isnull);
+	return isnull || strcmp(stage, tte_value_text(&m->change_type, value)) != 0;
+}
+
+/* The stage, which may be behind an arrow; NULL: there is none. */
+static char *
+row_stage(const TteMapping *m, TupleTableSlot *row, const TteQueryResult *query)
+{
+	bool		isnull = true;
+	Datum		value = (Datum) 0;
+
+	if (m->stage_hops == 0)
+		value = slot_getattr(row, m->stage_attno, &isnull);
+	else if (query->fate == TTE_QUERY_ROW)
+		value = heap_getattr(query->tuple, m->stage_of_query, query->desc, &isnull);
+	return isnull ? NULL : tte_value_text(&m->stage_type, value);
 }
 
 /* A stage that might be an identifier is counted without its name. */
@@ -529,12 +527,24 @@ count_unmapped(int32 source_id, const char *stage)
 	int			len;
 	const char *utf8 = tte_to_utf8(stage, strlen(stage), &len);
 
-	tte_count(TTE_NO_MAPPING, source_id, "");
+	tte_count(TTE_NO_MAPPING, TTE_OF_SOURCE, source_id, "");
 	if (len > 0 && tte_text_digits(utf8, len) < SHORTEST_PHONE && tte_text_trace(utf8, len) == TTE_TRACE_NONE)
 	{
 		len = strlen(stage);
-		tte_count(TTE_NO_MAPPING, source_id, pnstrdup(stage, pg_mbcliplen(stage, len, TTE_STAGE_LEN - 1)));
+		tte_count(TTE_NO_MAPPING, TTE_OF_SOURCE, source_id, pnstrdup(stage, pg_mbcliplen(stage, len, TTE_STAGE_LEN - 1)));
 	}
+}
+
+/* By the topmost table, of which partitions have the triggers. */
+static void
+count_query(const TteRowEvent *row)
+{
+	int32		table = (int32) row->table;
+
+	tte_count(TTE_QUERIED, TTE_OF_TABLE, table, "");
+	tte_count(TTE_QUERIED, TTE_OF_TABLE, table, row->trigger);
+	if (row->without_row)
+		tte_count(TTE_NO_ROW, TTE_OF_TABLE, table, row->trigger);
 }
 
 static void
@@ -601,9 +611,20 @@ check_source(TteEvent *event, const TteMapping *m, const TteSource *source)
 		tte_event_fail(event, TTE_PROBLEM_VALUE, "test_code", "The source has no valid test code.", NULL);
 }
 
+static void
+check_query(TteEvent *event, const TteMapping *m, const TteQueryResult *query)
+{
+	if (query->fate == TTE_QUERY_SEVERAL)
+		tte_event_fail(event, TTE_PROBLEM_VALUE, "query: several rows", "The query has several rows for one row of the table.",
+					   "Let it aggregate, as in (SELECT jsonb_agg(...) ...), or choose one row.");
+	else if (query->fate == TTE_QUERY_FAILED)
+		tte_event_fail(event, TTE_PROBLEM_VALUE, psprintf("query: %s", unpack_sql_state(query->sqlerrcode)),
+					   psprintf("Function %s failed.", m->query_name), NULL);
+}
+
 /* Builds the event of a row.  What the function of 'using' returns wins. */
 static void
-render_row(TteMapping *m, TriggerData *trigdata, TupleTableSlot *row,
+render_row(TteMapping *m, TriggerData *trigdata, TupleTableSlot *row, const TteQueryResult *query,
 		   const char *name, const char *stage, bool looking, bool ascii, TteRowEvent *result)
 {
 	TteEvent   *event = tte_event_begin(&result->source.rules, ascii);
@@ -619,7 +640,8 @@ render_row(TteMapping *m, TriggerData *trigdata, TupleTableSlot *row,
 		fail_mapping(event, m, trigdata);
 	else
 	{
-		set_from_row(event, m, row);
+		check_query(event, m, query);
+		set_from_row(event, m, row, query);
 		if (m->using_name != NULL)
 			id_given |= apply_using(event, m, trigdata->tg_relation, looking, row);
 		if (id_given)
@@ -650,24 +672,34 @@ tte_row_event(TriggerData *trigdata, bool looking, bool ascii, TteRowEvent *resu
 {
 	TteMapping *m = tte_mapping_get(trigdata);
 	TupleTableSlot *row = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_newslot : trigdata->tg_trigslot;
+	TteQueryResult query = {TTE_QUERY_ROW};
 	const char *name = m->by_stage ? "" : m->event;
 	char	   *stage = NULL;
+	bool		by_stage;
 
 	memset(result, 0, sizeof(*result));
 	get_source(m, &result->source);
-	if (m->stage_attno != InvalidAttrNumber && result->source.id != 0)
+	by_stage = m->stage_attno != InvalidAttrNumber && result->source.id != 0;
+	if (by_stage && !stage_has_changed(m, trigdata, row))
+		return;
+	if (m->query_name != NULL && m->problem == NULL)
 	{
-		stage = row_stage(m, trigdata, row);
-		if (stage == NULL)
-			return;
-		name = tte_stage_event(m->source, stage);
-		if (name == NULL)
-		{
-			result->unmapped = stage;
-			return;
-		}
+		tte_row_query(m, row, &query);
+		result->table = m->root;
+		result->trigger = trigdata->tg_trigger->tgname;
 	}
-	render_row(m, trigdata, row, name, stage, looking, ascii, result);
+	result->without_row = query.fate == TTE_QUERY_NO_ROW;
+	if (result->without_row)
+		return;
+	if (by_stage && (m->stage_hops == 0 || (query.fate == TTE_QUERY_ROW && m->problem == NULL)))
+	{
+		stage = row_stage(m, row, &query);
+		name = stage ? tte_stage_event(m->source, stage) : NULL;
+		result->unmapped = stage && !name ? stage : NULL;
+		if (name == NULL)
+			return;
+	}
+	render_row(m, trigdata, row, &query, name, stage, looking, ascii, result);
 }
 
 Datum
@@ -678,6 +710,8 @@ tte_sql_track_row(PG_FUNCTION_ARGS)
 	check_trigger(fcinfo);
 	tte_outbox_check("tiktok.track_row()");
 	tte_row_event((TriggerData *) fcinfo->context, false, tte_ascii_payload(), &row);
+	if (row.trigger != NULL)
+		count_query(&row);
 	if (row.event != NULL)
 	{
 		if (row.stand_in != NULL)

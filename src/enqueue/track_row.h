@@ -18,6 +18,9 @@ typedef struct TteRowEvent
 	TteRendered *event;			/* NULL: the row makes none */
 	char	   *unmapped;		/* its stage, where that is why; otherwise it
 								 * is null or has not changed */
+	bool		without_row;	/* or its query had no row, which is why */
+	Oid			table;			/* the topmost one */
+	const char *trigger;		/* of the query, where there is one */
 	char	   *stand_in;		/* what stood for the event's id while the row
 								 * had none, if that may be; or NULL */
 } TteRowEvent;

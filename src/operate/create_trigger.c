@@ -29,6 +29,7 @@
 #include "enqueue/source.h"
 #include "enqueue/track.h"
 #include "enqueue/value.h"
+#include "operate/compile.h"
 #include "operate/condition.h"
 #include "operate/rows.h"
 #include "server/common.h"
@@ -42,6 +43,7 @@ enum CreateTriggerArgument
 	ARG_MAPPING,
 	ARG_CONDITION,
 	ARG_NAME,
+	ARG_QUERY,
 	ARG_REPLACE
 };
 
@@ -58,6 +60,7 @@ typedef struct NewTrigger
 	char	  **args;			/* of tiktok.track_row() */
 	int			nargs;
 	TteMapping *mapping;
+	TteCompiled compiled;		/* its name NULL: there is no function */
 	StringInfoData executed;
 } NewTrigger;
 
@@ -136,11 +139,63 @@ set_arguments(NewTrigger *new, const char *source, const char *event, Datum mapp
 
 	if (object == NULL || object->kind != TTE_JSON_OBJECT)
 		refuse_mapping("It is not an object.");
-	new->args = palloc((object->count + 2) * sizeof(char *));
+	new->args = palloc((object->count + 3) * sizeof(char *));
 	new->args[new->nargs++] = pstrdup(source);
 	new->args[new->nargs++] = pstrdup(event);
 	for (const TteJson *member = object->first; member; member = member->next)
 		new->args[new->nargs++] = argument(member);
+}
+
+/*
+ * The function of a query
+ */
+
+static List *
+add_path(List *arrows, const char *name, const char *argument, const char *path)
+{
+	TteArrow	arrow = {.name = name, .path = path};
+	TteArrow   *copy;
+
+	arrow.parts = tte_mapping_path(argument, path, &arrow.hops);
+	if (arrow.hops == 0)
+		return arrows;
+	copy = palloc(sizeof(TteArrow));
+	*copy = arrow;
+	return lappend(arrows, copy);
+}
+
+/* Those of the arguments that go along foreign keys. */
+static List *
+find_arrows(const NewTrigger *new)
+{
+	List	   *arrows = NIL;
+
+	if (new->args[1][0] == '=')
+		arrows = add_path(arrows, TTE_STAGE_COLUMN, new->args[1], new->args[1] + 1);
+	for (int i = 2; i < new->nargs; i++)
+	{
+		const char *value = strchr(new->args[i], '=') + 1;
+		char	   *name = pnstrdup(new->args[i], value - new->args[i] - 1);
+
+		if (*value != '\'' && strcmp(name, "using") != 0 && strstr(value, "->") != NULL)
+			arrows = add_path(arrows, name, new->args[i], value);
+	}
+	return arrows;
+}
+
+static void
+make_function(NewTrigger *new, const char *query)
+{
+	List	   *arrows = find_arrows(new);
+	ListCell   *cell;
+
+	if (query == NULL && arrows == NIL)
+		return;
+	tte_compile(new->rel, new->name, query, arrows, &new->compiled);
+	foreach(cell, new->compiled.statements)
+		run_statement(&new->executed, lfirst(cell));
+	tte_compiled_check(&new->compiled);
+	new->args[new->nargs++] = psprintf("query=%s", new->compiled.name);
 }
 
 /*
@@ -345,7 +400,7 @@ default_name(Relation rel, const char *source, const char *event)
 
 	for (char *p = name; *p; p++)
 	{
-		if (*p == '"' || *p == ' ')
+		if (*p == '"' || *p == ' ' || (*p == '-' && p[1] == '>') || *p == '>')
 			*p = '_';
 	}
 	if (strlen(name) < NAMEDATALEN)
@@ -401,6 +456,18 @@ require_trigger(Relation rel, const char *name)
 	return trigger;
 }
 
+/* The function that the trigger has of tiktok.create_trigger(), and no other. */
+static char *
+drop_function_statement(Relation rel, const Trigger *trigger)
+{
+	TteMapping *m = tte_mapping_parse(trigger, rel);
+
+	if (!OidIsValid(m->query_function))
+		return NULL;
+	return psprintf("DROP FUNCTION %s",
+					quote_qualified_identifier(get_namespace_name(get_func_namespace(m->query_function)), m->query_name));
+}
+
 static char *
 drop_statement(Relation rel, const char *name)
 {
@@ -414,10 +481,13 @@ drop_all(Relation rel, const char *name, StringInfo executed)
 	const Trigger *trigger = require_trigger(rel, name);
 	const Trigger *twin = find_trigger(rel, update_name(name));
 	List	   *statements = list_make1(drop_statement(rel, name));
+	char	   *drop_function = drop_function_statement(rel, trigger);
 	ListCell   *cell;
 
 	if (twin != NULL && trigger->tgnargs >= 2 && records(twin, trigger->tgargs[0], trigger->tgargs[1]))
 		statements = lappend(statements, drop_statement(rel, twin->tgname));
+	if (drop_function != NULL)
+		statements = lappend(statements, drop_function);
 	relation_close(rel, NoLock);
 	foreach(cell, statements)
 		run_statement(executed, lfirst(cell));
@@ -496,6 +566,7 @@ tte_sql_create_trigger(PG_FUNCTION_ARGS)
 	new.relid = PG_GETARG_OID(ARG_RELATION);
 	open_for(&new, fcinfo, source, event);
 	set_arguments(&new, source, event, PG_GETARG_DATUM(ARG_MAPPING));
+	make_function(&new, PG_ARGISNULL(ARG_QUERY) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(ARG_QUERY)));
 	check(&new);
 	create_triggers(&new, PG_ARGISNULL(ARG_CONDITION) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(ARG_CONDITION)));
 	warn_owner(&new);

@@ -165,7 +165,8 @@ static void
 check_rights(TteRows *rows, bool condition)
 {
 	const Trigger *trigger = rows->trigdata.tg_trigger;
-	bool		code = condition || trigger->tgqual != NULL || tte_mapping_get(&rows->trigdata)->using_name != NULL;
+	const TteMapping *m = tte_mapping_get(&rows->trigdata);
+	bool		code = condition || trigger->tgqual != NULL || m->using_name != NULL || m->query_name != NULL;
 	TteReading	reading = tte_reading(rows->rel, NULL);
 
 	if (reading != TTE_READING_ALLOWED)
@@ -174,7 +175,7 @@ check_rights(TteRows *rows, bool condition)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be able to act as the owner of table \"%s\"", RelationGetRelationName(rows->rel)),
-				 errdetail("A condition, the WHEN of trigger \"%s\" and its function of \"using\" are run with the owner's rights.", trigger->tgname),
+				 errdetail("A condition, the WHEN of trigger \"%s\" and its functions are run for those who have the owner's rights.", trigger->tgname),
 				 errhint("Call this as role %s or as a member of it.",
 						 quote_identifier(GetUserNameFromId(rows->rel->rd_rel->relowner, false)))));
 }

@@ -24,6 +24,7 @@
 PG_FUNCTION_INFO_V1(tte_sql_worker_status);
 PG_FUNCTION_INFO_V1(tte_sql_enqueue_counters);
 PG_FUNCTION_INFO_V1(tte_sql_unmapped_stages);
+PG_FUNCTION_INFO_V1(tte_sql_query_counters);
 PG_FUNCTION_INFO_V1(tte_sql_source_id);
 
 static const char *
@@ -118,8 +119,8 @@ Datum
 tte_sql_enqueue_counters(PG_FUNCTION_ARGS)
 {
 	TupleDesc	desc;
-	Datum		values[TTE_COUNTED + 1];
-	bool		nulls[TTE_COUNTED + 1];
+	Datum		values[3];
+	bool		nulls[3];
 	int32		source_id = PG_GETARG_INT32(0);
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
@@ -127,30 +128,46 @@ tte_sql_enqueue_counters(PG_FUNCTION_ARGS)
 	memset(nulls, !tte_shared_available(), sizeof(nulls));
 	if (tte_shared_available())
 	{
-		for (int i = 0; i < TTE_COUNTED; i++)
-			values[i] = Int64GetDatum(tte_counter(i, source_id));
-		values[TTE_COUNTED] = TimestampTzGetDatum(tte_shared_since());
+		values[0] = Int64GetDatum(tte_counter(TTE_CONFLICT, source_id));
+		values[1] = Int64GetDatum(tte_counter(TTE_NO_MAPPING, source_id));
+		values[2] = TimestampTzGetDatum(tte_shared_since());
 	}
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/* The names of a kind, with one or two of their counters. */
+static void
+return_named(FunctionCallInfo fcinfo, TteCountedOf kind, int32 id, TteCounted first, TteCounted second)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	TteNamedCount *named = NULL;
+	int			n = 0;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (tte_shared_available())
+		named = tte_named_counters(kind, id, &n);
+	for (int i = 0; i < n; i++)
+	{
+		Datum		values[4] = {ObjectIdGetDatum((Oid) named[i].id), CStringGetTextDatum(named[i].name),
+		Int64GetDatum(named[i].count[first]), Int64GetDatum(named[i].count[second])};
+		bool		nulls[4] = {0};
+		int			skip = id != 0; /* who asks for one knows it */
+
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values + skip, nulls);
+	}
 }
 
 Datum
 tte_sql_unmapped_stages(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	TteStageCount *stages = NULL;
-	int			n = 0;
+	return_named(fcinfo, TTE_OF_SOURCE, PG_GETARG_INT32(0), TTE_NO_MAPPING, TTE_NO_MAPPING);
+	return (Datum) 0;
+}
 
-	InitMaterializedSRF(fcinfo, 0);
-	if (tte_shared_available())
-		stages = tte_stage_counters(PG_GETARG_INT32(0), &n);
-	for (int i = 0; i < n; i++)
-	{
-		Datum		values[2] = {CStringGetTextDatum(stages[i].stage), Int64GetDatum(stages[i].count)};
-		bool		nulls[2] = {false, false};
-
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-	}
+Datum
+tte_sql_query_counters(PG_FUNCTION_ARGS)
+{
+	return_named(fcinfo, TTE_OF_TABLE, 0, TTE_QUERIED, TTE_NO_ROW);
 	return (Datum) 0;
 }
 

@@ -23,9 +23,10 @@
 typedef struct CounterKey
 {
 	Oid			database;
-	int32		source_id;
-	char		stage[TTE_STAGE_LEN];	/* padded with zeros; empty: the
-										 * source */
+	int32		kind;
+	int32		id;
+	char		stage[TTE_STAGE_LEN];	/* padded with zeros; empty: all of
+										 * them */
 } CounterKey;
 
 typedef struct Counter
@@ -54,28 +55,28 @@ tte_counters_init(LWLock *lock)
 }
 
 static CounterKey
-counter_key(int32 source_id, const char *stage)
+counter_key(TteCountedOf kind, int32 id, const char *stage)
 {
-	CounterKey	key = {.database = MyDatabaseId, .source_id = source_id};
+	CounterKey	key = {.database = MyDatabaseId, .kind = kind, .id = id};
 
 	strlcpy(key.stage, stage, sizeof(key.stage));
 	return key;
 }
 
 static Counter *
-find_counter(int32 source_id, const char *stage)
+find_counter(TteCountedOf kind, int32 id, const char *stage)
 {
-	CounterKey	key = counter_key(source_id, stage);
+	CounterKey	key = counter_key(kind, id, stage);
 
 	return hash_search(counters, &key, HASH_FIND, NULL);
 }
 
 /* NULL: there is no room. */
 static Counter *
-add_counter(int32 source_id, const char *stage)
+add_counter(TteCountedOf kind, int32 id, const char *stage)
 {
-	CounterKey	key = counter_key(source_id, stage);
-	Counter    *source = stage[0] ? find_counter(source_id, "") : NULL;
+	CounterKey	key = counter_key(kind, id, stage);
+	Counter    *source = stage[0] ? find_counter(kind, id, "") : NULL;
 	Counter    *counter;
 	bool		found;
 
@@ -95,19 +96,19 @@ add_counter(int32 source_id, const char *stage)
 }
 
 void
-tte_count(TteCounted what, int32 source_id, const char *stage)
+tte_count(TteCounted what, TteCountedOf kind, int32 id, const char *stage)
 {
 	Counter    *counter;
 
 	if (counters == NULL)
 		return;
 	LWLockAcquire(counters_lock, LW_SHARED);
-	counter = find_counter(source_id, stage);
+	counter = find_counter(kind, id, stage);
 	if (counter == NULL)
 	{
 		LWLockRelease(counters_lock);
 		LWLockAcquire(counters_lock, LW_EXCLUSIVE);
-		counter = add_counter(source_id, stage);
+		counter = add_counter(kind, id, stage);
 	}
 	if (counter != NULL)
 		pg_atomic_fetch_add_u64(&counter->count[what], 1);
@@ -121,16 +122,16 @@ tte_counter(TteCounted what, int32 source_id)
 	uint64		count;
 
 	LWLockAcquire(counters_lock, LW_SHARED);
-	counter = find_counter(source_id, "");
+	counter = find_counter(TTE_OF_SOURCE, source_id, "");
 	count = counter ? pg_atomic_read_u64(&counter->count[what]) : 0;
 	LWLockRelease(counters_lock);
 	return count;
 }
 
-TteStageCount *
-tte_stage_counters(int32 source_id, int *n)
+TteNamedCount *
+tte_named_counters(TteCountedOf kind, int32 id, int *n)
 {
-	TteStageCount *stages = palloc(MAX_STAGES * sizeof(TteStageCount));
+	TteNamedCount *named = palloc(MAX_COUNTERS * sizeof(TteNamedCount));
 	HASH_SEQ_STATUS scan;
 	Counter    *counter;
 
@@ -139,13 +140,19 @@ tte_stage_counters(int32 source_id, int *n)
 	hash_seq_init(&scan, counters);
 	while ((counter = hash_seq_search(&scan)) != NULL)
 	{
-		if (counter->key.database != MyDatabaseId || counter->key.source_id != source_id || !counter->key.stage[0])
+		const CounterKey *key = &counter->key;
+
+		if (key->database != MyDatabaseId || key->kind != (int32) kind || (id != 0 && key->id != id) || *n == MAX_COUNTERS ||
+			(!key->stage[0] && kind != TTE_OF_ROWS))
 			continue;
-		memcpy(stages[*n].stage, counter->key.stage, TTE_STAGE_LEN);
-		stages[(*n)++].count = pg_atomic_read_u64(&counter->count[TTE_NO_MAPPING]);
+		named[*n].id = key->id;
+		memcpy(named[*n].name, key->stage, TTE_STAGE_LEN);
+		for (int i = 0; i < TTE_COUNTED; i++)
+			named[*n].count[i] = pg_atomic_read_u64(&counter->count[i]);
+		(*n)++;
 	}
 	LWLockRelease(counters_lock);
-	return stages;
+	return named;
 }
 
 void
