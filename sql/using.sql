@@ -133,6 +133,31 @@ TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery;
 CALL tiktok.backfill('busy', 'tiktok', 'id < 100');
 SELECT event, event_id, status, reason, notes FROM tiktok.event_status ORDER BY event_id;
 
+-- User code tries to close the cursor that reads the rows
+CREATE FUNCTION busy_closing(b busy) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	refused int := 0;
+	cursor refcursor;
+BEGIN
+	FOR i IN 1 .. 100 LOOP
+		cursor := '<unnamed portal ' || i || '>';
+		BEGIN
+			CLOSE cursor;
+		EXCEPTION WHEN invalid_cursor_state THEN
+			refused := refused + 1;
+		WHEN invalid_cursor_name THEN
+			NULL;
+		END;
+	END LOOP;
+	RETURN jsonb_build_object('description', CASE WHEN refused > 0 THEN 'refused' END);
+END $$;
+DROP TRIGGER tiktok ON busy;
+TRUNCATE busy;
+INSERT INTO busy SELECT i, 'a@example.com' FROM generate_series(1, 300) i;
+CREATE TRIGGER tiktok AFTER INSERT ON busy FOR EACH ROW EXECUTE FUNCTION tiktok.track_row(
+	'shop', 'AddToWishlist', 'url=''https://shop.example.com/a/page''', 'email=email', 'event_time=at', 'using=busy_closing');
+SELECT count(*), problem, payload #>> '{properties,description}' AS description FROM tiktok.check_rows('busy', 'tiktok', max => 250) GROUP BY 2, 3;
+
 DROP TABLE busy CASCADE;
 DROP TABLE passing CASCADE;
 DROP FUNCTION be_busy, recorded, found, make;

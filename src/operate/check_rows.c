@@ -18,6 +18,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/portal.h"
 #include "utils/tuplestore.h"
 
 #include "enqueue/track.h"
@@ -136,6 +137,8 @@ check_rows(TteRows *rows, const char *sql, ReturnSetInfo *result)
 	Portal		portal = SPI_cursor_open_with_args(NULL, sql, 0, NULL, NULL, NULL, false, 0);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 
+	/* code of the rows' owner can find it by its name, and close it */
+	PinPortal(portal);
 	for (;;)
 	{
 		SPITupleTable *table;
@@ -154,6 +157,7 @@ check_rows(TteRows *rows, const char *sql, ReturnSetInfo *result)
 		SPI_freetuptable(table);
 	}
 	MemoryContextSwitchTo(caller);
+	UnpinPortal(portal);
 	SPI_cursor_close(portal);
 }
 
