@@ -109,6 +109,22 @@ CREATE TABLE whose.plain (event_id text, value numeric, currency text, at timest
 INSERT INTO whose.plain VALUES ('S1', 1, 'EUR', now() - interval '1 day', 'x');
 CREATE VIEW whose.good AS SELECT event_id, value, currency, at FROM whose.plain;
 CREATE VIEW whose.readers WITH (security_invoker) AS SELECT event_id, value, currency, at FROM whose.plain;
+CREATE VIEW whose.below AS SELECT event_id, value, currency, at FROM whose.plain WHERE event_id IN (SELECT event_id FROM whose.readers);
+CREATE VIEW whose.far_below AS WITH w AS (TABLE whose.below) TABLE w;
+CREATE VIEW whose.own AS SELECT * FROM whose.plain WHERE current_user = 'regress_mallory';
+CREATE VIEW whose.own_function AS SELECT * FROM whose.plain WHERE pg_catalog."current_user"() = 'regress_mallory';
+CREATE VIEW whose.own_role AS SELECT * FROM whose.plain WHERE pg_has_role('regress_mallory', 'MEMBER');
+CREATE VIEW whose.session AS SELECT * FROM whose.plain WHERE session_user IS NOT NULL;
+CREATE TABLE whose.policied (LIKE whose.plain);
+INSERT INTO whose.policied TABLE whose.plain;
+ALTER TABLE whose.policied ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON whose.policied USING (current_user = 'regress_mallory');
+CREATE VIEW whose.owner_exempt AS TABLE whose.policied;
+CREATE TABLE whose.policied_too (LIKE whose.plain);
+INSERT INTO whose.policied_too TABLE whose.plain;
+ALTER TABLE whose.policied_too ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY own ON whose.policied_too USING (current_user = 'regress_mallory');
+CREATE VIEW whose.owner_subject AS TABLE whose.policied_too;
 RESET ROLE;
 CREATE TABLE public.superusers AS TABLE whose.good;
 CREATE FOREIGN DATA WRAPPER whose_wrapper;
@@ -134,6 +150,12 @@ END $$;
 SELECT relation, public.look_as('regress_reader', relation) FROM unnest('{whose.plain,whose.good,whose.readers}'::text[]) relation;
 GRANT SELECT ON ALL TABLES IN SCHEMA whose TO regress_reader, regress_admin, regress_bypass;
 REVOKE SELECT ON whose.plain FROM regress_reader;
+-- What a view shows may depend on its reader at any depth
+SELECT relation, public.look_as('regress_reader', relation)
+FROM unnest('{whose.below,whose.far_below,whose.own,whose.own_function,whose.own_role,whose.owner_subject,whose.session,whose.owner_exempt}'::text[]) relation;
+SET ROLE regress_reader;
+SELECT count(*) FROM whose.own;
+RESET ROLE;
 GRANT SELECT ON public.superusers TO regress_reader;
 SELECT relation, public.look_as('regress_reader', relation)
 FROM unnest('{whose.good,whose.plain,whose.readers,whose.remote,whose.parent,whose.guarded,whose.forced,public.superusers}'::text[]) relation;

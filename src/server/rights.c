@@ -14,13 +14,18 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/parsenodes.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/acl.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
@@ -91,24 +96,95 @@ has_row_security(Relation rel)
 		check_enable_rls(RelationGetRelid(rel), rel->rd_rel->relowner, true) == RLS_ENABLED;
 }
 
-/* A view with the rights of its reader; a foreign table, which knows him by his user mapping. */
 static bool
-depends_on_reader(Relation rel)
+has_foreign_table(Relation rel)
 {
-	List	   *children;
+	List	   *tables = rel->rd_rel->relhassubclass ? find_all_inheritors(RelationGetRelid(rel), AccessShareLock, NULL) : NIL;
 	ListCell   *cell;
 
-	if (rel->rd_rel->relkind == RELKIND_VIEW)
-		return RelationHasSecurityInvoker(rel);
 	if (rel->rd_rel->relkind == RELKIND_FOREIGN_TABLE)
 		return true;
-	children = rel->rd_rel->relhassubclass ? find_all_inheritors(RelationGetRelid(rel), AccessShareLock, NULL) : NIL;
-	foreach(cell, children)
+	foreach(cell, tables)
 	{
 		if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_FOREIGN_TABLE)
 			return true;
 	}
 	return false;
+}
+
+static bool
+is_of_user(Oid function, void *context)
+{
+	return function == F_CURRENT_USER || function == F_PG_HAS_ROLE_NAME_TEXT || function == F_PG_HAS_ROLE_OID_TEXT;
+}
+
+static bool
+asks_for_user(Node *node)
+{
+	if (IsA(node, SQLValueFunction))
+	{
+		SQLValueFunctionOp op = ((SQLValueFunction *) node)->op;
+
+		return op == SVFOP_CURRENT_ROLE || op == SVFOP_CURRENT_USER || op == SVFOP_USER;
+	}
+	return check_functions_in_node(node, is_of_user, NULL);
+}
+
+static bool view_depends_on_reader(Relation view);
+
+/* Below a view: its owner is whom policies and user mappings know, but the reader is current_user in policies. */
+static bool
+below_depends_on_reader(Oid relid, Oid owner)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	bool		depends = check_enable_rls(relid, owner, true) == RLS_ENABLED;
+
+	if (!depends && rel->rd_rel->relkind == RELKIND_VIEW)
+		depends = view_depends_on_reader(rel);
+	relation_close(rel, AccessShareLock);
+	return depends;
+}
+
+static bool
+depends_walker(Node *node, void *context)
+{
+	Relation	view = context;
+	ListCell   *cell;
+
+	if (node == NULL)
+		return false;
+	if (asks_for_user(node))
+		return true;
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, depends_walker, context);
+	foreach(cell, ((Query *) node)->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, cell);
+
+		/* until PostgreSQL 16, a view is in its own range table */
+		if (rte->rtekind == RTE_RELATION && rte->relid != RelationGetRelid(view) &&
+			below_depends_on_reader(rte->relid, view->rd_rel->relowner))
+			return true;
+	}
+	return query_tree_walker((Query *) node, depends_walker, context, 0);
+}
+
+/* Functions may ask, too, who reads; what they answer to the owner is his to know. */
+static bool
+view_depends_on_reader(Relation view)
+{
+	check_stack_depth();
+	return RelationHasSecurityInvoker(view) || depends_walker((Node *) get_view_query(view), view);
+}
+
+/*
+ * A view with the rights of its reader, or that has one below it, or asks who
+ * he is; a foreign table, which knows him by his user mapping.
+ */
+static bool
+depends_on_reader(Relation rel)
+{
+	return rel->rd_rel->relkind == RELKIND_VIEW ? view_depends_on_reader(rel) : has_foreign_table(rel);
 }
 
 TteReading
@@ -149,6 +225,6 @@ tte_reading_refuse(Relation rel, TteReading why)
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("rows of \"%s\" are not read, because they depend on who reads it", name),
-			 errdetail("They are read as its owner; \"%s\" is a view with security_invoker, or a foreign table, or has one below it.", name),
-			 errhint("Name a view without security_invoker, or call this as a member of the owner's role.")));
+			 errdetail("They are read as its owner; \"%s\" is a view with security_invoker or a foreign table, or has below it one or a table with row security, or asks for current_user.", name),
+			 errhint("Name a view without these, or call this as a member of the owner's role.")));
 }
