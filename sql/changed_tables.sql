@@ -63,6 +63,10 @@ INSERT INTO changes (change, undo) VALUES
 	('ALTER SEQUENCE tiktok.event_id_seq RENAME TO renamed', 'ALTER SEQUENCE tiktok.renamed RENAME TO event_id_seq'),
 	('SELECT setval(''tiktok.event_id_seq'', 9223372036854775807)', 'SELECT setval(''tiktok.event_id_seq'', (SELECT max(id) FROM tiktok.event))'),
 	('ALTER TABLE tiktok.delivery DROP CONSTRAINT delivery_pkey, ADD CONSTRAINT delivery_pkey PRIMARY KEY (at, id)', 'ALTER TABLE tiktok.delivery DROP CONSTRAINT delivery_pkey, ADD CONSTRAINT delivery_pkey PRIMARY KEY (id)'),
+	('ALTER TABLE tiktok.event ALTER event_time DROP NOT NULL', 'ALTER TABLE tiktok.event ALTER event_time SET NOT NULL'),
+	('ALTER TABLE tiktok.cursor ALTER snapshot DROP NOT NULL', 'ALTER TABLE tiktok.cursor ALTER snapshot SET NOT NULL'),
+	('ALTER TABLE tiktok.retry ALTER attempts DROP NOT NULL', 'ALTER TABLE tiktok.retry ALTER attempts SET NOT NULL'),
+	('ALTER TABLE tiktok.source ALTER batch_size DROP NOT NULL', 'ALTER TABLE tiktok.source ALTER batch_size SET NOT NULL'),
 	('ALTER TABLE tiktok.cursor ALTER snapshot TYPE text', 'ALTER TABLE tiktok.cursor ALTER snapshot TYPE pg_snapshot USING snapshot::pg_snapshot'),
 	('ALTER TABLE tiktok.source ALTER batch_size TYPE bigint', 'ALTER TABLE tiktok.source ALTER batch_size TYPE int'),
 	('ALTER TABLE tiktok.access_token ALTER token TYPE bytea USING NULL', 'ALTER TABLE tiktok.access_token ALTER token TYPE text USING NULL');
@@ -98,6 +102,28 @@ END $$;
 SELECT change, "order", CASE WHEN track = "order" THEN 'likewise' ELSE track END AS track,
 	CASE WHEN worker = substr("order", 7) THEN 'likewise' ELSE worker END AS worker, afterwards FROM changes ORDER BY id;
 \x off
+
+-- What may be null, and what must not: as the extension made it
+CREATE TEMP TABLE columns AS
+SELECT c.relname, a.attname, a.attnotnull, (SELECT tiktok._table_problem(x.oid, x.extowner) FROM pg_extension x WHERE x.extname = 'tiktok_events') AS problem
+FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+WHERE c.relnamespace = 'tiktok'::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped AND a.attnotnull AND a.attidentity = ''
+AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND a.attnum = ANY (i.indkey));
+DO $$
+DECLARE
+	c columns;
+BEGIN
+	FOR c IN TABLE columns LOOP
+		EXECUTE format('ALTER TABLE tiktok.%I ALTER %I DROP NOT NULL', c.relname, c.attname);
+		UPDATE columns SET problem = tiktok._table_problem(x.oid, x.extowner) FROM pg_extension x
+		WHERE x.extname = 'tiktok_events' AND relname = c.relname AND attname = c.attname;
+		EXECUTE format('ALTER TABLE tiktok.%I ALTER %I SET NOT NULL', c.relname, c.attname);
+	END LOOP;
+END $$;
+-- those that the worker does not read; sessions read lead_stage and test_code
+SELECT relname, attname FROM columns WHERE problem IS NULL ORDER BY 1, 2;
+SELECT tiktok._table_problem(x.oid, x.extowner) FROM pg_extension x WHERE x.extname = 'tiktok_events';
+DROP TABLE columns;
 
 -- A column that is dropped and added again is not where it was
 BEGIN;

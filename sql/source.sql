@@ -33,7 +33,6 @@ SELECT tiktok.preview('s', 'ViewContent', 'v1', '2026-11-20 10:00:00+00', user_d
 -- who alters the table gets an error instead of what must be there
 BEGIN;
 ALTER TABLE tiktok.source ALTER consent DROP NOT NULL;
-UPDATE tiktok.source SET consent = NULL;
 SELECT tiktok.preview('s', 'ViewContent', 'v1');
 ROLLBACK;
 

@@ -3,11 +3,13 @@
  * catalog_check.c
  *	  Are the tables of the extension such as the code in C reads them?
  *
- * C takes the columns of these tables by number and trusts their types, and it
- * finds rows through their keys.  The owner of a table may change all that: ALTER
- * TABLE does not ask.  A value of another type would be read as a pointer.  So
- * whenever the catalogs say that a table has changed, it is compared with what
- * the extension made; columns that somebody has added behind are none of ours.
+ * C takes the columns of these tables by number and trusts their types, and
+ * that there are values where they must not be null; it finds rows through
+ * their keys.  The owner of a table may change all that: ALTER TABLE does not
+ * ask.  A value of another type would be read as a pointer, and so would a null.
+ * So whenever the catalogs say that a table has changed, it is compared with
+ * what the extension made; columns that somebody has added behind are none of
+ * ours.
  *
  *-------------------------------------------------------------------------
  */
@@ -38,6 +40,7 @@ typedef struct Column
 {
 	const char *name;
 	Oid			type;
+	bool		nullable;
 } Column;
 
 /* What the extension made. */
@@ -56,9 +59,9 @@ static const Table tables[] = {
 	{"event",
 		{
 			{"id", INT8OID}, {"xid", XID8OID}, {"source_id", INT4OID}, {"event", TEXTOID}, {"event_id", TEXTOID},
-			{"event_time", TIMESTAMPTZOID}, {"enqueued_at", TIMESTAMPTZOID}, {"value", NUMERICOID},
-			{"currency", TEXTOID}, {"match_keys", INT4OID}, {"notes", TEXTOID}, {"test_code", TEXTOID},
-			{"payload", JSONOID}
+			{"event_time", TIMESTAMPTZOID}, {"enqueued_at", TIMESTAMPTZOID}, {"value", NUMERICOID, true},
+			{"currency", TEXTOID, true}, {"match_keys", INT4OID}, {"notes", TEXTOID, true}, {"test_code", TEXTOID, true},
+			{"payload", JSONOID, true}
 	}, true, INTEGER_BTREE_FAM_OID, {5, 4, 3, 12}},
 	{"identity",
 		{
@@ -66,21 +69,21 @@ static const Table tables[] = {
 	}, true, INTEGER_BTREE_FAM_OID},
 	{"delivery",
 		{
-			{"id", INT8OID}, {"request_id", INT8OID}, {"status", TEXTOID}, {"reason", TEXTOID}, {"at", TIMESTAMPTZOID},
-			{"attempts", INT4OID}, {"first_attempt_at", TIMESTAMPTZOID}, {"possibly_received_at", TIMESTAMPTZOID}
+			{"id", INT8OID}, {"request_id", INT8OID, true}, {"status", TEXTOID}, {"reason", TEXTOID, true}, {"at", TIMESTAMPTZOID},
+			{"attempts", INT4OID, true}, {"first_attempt_at", TIMESTAMPTZOID, true}, {"possibly_received_at", TIMESTAMPTZOID, true}
 	}, true, INTEGER_BTREE_FAM_OID},
 	{"retry",
 		{
 			{"id", INT8OID}, {"source_id", INT4OID}, {"attempts", INT4OID}, {"first_attempt_at", TIMESTAMPTZOID},
-			{"possibly_received_at", TIMESTAMPTZOID}, {"next_attempt_at", TIMESTAMPTZOID},
-			{"last_request_id", INT8OID}, {"code", INT4OID}
+			{"possibly_received_at", TIMESTAMPTZOID, true}, {"next_attempt_at", TIMESTAMPTZOID},
+			{"last_request_id", INT8OID, true}, {"code", INT4OID, true}
 	}, false, INTEGER_BTREE_FAM_OID},
 	{"request",
 		{
-			{"id", INT8OID}, {"source_id", INT4OID}, {"started_at", TIMESTAMPTZOID}, {"finished_at", TIMESTAMPTZOID},
+			{"id", INT8OID}, {"source_id", INT4OID}, {"started_at", TIMESTAMPTZOID}, {"finished_at", TIMESTAMPTZOID, true},
 			{"events", INT4OID}, {"first_xid", XID8OID}, {"first_id", INT8OID}, {"last_xid", XID8OID},
-			{"last_id", INT8OID}, {"http_status", INT4OID}, {"code", INT4OID}, {"message", TEXTOID},
-			{"request_id", TEXTOID}, {"outcome", TEXTOID}, {"bytes", INT4OID}, {"is_test", BOOLOID}
+			{"last_id", INT8OID}, {"http_status", INT4OID, true}, {"code", INT4OID, true}, {"message", TEXTOID, true},
+			{"request_id", TEXTOID, true}, {"outcome", TEXTOID, true}, {"bytes", INT4OID}, {"is_test", BOOLOID}
 	}},
 	{"cursor",
 		{
@@ -89,15 +92,16 @@ static const Table tables[] = {
 	}},
 	{"source_state",
 		{
-			{"source_id", INT4OID}, {"state", TEXTOID}, {"since", TIMESTAMPTZOID}, {"reason", TEXTOID},
-			{"probe_at", TIMESTAMPTZOID}
+			{"source_id", INT4OID}, {"state", TEXTOID}, {"since", TIMESTAMPTZOID}, {"reason", TEXTOID, true},
+			{"probe_at", TIMESTAMPTZOID, true}
 	}},
 	{"source",
 		{
 			{"id", INT4OID}, {"name", TEXTOID}, {"event_source", TEXTOID}, {"event_source_id", TEXTOID},
 			{"enabled", BOOLOID}, {"consent", TEXTOID}, {"limited_data_use", BOOLOID}, {"identifiers", TEXTOID},
-			{"external_id_case", TEXTOID}, {"default_calling_code", TEXTOID}, {"require_lead_id", BOOLOID},
-			{"rename_legacy_events", BOOLOID}, {"currency_policy", TEXTOID}, {"max_event_age", INTERVALOID}, {"batch_size", INT4OID},
+			{"external_id_case", TEXTOID}, {"default_calling_code", TEXTOID, true}, {"require_lead_id", BOOLOID},
+			{"rename_legacy_events", BOOLOID}, {"currency_policy", TEXTOID}, {"max_event_age", INTERVALOID, true},
+			{"batch_size", INT4OID},
 			{"requests_per_second", INT4OID}, {"created_at", TIMESTAMPTZOID}
 	}},
 	{"lead_stage",
@@ -115,13 +119,13 @@ static const Table tables[] = {
 	}},
 	{"source_control",
 		{
-			{"source_id", INT4OID}, {"paused", BOOLOID}, {"reason", TEXTOID}, {"changed_at", TIMESTAMPTZOID}
+			{"source_id", INT4OID}, {"paused", BOOLOID}, {"reason", TEXTOID, true}, {"changed_at", TIMESTAMPTZOID}
 	}},
 	{"installation",
 		{
 			{"id", INT4OID}, {"system_identifier", INT8OID}, {"database_oid", OIDOID}, {"confirmed_at", TIMESTAMPTZOID},
-			{"timeline", INT4OID}, {"backup_start", PG_LSNOID}, {"seen_at", TIMESTAMPTZOID},
-			{"recovered_to", TIMESTAMPTZOID}, {"recovered_xid", XID8OID}
+			{"timeline", INT4OID, true}, {"backup_start", PG_LSNOID, true}, {"seen_at", TIMESTAMPTZOID, true},
+			{"recovered_to", TIMESTAMPTZOID, true}, {"recovered_xid", XID8OID, true}
 	}},
 	{"origin",
 		{
@@ -198,6 +202,8 @@ column_problem(const Table *table, TupleDesc desc)
 		if (att->atttypid != column->type)
 			return psprintf("has a column \"%s\" of type %s instead of %s", column->name,
 							format_type_be(att->atttypid), format_type_be(column->type));
+		if (!column->nullable && !att->attnotnull)
+			return psprintf("has a column \"%s\" that may be null", column->name);
 	}
 	return NULL;
 }
