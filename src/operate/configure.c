@@ -141,10 +141,22 @@ has_events(Datum source_id)
 	return found;
 }
 
+static void
+refuse_events(HeapTuple row, TupleDesc desc, Datum id)
+{
+	if (has_events(id))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("event source \"%s\" has events", text_of(row, desc, TTE_SOURCE_NAME)),
+				 errhint("Set enabled to false to stop sending.")));
+}
+
 /*
  * The queue finds its events by number, so a number that has events must stay.
  * The lock waits for transactions that have recorded events of this source and
- * keeps others from it; those of other sources go on.
+ * keeps others from it; those of other sources go on.  Whoever records an event
+ * waits behind a lock that waits, so it is taken only where it may be granted
+ * to some purpose.
  */
 static void
 check_unused(HeapTuple row, TupleDesc desc)
@@ -152,12 +164,9 @@ check_unused(HeapTuple row, TupleDesc desc)
 	bool		isnull;
 	Datum		id = heap_getattr(row, TTE_SOURCE_ID, desc, &isnull);
 
+	refuse_events(row, desc, id);
 	tte_source_lock(DatumGetInt32(id), AccessExclusiveLock);
-	if (has_events(id))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("event source \"%s\" has events", text_of(row, desc, TTE_SOURCE_NAME)),
-				 errhint("Set enabled to false to stop sending.")));
+	refuse_events(row, desc, id);
 }
 
 static bool
