@@ -88,6 +88,15 @@ SELECT tiktok.pixel_seen('shop', 'Purchase', '');
 SELECT tiktok.pixel_seen('shop', NULL, 'A1');
 SELECT tiktok.pixel_seen('shop', 'Purchase', 'now', NULL);
 SELECT count(*) FROM tiktok.pixel_seen WHERE event_id = 'now' AND seen_at > now() - interval '1 min';
+-- readers see neither a person in an id nor an error because of a time
+BEGIN;
+TRUNCATE tiktok.pixel_seen;
+SELECT tiktok.pixel_seen('shop', event, id, at::timestamptz) FROM (VALUES ('Purchase', 'anna%40example.com', 'infinity'), ('anna@example.com', '+49 170 1234567', '-infinity'),
+	('Purchase', 'late', '294276-12-31 23:59:59+00'), ('Purchase', 'early', '4714-11-24 00:00:00+00 BC'), ('Purchase', 'SO-4711', '2026-03-01 10:00:00')) v (event, id, at) \g /dev/null
+SELECT event, event_id, CASE WHEN seen_at > now() THEN 'tomorrow' ELSE seen_at::text END AS seen_at FROM tiktok._pixel_match ORDER BY event_id COLLATE "C";
+SELECT sum(browser) FROM tiktok.dedup_overlap;
+SELECT count(*) > 0 AS checked FROM tiktok.checklist('shop');
+ROLLBACK;
 \set VERBOSITY default
 
 -- stages of leads, and volume, look back from now

@@ -22,6 +22,7 @@
 
 #include "enqueue/value.h"
 #include "event/catalog.h"
+#include "event/derived_id.h"
 #include "event/identity.h"
 #include "event/unicode.h"
 #include "server/common.h"
@@ -32,6 +33,7 @@ PG_FUNCTION_INFO_V1(tte_sql_hash);
 PG_FUNCTION_INFO_V1(tte_sql_explain_identifier);
 PG_FUNCTION_INFO_V1(tte_sql_explain_code);
 PG_FUNCTION_INFO_V1(tte_sql_current_name);
+PG_FUNCTION_INFO_V1(tte_sql_shown);
 PG_FUNCTION_INFO_V1(tte_sql_self_test);
 
 /* In the order of TteIdentifier. */
@@ -409,6 +411,19 @@ tte_sql_current_name(PG_FUNCTION_ARGS)
 	if (tte_name_check(TTE_WEB, VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name), true, &final) != TTE_NAME_RENAMED)
 		PG_RETURN_TEXT_P(name);
 	PG_RETURN_TEXT_P(cstring_to_text(final));
+}
+
+/* As the id or name of an event is stored, were it not for the rules of TikTok. */
+Datum
+tte_sql_shown(PG_FUNCTION_ARGS)
+{
+	text	   *word = PG_GETARG_TEXT_PP(0);
+	int			len;
+	const char *utf8 = tte_to_utf8(VARDATA_ANY(word), VARSIZE_ANY_EXHDR(word), &len);
+
+	if (tte_text_trace(utf8, len) < TTE_TRACE_SURE)
+		PG_RETURN_TEXT_P(word);
+	PG_RETURN_TEXT_P(cstring_to_text(tte_derived_id(utf8, len, TTE_TRACE_SURE)));
 }
 
 static void
