@@ -17,7 +17,7 @@ CREATE TABLE tiktok.event (
 	UNIQUE NULLS NOT DISTINCT (event_id, event, source_id, test_code)
 );
 CREATE INDEX event_queue ON tiktok.event (source_id, xid, id);
--- For the views that count by hour. Enqueueing hardly notices a BRIN index, and the hour changes a page range's summary once an hour.
+-- For the views that count by hour. A BRIN index costs an insertion little: the summary of a page range changes once an hour.
 CREATE INDEX event_hour ON tiktok.event USING brin (pg_catalog.date_bin('1 hour', enqueued_at, '2000-01-01 00:00+00'));
 COMMENT ON TABLE tiktok.event IS 'every event recorded; insert-only';
 COMMENT ON COLUMN tiktok.event.id IS 'number of the event';
@@ -27,9 +27,9 @@ COMMENT ON COLUMN tiktok.event.event IS 'event name as it is sent';
 COMMENT ON COLUMN tiktok.event.event_id IS 'key of the order or lead; TikTok drops copies of the same source, event and event_id within 48 hours';
 COMMENT ON COLUMN tiktok.event.event_time IS 'when it happened';
 COMMENT ON COLUMN tiktok.event.enqueued_at IS 'when it was recorded';
-COMMENT ON COLUMN tiktok.event.value IS 'what it was worth, in currency';
+COMMENT ON COLUMN tiktok.event.value IS 'value, in currency';
 COMMENT ON COLUMN tiktok.event.currency IS 'ISO 4217 code';
-COMMENT ON COLUMN tiktok.event.match_keys IS 'identifiers the event has, one bit each';
+COMMENT ON COLUMN tiktok.event.match_keys IS 'kinds of identifiers that the event has, one bit each';
 COMMENT ON COLUMN tiktok.event.notes IS 'what was left out of the event, and why';
 COMMENT ON COLUMN tiktok.event.payload IS 'the event as it is sent, without identifiers; NULL when it is not to be sent';
 
@@ -37,7 +37,7 @@ CREATE TABLE tiktok.identity (
 	id bigint PRIMARY KEY,
 	user_data json NOT NULL
 );
-COMMENT ON TABLE tiktok.identity IS 'identifiers of events that are not final, normalised; deleted when the event is';
+COMMENT ON TABLE tiktok.identity IS 'normalised identifiers of events that are pending, retrying, rejected or uncertain';
 COMMENT ON COLUMN tiktok.identity.id IS 'tiktok.event.id';
 COMMENT ON COLUMN tiktok.identity.user_data IS 'the identifiers by kind; hashes where the source says hash_on_enqueue';
 
@@ -88,15 +88,15 @@ CREATE TABLE tiktok.delivery (
 	first_attempt_at timestamptz,
 	possibly_received_at timestamptz
 );
-COMMENT ON TABLE tiktok.delivery IS 'the fate of every final event';
+COMMENT ON TABLE tiktok.delivery IS 'the status of every final event';
 COMMENT ON COLUMN tiktok.delivery.id IS 'tiktok.event.id';
 COMMENT ON COLUMN tiktok.delivery.request_id IS 'the last request that carried the event; NULL: it was never sent';
 COMMENT ON COLUMN tiktok.delivery.status IS 'the final status, as in tiktok.event_status';
 COMMENT ON COLUMN tiktok.delivery.reason IS 'why, as in tiktok.event_status';
 COMMENT ON COLUMN tiktok.delivery.at IS 'when it was recorded';
-COMMENT ON COLUMN tiktok.delivery.attempts IS 'NULL: one if there was a request, else none';
-COMMENT ON COLUMN tiktok.delivery.first_attempt_at IS 'when the event was sent first; NULL: with request_id, or never';
-COMMENT ON COLUMN tiktok.delivery.possibly_received_at IS 'first attempt TikTok may have received; NULL: none before request_id';
+COMMENT ON COLUMN tiktok.delivery.attempts IS 'number of attempts; NULL: 1 if request_id is set, else 0';
+COMMENT ON COLUMN tiktok.delivery.first_attempt_at IS 'when the event was first sent; NULL: by request_id, or never';
+COMMENT ON COLUMN tiktok.delivery.possibly_received_at IS 'first attempt that TikTok may have received; NULL: none before request_id';
 
 CREATE TABLE tiktok.retry (
 	id bigint PRIMARY KEY,
@@ -113,8 +113,8 @@ COMMENT ON TABLE tiktok.retry IS 'events that were sent without success and will
 COMMENT ON COLUMN tiktok.retry.id IS 'tiktok.event.id';
 COMMENT ON COLUMN tiktok.retry.source_id IS 'tiktok.source.id';
 COMMENT ON COLUMN tiktok.retry.attempts IS 'how often the event was sent';
-COMMENT ON COLUMN tiktok.retry.first_attempt_at IS 'when it was sent first';
-COMMENT ON COLUMN tiktok.retry.possibly_received_at IS 'first attempt TikTok may have received; no automatic attempt later than 47 hours after it';
+COMMENT ON COLUMN tiktok.retry.first_attempt_at IS 'when it was first sent';
+COMMENT ON COLUMN tiktok.retry.possibly_received_at IS 'first attempt that TikTok may have received; no automatic attempt later than 47 hours after it';
 COMMENT ON COLUMN tiktok.retry.next_attempt_at IS 'when it is due to be sent again';
 COMMENT ON COLUMN tiktok.retry.last_request_id IS 'the last request that carried it';
 COMMENT ON COLUMN tiktok.retry.code IS 'TikTok''s return code of that request';
@@ -126,12 +126,12 @@ CREATE TABLE tiktok.cursor (
 	position_xid xid8 NOT NULL,
 	position_id bigint NOT NULL
 );
-COMMENT ON TABLE tiktok.cursor IS 'how far the queue of a source has been recorded: the oldest window between two snapshots with anything unrecorded';
+COMMENT ON TABLE tiktok.cursor IS 'how far outcomes have been recorded: per source, the oldest window between two snapshots that has an event without one';
 COMMENT ON COLUMN tiktok.cursor.source_id IS 'tiktok.source.id';
-COMMENT ON COLUMN tiktok.cursor.prev_snapshot IS 'what is visible in it came before the window';
-COMMENT ON COLUMN tiktok.cursor.snapshot IS 'the rest of what is visible in it is the window';
-COMMENT ON COLUMN tiktok.cursor.position_xid IS 'in the window, everything up to here is recorded: a transaction';
-COMMENT ON COLUMN tiktok.cursor.position_id IS 'and an event of it';
+COMMENT ON COLUMN tiktok.cursor.prev_snapshot IS 'snapshot at the start of the window: events visible in it are not in the window';
+COMMENT ON COLUMN tiktok.cursor.snapshot IS 'snapshot at the end of the window';
+COMMENT ON COLUMN tiktok.cursor.position_xid IS 'transaction of the last event in the window up to which all outcomes are recorded';
+COMMENT ON COLUMN tiktok.cursor.position_id IS 'tiktok.event.id of that event';
 
 CREATE TABLE tiktok.source_state (
 	source_id int PRIMARY KEY,
@@ -140,12 +140,12 @@ CREATE TABLE tiktok.source_state (
 	reason text,
 	probe_at timestamptz
 );
-COMMENT ON TABLE tiktok.source_state IS 'sources to which nothing is sent now, and why; written by the worker';
+COMMENT ON TABLE tiktok.source_state IS 'sources to which nothing is being sent, and why; written by the worker';
 COMMENT ON COLUMN tiktok.source_state.source_id IS 'tiktok.source.id';
-COMMENT ON COLUMN tiktok.source_state.state IS 'no_token, copied (this database is a copy of another), open (the breaker)';
+COMMENT ON COLUMN tiktok.source_state.state IS 'no_token, copied (this database is a copy of another), open (the circuit breaker)';
 COMMENT ON COLUMN tiktok.source_state.since IS 'since when it is in this state';
 COMMENT ON COLUMN tiktok.source_state.reason IS 'why, in words';
-COMMENT ON COLUMN tiktok.source_state.probe_at IS 'when one request may try again';
+COMMENT ON COLUMN tiktok.source_state.probe_at IS 'when one request is sent as a probe';
 
 ALTER TABLE tiktok.cursor SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 ALTER TABLE tiktok.event SET (autovacuum_vacuum_insert_scale_factor = 0.05);

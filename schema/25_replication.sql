@@ -1,9 +1,9 @@
--- What logical replication brings: on a hub the events of its shards, on a shard their fates (docs/scale-out.md). These triggers fire in
--- apply workers and copies of tables alone. What comes a second time, as after a failover, is not stored again.
+-- Triggers on replicated rows: on a hub the events of its shards, on a shard the statuses of its events (docs/scale-out.md). They fire
+-- only in apply workers and table synchronization. A row that arrives a second time, as after a failover, is not stored again.
 
 CREATE FUNCTION tiktok._wake_worker() RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_wake_worker';
-COMMENT ON FUNCTION tiktok._wake_worker() IS 'has the worker look at the queue when this transaction commits';
+COMMENT ON FUNCTION tiktok._wake_worker() IS 'makes the worker read the queue when this transaction commits';
 
 CREATE FUNCTION tiktok._event_arrives() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -13,7 +13,7 @@ BEGIN
 	-- the queue is in the order of this server's transactions
 	NEW.xid := pg_current_xact_id();
 	PERFORM tiktok._wake_worker();
-	-- compared in this way, a planner without statistics can take but one index
+	-- written such that the planner, even without statistics, can use the index of the unique key only
 	SELECT e.id INTO known FROM tiktok.event e
 	WHERE e.event_id = NEW.event_id AND (e.event, e.source_id, e.test_code) IS NOT DISTINCT FROM (NEW.event, NEW.source_id, NEW.test_code);
 	IF known IS NULL THEN
@@ -21,7 +21,7 @@ BEGIN
 	ELSIF known = NEW.id THEN
 		RETURN NULL;
 	END IF;
-	-- the conditions under which a key makes room are those of enqueue/outbox.c
+	-- frees the key under the same conditions as enqueue/outbox.c
 	DELETE FROM tiktok.delivery d WHERE d.id = known AND d.request_id IS NULL AND d.status IN ('invalid', 'suppressed', 'expired')
 		AND coalesce(d.reason, '') NOT IN ('forgotten', 'consent_withdrawn');
 	IF FOUND THEN
@@ -34,7 +34,7 @@ BEGIN
 	INSERT INTO tiktok.delivery (id, status, reason, at) VALUES (NEW.id, 'invalid', 'duplicate', clock_timestamp()) ON CONFLICT (id) DO NOTHING;
 	RETURN NULL;
 END $$;
-COMMENT ON FUNCTION tiktok._event_arrives() IS 'takes an event of a shard into the queue, unless it is known; an event of another one with the same key is refused (invalid, duplicate)';
+COMMENT ON FUNCTION tiktok._event_arrives() IS 'puts an event of a shard into the queue, unless it is there already; another event with the same key is refused (invalid, duplicate)';
 
 CREATE FUNCTION tiktok._identity_arrives() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -44,19 +44,19 @@ BEGIN
 	END IF;
 	RETURN NEW;
 END $$;
-COMMENT ON FUNCTION tiktok._identity_arrives() IS 'takes the identifiers of an event of a shard, unless it is final';
+COMMENT ON FUNCTION tiktok._identity_arrives() IS 'stores the identifiers of an event of a shard, unless it is final or has them already';
 
-CREATE FUNCTION tiktok._fate_arrives() RETURNS trigger
+CREATE FUNCTION tiktok._delivery_arrives() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	-- a hub that was recovered to an earlier state may know less than the one before it
+	-- a hub that was recovered to an earlier state may not know that the event was delivered
 	IF EXISTS (SELECT FROM tiktok.delivery d WHERE d.id = NEW.id AND d.status = 'delivered') THEN
 		RETURN NULL;
 	END IF;
 	DELETE FROM tiktok.delivery d WHERE d.id = NEW.id;
 	IF NEW.status NOT IN ('rejected', 'uncertain') THEN
-		-- The hub may be faster than the transaction that recorded the event, which is seen here only when a synchronous standby has
-		-- it too. The key of its identifiers waits for it.
+		-- The hub may be faster than the transaction that recorded the event, which becomes visible here only when a synchronous standby
+		-- has it too. Inserting the key of its identifiers waits for that transaction.
 		IF NOT EXISTS (SELECT FROM tiktok.event e WHERE e.id = NEW.id) THEN
 			INSERT INTO tiktok.identity VALUES (NEW.id, 'null') ON CONFLICT (id) DO NOTHING;
 		END IF;
@@ -64,12 +64,12 @@ BEGIN
 	END IF;
 	RETURN NEW;
 END $$;
-COMMENT ON FUNCTION tiktok._fate_arrives() IS 'takes the hub''s word on an event of this shard, unless that is delivered, and deletes its identifiers';
+COMMENT ON FUNCTION tiktok._delivery_arrives() IS 'stores the status that an event of this shard has on the hub, unless it is delivered already, and deletes the identifiers of a final one';
 
 CREATE TRIGGER replicated BEFORE INSERT ON tiktok.event FOR EACH ROW EXECUTE FUNCTION tiktok._event_arrives();
 CREATE TRIGGER replicated BEFORE INSERT ON tiktok.identity FOR EACH ROW EXECUTE FUNCTION tiktok._identity_arrives();
-CREATE TRIGGER replicated BEFORE INSERT ON tiktok.delivery FOR EACH ROW EXECUTE FUNCTION tiktok._fate_arrives();
+CREATE TRIGGER replicated BEFORE INSERT ON tiktok.delivery FOR EACH ROW EXECUTE FUNCTION tiktok._delivery_arrives();
 ALTER TABLE tiktok.event ENABLE REPLICA TRIGGER replicated;
 ALTER TABLE tiktok.identity ENABLE REPLICA TRIGGER replicated;
--- The worker itself writes fates as a replica would: enabled on shards alone, where it writes none.
+-- The worker's own insertions would fire it, too (session_replication_role = replica). Enabled on shards only, whose worker inserts none.
 ALTER TABLE tiktok.delivery DISABLE TRIGGER replicated;

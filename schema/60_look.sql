@@ -1,4 +1,4 @@
--- Looking: what became of each event.
+-- Views of events, backlog, workers and counters.
 
 CREATE VIEW tiktok.event_status AS
 SELECT e.id,
@@ -27,7 +27,7 @@ LEFT JOIN tiktok.source s ON s.id OPERATOR(pg_catalog.=) e.source_id
 LEFT JOIN tiktok.delivery d ON d.id OPERATOR(pg_catalog.=) e.id
 LEFT JOIN tiktok.retry r ON r.id OPERATOR(pg_catalog.=) e.id
 LEFT JOIN tiktok.request q ON q.id OPERATOR(pg_catalog.=) coalesce(d.request_id, r.last_request_id);
-COMMENT ON VIEW tiktok.event_status IS 'one row per event: what became of it, and why';
+COMMENT ON VIEW tiktok.event_status IS 'one row per event: its status, and why';
 COMMENT ON COLUMN tiktok.event_status.id IS 'number of the event, for tiktok.retry and tiktok.discard';
 COMMENT ON COLUMN tiktok.event_status.source IS 'name of the source; NULL: it did not exist';
 COMMENT ON COLUMN tiktok.event_status.event IS 'event name as it is sent';
@@ -35,10 +35,10 @@ COMMENT ON COLUMN tiktok.event_status.event_id IS 'key of the order or lead; the
 COMMENT ON COLUMN tiktok.event_status.event_time IS 'when it happened';
 COMMENT ON COLUMN tiktok.event_status.enqueued_at IS 'when it was recorded';
 COMMENT ON COLUMN tiktok.event_status.status IS 'pending, retrying; final: delivered, rejected, invalid, suppressed, expired, uncertain, discarded';
-COMMENT ON COLUMN tiktok.event_status.reason IS 'why the event was not sent or not accepted, as one word; of a delivered one: what was asked for too late';
+COMMENT ON COLUMN tiktok.event_status.reason IS 'why the event was not sent or not accepted, as one word; for a delivered event: what was asked for too late';
 COMMENT ON COLUMN tiktok.event_status.attempts IS 'how often it was sent; attempts that never reached TikTok are not counted';
-COMMENT ON COLUMN tiktok.event_status.first_attempt_at IS 'when it was sent first';
-COMMENT ON COLUMN tiktok.event_status.last_attempt_at IS 'when it was sent last';
+COMMENT ON COLUMN tiktok.event_status.first_attempt_at IS 'when it was first sent';
+COMMENT ON COLUMN tiktok.event_status.last_attempt_at IS 'when it was last sent';
 COMMENT ON COLUMN tiktok.event_status.next_attempt_at IS 'when it is due to be sent again; NULL unless retrying';
 COMMENT ON COLUMN tiktok.event_status.delivered_at IS 'when TikTok''s acceptance was recorded; NULL unless delivered';
 COMMENT ON COLUMN tiktok.event_status.http_status IS 'HTTP status of the last attempt; NULL: there was no answer';
@@ -46,11 +46,11 @@ COMMENT ON COLUMN tiktok.event_status.code IS 'TikTok''s return code of the last
 COMMENT ON COLUMN tiktok.event_status.message IS 'TikTok''s message of the last attempt, or what went wrong on the way';
 COMMENT ON COLUMN tiktok.event_status.request_id IS 'TikTok''s id of the request, for its support';
 COMMENT ON COLUMN tiktok.event_status.is_test IS 'it is a test event, which counts nowhere';
-COMMENT ON COLUMN tiktok.event_status.value IS 'what it was worth, in currency';
+COMMENT ON COLUMN tiktok.event_status.value IS 'value, in currency';
 COMMENT ON COLUMN tiktok.event_status.currency IS 'ISO 4217 code';
 COMMENT ON COLUMN tiktok.event_status.notes IS 'what was left out of the event, and why';
 
--- With a second bound on xid, always true, the planner expects few rows behind the cursor, and takes the index.
+-- The upper bound on xid is always true. It makes the planner expect few rows behind the cursor, and use the index.
 CREATE VIEW tiktok.backlog AS
 SELECT s.name AS source,
 	CASE WHEN NOT s.enabled THEN 'disabled' WHEN c.paused THEN 'paused' ELSE coalesce(t.state, 'sending') END AS state,
@@ -77,16 +77,16 @@ CROSS JOIN LATERAL (
 	SELECT pg_catalog.count(*) AS retrying, pg_catalog.min(e.enqueued_at) AS oldest, pg_catalog.min(w.next_attempt_at) AS next_attempt_at
 	FROM tiktok.retry w JOIN tiktok.event e ON e.id OPERATOR(pg_catalog.=) w.id
 	WHERE w.source_id OPERATOR(pg_catalog.=) s.id) r;
-COMMENT ON VIEW tiktok.backlog IS 'one row per source: what is unfinished, and whether it is being sent';
+COMMENT ON VIEW tiktok.backlog IS 'one row per source: how many events are unfinished, and whether they are being sent';
 COMMENT ON COLUMN tiktok.backlog.source IS 'name of the source';
-COMMENT ON COLUMN tiktok.backlog.state IS 'sending, or why not: disabled, paused, no_token, copied, open (the breaker)';
+COMMENT ON COLUMN tiktok.backlog.state IS 'sending, or why not: disabled, paused, no_token, copied, open (the circuit breaker)';
 COMMENT ON COLUMN tiktok.backlog.reason IS 'why not, in words';
 COMMENT ON COLUMN tiktok.backlog.since IS 'since when nothing is sent';
 COMMENT ON COLUMN tiktok.backlog.pending IS 'events that wait for their first attempt, or are on their way';
 COMMENT ON COLUMN tiktok.backlog.retrying IS 'events that were sent without success and will be sent again';
 COMMENT ON COLUMN tiktok.backlog.oldest_enqueued_at IS 'when the oldest of these was recorded';
 COMMENT ON COLUMN tiktok.backlog.next_attempt_at IS 'when the next attempt is due; NULL: as soon as possible';
-COMMENT ON COLUMN tiktok.backlog.requests_per_second IS 'most requests a second, from tiktok.source';
+COMMENT ON COLUMN tiktok.backlog.requests_per_second IS 'maximum number of requests per second, from tiktok.source';
 
 CREATE FUNCTION tiktok._worker_status(
 	OUT database_oid oid, OUT pid int, OUT state text, OUT since timestamptz, OUT in_flight int,
@@ -106,12 +106,12 @@ COMMENT ON COLUMN tiktok.worker_status.pid IS 'process id; NULL: no process serv
 COMMENT ON COLUMN tiktok.worker_status.state IS 'starting, idle, sending, failed (recovering from an error), refused (a table of the extension has been tampered with: last_error says how), version_mismatch (ALTER EXTENSION tiktok_events UPDATE, or the library of that version, is needed); no_worker_slot (max_workers or max_worker_processes is too small)';
 COMMENT ON COLUMN tiktok.worker_status.since IS 'since when it is in this state';
 COMMENT ON COLUMN tiktok.worker_status.in_flight IS 'requests under way';
-COMMENT ON COLUMN tiktok.worker_status.requests IS 'requests that came back since the worker began';
-COMMENT ON COLUMN tiktok.worker_status.delivered IS 'events delivered since the worker began';
+COMMENT ON COLUMN tiktok.worker_status.requests IS 'requests that ended since the worker started';
+COMMENT ON COLUMN tiktok.worker_status.delivered IS 'events delivered since the worker started';
 COMMENT ON COLUMN tiktok.worker_status.failed IS 'requests that delivered nothing';
 COMMENT ON COLUMN tiktok.worker_status.last_error IS 'text of its last error; NULL: none';
 COMMENT ON COLUMN tiktok.worker_status.last_error_at IS 'when that was';
-COMMENT ON COLUMN tiktok.worker_status.heartbeat IS 'when it last went through its loop; no more than five seconds ago while all is well';
+COMMENT ON COLUMN tiktok.worker_status.heartbeat IS 'when it last went through its loop; at most five seconds ago unless something is wrong';
 
 CREATE FUNCTION tiktok._enqueue_counters(source_id int, OUT conflict bigint, OUT no_mapping bigint, OUT since timestamptz)
 RETURNS record LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tte_sql_enqueue_counters';
@@ -124,9 +124,9 @@ COMMENT ON FUNCTION tiktok._unmapped_stages(int) IS 'stages of a source in share
 CREATE VIEW tiktok.enqueue_counters AS
 SELECT s.name AS source, c.conflict, c.no_mapping, c.since
 FROM tiktok.source s, LATERAL tiktok._enqueue_counters(s.id) c;
-COMMENT ON VIEW tiktok.enqueue_counters IS 'one row per source: what recorded no event since the server was started, also in transactions that were rolled back; NULL when the library is not preloaded';
+COMMENT ON VIEW tiktok.enqueue_counters IS 'one row per source: rows and calls that recorded no event since the server was started, including those of rolled back transactions; NULL when the library is not preloaded';
 COMMENT ON COLUMN tiktok.enqueue_counters.source IS 'name of the source';
-COMMENT ON COLUMN tiktok.enqueue_counters.conflict IS 'a key (source, event, event_id) that was known came again with another event; the first one stays. Times and values of identifiers are not compared';
+COMMENT ON COLUMN tiktok.enqueue_counters.conflict IS 'events whose key (source, event, event_id) was recorded before with other content; the first event stays. Times and values of identifiers are not compared';
 COMMENT ON COLUMN tiktok.enqueue_counters.no_mapping IS 'rows with a stage that tiktok.lead_stage does not map';
 COMMENT ON COLUMN tiktok.enqueue_counters.since IS 'when counting began: the start of the server, or its recovery from a crash';
 

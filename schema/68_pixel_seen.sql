@@ -1,4 +1,4 @@
--- The browser's side: what the application reports that the Pixel has fired.
+-- Events that the Pixel fired in browsers, as reported by the application.
 
 -- From here to the end of the script, names without a schema are PostgreSQL's.
 SET LOCAL search_path TO pg_catalog, pg_temp;
@@ -13,11 +13,11 @@ CREATE TABLE tiktok.pixel_seen (
 	CHECK (length(event) BETWEEN 1 AND 128)
 );
 CREATE INDEX pixel_seen_hour ON tiktok.pixel_seen USING brin (date_bin('1 hour', seen_at, '2000-01-01 00:00+00'));
-COMMENT ON TABLE tiktok.pixel_seen IS 'events that the Pixel fired in browsers, as far as the application reported them';
-COMMENT ON COLUMN tiktok.pixel_seen.event_id IS 'the event_id the Pixel sent; for one that shows a person a hash stands';
-COMMENT ON COLUMN tiktok.pixel_seen.event IS 'the event name the Pixel sent, in the same way';
+COMMENT ON TABLE tiktok.pixel_seen IS 'events that the Pixel fired in browsers, as reported by the application';
+COMMENT ON COLUMN tiktok.pixel_seen.event_id IS 'the event_id the Pixel sent; a hash in its place if it shows a person';
+COMMENT ON COLUMN tiktok.pixel_seen.event IS 'the event name the Pixel sent; a hash in its place if it shows a person';
 COMMENT ON COLUMN tiktok.pixel_seen.source_id IS 'tiktok.source.id of the Pixel';
-COMMENT ON COLUMN tiktok.pixel_seen.seen_at IS 'when it was fired first; not before 2000, and not more than a day after it was reported';
+COMMENT ON COLUMN tiktok.pixel_seen.seen_at IS 'when it was first fired; not before 2000, and not more than a day after it was reported';
 
 CREATE FUNCTION tiktok._source_id(source text) RETURNS int
 LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_source_id';
