@@ -382,7 +382,7 @@ retention_argument(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid older_than: \"%s\"", DatumGetCString(DirectFunctionCall1(interval_out, PG_GETARG_DATUM(0)))),
-				 errhint("It is an interval that is not negative.")));
+				 errhint("Use an interval that is not negative.")));
 	return (int64) Min(secs, (double) INT_MAX);
 }
 

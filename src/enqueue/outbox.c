@@ -488,7 +488,7 @@ static void
 explain_sequence_end(void *arg)
 {
 	if (geterrcode() == ERRCODE_SEQUENCE_GENERATOR_LIMIT_EXCEEDED)
-		errhint("Set sequence tiktok.event_id_seq to a number beyond those that table tiktok.event has, by pg_catalog.setval().");
+		errhint("Set sequence tiktok.event_id_seq to a number greater than every id in tiktok.event, using pg_catalog.setval().");
 }
 
 static int64

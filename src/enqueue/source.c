@@ -284,7 +284,7 @@ tte_source_require(const char *name, TteSource *source)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("event source \"%s\" does not exist", name),
-				 errhint("Sources are the rows of tiktok.source."),
+				 errhint("Use the name of a row of tiktok.source."),
 				 tte_hide_statement()));
 }
 

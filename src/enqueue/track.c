@@ -91,7 +91,7 @@ unknown_key(const char *where, const TteJson *member)
 			 errmsg("unknown key \"%s\" in %s", pnstrdup(member->key, member->keylen), where) :
 			 errmsg("unknown key in %s", where),
 			 near ? errhint("Perhaps you meant \"%s\".", near) :
-			 errhint("Keys are the field names of TikTok's Events API."),
+			 errhint("Use the field names of TikTok's Events API."),
 			 tte_hide_statement()));
 }
 

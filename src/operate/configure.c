@@ -70,7 +70,7 @@ check_choice(HeapTuple row, TupleDesc desc, int column, const char *a, const cha
 	char	   *value = text_of(row, desc, column);
 
 	if (value != NULL && strcmp(value, a) != 0 && strcmp(value, b) != 0)
-		refuse(NameStr(TupleDescAttr(desc, column - 1)->attname), value, psprintf("It is %s or %s.", a, b));
+		refuse(NameStr(TupleDescAttr(desc, column - 1)->attname), value, psprintf("Use %s or %s.", a, b));
 }
 
 static void
@@ -80,7 +80,7 @@ check_limit(HeapTuple row, TupleDesc desc, int column)
 	int32		value = DatumGetInt32(heap_getattr(row, column, desc, &isnull));
 
 	if (!isnull && (value < 1 || value > 1000))
-		refuse(NameStr(TupleDescAttr(desc, column - 1)->attname), psprintf("%d", value), "It is 1 to 1000.");
+		refuse(NameStr(TupleDescAttr(desc, column - 1)->attname), psprintf("%d", value), "Use a number from 1 to 1000.");
 }
 
 static void
@@ -91,7 +91,7 @@ check_age(HeapTuple row, TupleDesc desc)
 	Interval	zero = {0};
 
 	if (!isnull && !DatumGetBool(DirectFunctionCall2(interval_gt, age, IntervalPGetDatum(&zero))))
-		refuse("max_event_age", DatumGetCString(DirectFunctionCall1(interval_out, age)), "It is a positive interval.");
+		refuse("max_event_age", DatumGetCString(DirectFunctionCall1(interval_out, age)), "Use a positive interval.");
 }
 
 static void
@@ -105,11 +105,11 @@ check_source(HeapTuple row, TupleDesc desc)
 	int32		number = DatumGetInt32(heap_getattr(row, TTE_SOURCE_ID, desc, &isnull));
 
 	if (!isnull && number < 1)
-		refuse("id", psprintf("%d", number), "It is positive; left out, it is drawn from a sequence.");
+		refuse("id", psprintf("%d", number), "Use a positive number, or leave id out to take it from the sequence.");
 	if (name && (name[0] == '\0' || strlen(name) > 64 || strpbrk(name, "/\n") != NULL))
-		refuse("name", name, "A source's name has 1 to 64 bytes and no slash.");
+		refuse("name", name, "Use a name of 1 to 64 bytes without slash.");
 	if (kind && tte_source_find(kind) < 0)
-		refuse("event_source", kind, "Event sources are web, app, offline and crm.");
+		refuse("event_source", kind, "Use web, app, offline or crm.");
 	if (id && (strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != strlen(id) ||
 			   id[0] == '\0' || strlen(id) > 64))
 		refuse("event_source_id", id,

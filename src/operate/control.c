@@ -240,7 +240,7 @@ check_valid_for(Datum valid_for)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid valid_for: \"%s\"", DatumGetCString(DirectFunctionCall1(interval_out, valid_for))),
-				 errhint("It is a positive interval of at most %d days.", MAX_TEST_DAYS)));
+				 errhint("Use a positive interval of at most %d days.", MAX_TEST_DAYS)));
 }
 
 Datum
@@ -286,7 +286,7 @@ get_standing(Datum id, Standing *standing)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("event %lld does not exist", (long long) DatumGetInt64(id)),
-				 errhint("Its id is the column id of tiktok.event_status.")));
+				 errhint("Use an id from tiktok.event_status.")));
 	standing->id = DatumGetInt64(id);
 	standing->status = MemoryContextStrdup(caller, TextDatumGetCString(result(1, TEXTOID)));
 	standing->has_payload = DatumGetBool(result(2, BOOLOID));
@@ -328,7 +328,7 @@ move_event(const Move *m, const Standing *event, bool allow_double)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("status of event %lld has changed meanwhile", (long long) event->id),
-				 errhint("Look at its status and try again.")));
+				 errhint("Check its status in tiktok.event_status and try again.")));
 }
 
 /* status NULL: those of the default. */
@@ -373,22 +373,22 @@ static void
 check_retry(const Standing *event, bool allow_double)
 {
 	static const char what[] = "sent again";
-	static const char double_hint[] = "With allow_double => true it is sent all the same, and may be counted twice.";
+	static const char double_hint[] = "Use allow_double => true to send it anyway; TikTok may count it twice.";
 
 	if (strcmp(event->status, "pending") == 0 || strcmp(event->status, "retrying") == 0)
-		refuse(event, what, psprintf("It is %s, and is sent by itself.", event->status),
-			   "Columns of tiktok.event_status and tiktok.backlog say when.");
+		refuse(event, what, psprintf("It is %s, and is sent automatically.", event->status),
+			   "See tiktok.event_status and tiktok.backlog for the time.");
 	if (event->withdrawn)
-		refuse(event, what, "Consent to it has been withdrawn.", "It would need a new event, with consent.");
+		refuse(event, what, "Consent to it has been withdrawn.", "Record a new event if consent is given again.");
 	if (event->has_payload && strcmp(event->status, "suppressed") == 0)
-		refuse(event, what, "It is suppressed because the person asked for it.", "Its reason is in tiktok.event_status.");
+		refuse(event, what, "It was suppressed at the request of the person.", "See its reason in tiktok.event_status.");
 	if (!event->has_payload || find_move(retry_moves, event->status) == NULL)
 		refuse(event, what, psprintf("It is %s, and there is nothing to send.", event->status),
 			   "Record it again: its key is free.");
 	if (strcmp(event->status, "delivered") == 0 && !allow_double)
 		refuse(event, what, "TikTok has accepted it.", double_hint);
 	if (!event->has_identity)
-		refuse(event, what, "Its identifiers have been deleted.", "Only rejected and uncertain events keep them, for the time of tiktok_events.identifier_ttl.");
+		refuse(event, what, "Its identifiers have been deleted.", "Retry rejected and uncertain events before tiktok_events.identifier_ttl is over; others do not keep identifiers.");
 	if (event->too_late && !allow_double)
 		refuse(event, what, "TikTok may have received it more than 47 hours ago, and no longer recognize a copy.", double_hint);
 }
@@ -422,7 +422,7 @@ tte_sql_retry_source(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("events that TikTok has accepted are not sent again"),
-				 errhint("With allow_double => true they are, and may be counted twice.")));
+				 errhint("Use allow_double => true to send them anyway; TikTok may count them twice.")));
 	PG_RETURN_INT64(move_source(retry_moves, source_id, status, allow_double));
 }
 

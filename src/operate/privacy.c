@@ -155,7 +155,7 @@ refuse(TteIdentifier kind, const char *hint)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("%s cannot be used", tte_identifier_names[kind]),
-			 errdetail("No event has it."),
+			 errdetail("No event can have such a value."),
 			 errhint("%s", hint),
 			 tte_hide_statement()));
 }
@@ -193,7 +193,7 @@ static void
 read_people(FunctionCallInfo fcinfo, People *people)
 {
 	static const char *const hints[KINDS] = {
-		"It is an address such as name@example.com, or its SHA-256.",
+		"Give an address such as name@example.com, or its SHA-256.",
 		"Give it with plus sign and country calling code, or its SHA-256.",
 		"Give it as it was recorded, or its SHA-256."
 	};

@@ -1,15 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * catalog_check.c
- *	  Are the tables of the extension such as the code in C reads them?
+ *	  Checks that the extension's tables still have the columns and keys that
+ *	  C code relies on.
  *
- * C takes the columns of these tables by number and trusts their types, and
- * that there are values where they must not be null; it finds rows through
- * their keys.  The owner of a table may change all that: ALTER TABLE does not
- * ask.  A value of another type would be read as a pointer, and so would a null.
- * So whenever the catalogs say that a table has changed, it is compared with
- * what the extension made; columns that somebody has added behind are none of
- * ours.
+ * C code reads columns of these tables by number, trusts their types and that
+ * NOT NULL columns have a value, and finds rows through their keys.  The owner
+ * of a table can change them with ALTER TABLE, and a value of another type or
+ * a null would then be read as a pointer.  So after each relcache message about
+ * a table, it is compared with its original definition.  Columns added at the
+ * end are ignored.
  *
  *-------------------------------------------------------------------------
  */
@@ -43,12 +43,12 @@ typedef struct Column
 	bool		nullable;
 } Column;
 
-/* What the extension made. */
+/* A table as the extension created it. */
 typedef struct Table
 {
 	const char *name;
 	Column		columns[MAX_COLUMNS];	/* in order, up to one without a name */
-	bool		inserted;		/* by C, which knows no defaults */
+	bool		inserted;		/* C inserts rows, without defaults */
 	Oid			primary;		/* operator family of the primary key, which
 								 * is the first column; InvalidOid: not relied
 								 * on */
@@ -137,7 +137,7 @@ static const Table tables[] = {
 	}},
 };
 
-/* Those that were found sound, each until a relcache message about it. */
+/* OIDs of tables that passed the check; reset by a relcache message. */
 static Oid	sound[lengthof(tables)];
 
 static void
@@ -208,7 +208,7 @@ column_problem(const Table *table, TupleDesc desc)
 	return NULL;
 }
 
-/* Such that it finds each value at once. */
+/* Does the index enforce uniqueness immediately, for all rows, on plain columns? */
 static bool
 is_key(Relation index)
 {
@@ -224,7 +224,7 @@ is_primary_key(Relation index, Oid family)
 		index->rd_index->indnkeyatts == 1 && index->rd_index->indkey.values[0] == 1 && index->rd_opfamily[0] == family;
 }
 
-/* The columns in any order; without a test code there is one event too. */
+/* The columns may be in any order.  NULLS NOT DISTINCT: test_code is NULL for real events. */
 static bool
 is_unique_key(Relation index, const AttrNumber *key)
 {
@@ -276,7 +276,7 @@ table_problem(const Table *table, Relation rel)
 	return problem ? problem : key_problem(table, rel);
 }
 
-/* A message that arrives meanwhile must not be lost. */
+/* Marks the table as sound first, so that a message that arrives meanwhile is not lost. */
 const char *
 tte_own_table_problem(Relation rel)
 {
@@ -302,7 +302,7 @@ tte_own_table_check(Relation rel)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"tiktok.%s\" %s", RelationGetRelationName(rel), problem),
-				 errhint("Somebody has changed a table of extension tiktok_events. Undo that change."),
+				 errhint("Undo the change to this table of extension tiktok_events."),
 				 tte_hide_statement()));
 }
 
@@ -326,7 +326,7 @@ tte_spi_value(uint64 row, int column, Oid type, bool *isnull)
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("column \"%s\" of a query of extension tiktok_events has type %s instead of %s",
 						SPI_fname(desc, column), format_type_be(found), format_type_be(type)),
-				 errhint("Somebody has changed a table of extension tiktok_events. Undo that change."),
+				 errhint("Undo the change to this table of extension tiktok_events."),
 				 tte_hide_statement()));
 	return SPI_getbinval(SPI_tuptable->vals[row], desc, column, isnull);
 }

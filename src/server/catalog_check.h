@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * catalog_check.h
- *	  Are the tables of the extension such as the code in C reads them?
+ *	  Checks that the extension's tables still have the columns and keys that
+ *	  C code relies on.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,24 +13,24 @@
 #include "utils/relcache.h"
 
 /*
- * Opens a table of the extension; an error when it, or what the code relies on
- * of it, is missing or changed.  The catalogs are read once after each change.
+ * Opens a table of the extension.  Raises an error if the table, or a column or
+ * key that the code relies on, is missing or changed.  The catalogs are read
+ * once after each change.
  */
 extern Relation tte_own_table_open(const char *name, LOCKMODE lockmode);
 
-/* The same for a table that is open: raises the error. */
+/* The same for a table that is open already. */
 extern void tte_own_table_check(Relation rel);
 
 /*
- * What is wrong with it, to follow its name in a message, palloc'd; NULL: nothing,
- * or it is none of the tables that are known here.
+ * Returns what is wrong with a table, as text to follow its name in a message,
+ * palloc'd.  NULL if nothing is wrong, or if the table is not checked here.
  */
 extern const char *tte_own_table_problem(Relation rel);
 
 /*
- * A value of the result of a query on the extension's tables.  An error unless
- * the column is of that type: somebody may have changed a table since it was
- * looked at.
+ * Returns a value of an SPI result.  Raises an error unless the column has that
+ * type: a table may have been changed since it was checked.
  */
 extern Datum tte_spi_value(uint64 row, int column, Oid type, bool *isnull);
 

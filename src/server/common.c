@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * common.c
- *	  What more than one room needs of the server.
+ *	  Functions on top of the server that several folders share.
  *
  *-------------------------------------------------------------------------
  */
@@ -38,11 +38,14 @@ tte_relation(const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation \"tiktok.%s\" does not exist", name),
-				 errhint("Somebody has dropped or renamed a relation of extension tiktok_events. Undo that, or make the extension anew.")));
+				 errhint("Undo the DROP or RENAME of this relation of extension tiktok_events, or create the extension again.")));
 	return relid;
 }
 
-/* Nobody else locks a part of a table in this way.  Sources 65536 apart share a lock. */
+/*
+ * Uses LOCKTAG_OBJECT with table delivery and the low 16 bits of source_id; core
+ * takes no such lock.  Sources whose ids differ by 65536 share a lock.
+ */
 static LOCKTAG
 fates_tag(int32 source_id)
 {
@@ -75,8 +78,8 @@ tte_ascii_payload(void)
 }
 
 /*
- * Converts in steps, because the conversion stops at the first character that
- * has no counterpart; that one becomes the replacement.
+ * pg_do_encoding_conversion_buf() stops at the first character without
+ * equivalent.  Replace that character and continue behind it.
  */
 static char *
 convert(const char *string, int len, int from, int to, const char *replacement, int *out_len)
@@ -128,7 +131,7 @@ tte_from_utf8(const char *string, int len)
 	return convert(string, len, PG_UTF8, encoding, "?", &copy_len);
 }
 
-/* The server sets both anew for the next statement. */
+/* The server sets both again for the next statement. */
 void
 tte_hide_call(const char *text)
 {

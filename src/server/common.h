@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * common.h
- *	  What more than one room needs of the server: relations of the
- *	  extension, encodings, the clock.
+ *	  Functions on top of the server that several folders share: relations of
+ *	  the extension, encodings, the clock.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,7 +19,7 @@
 /* Now, in microseconds since 1970. */
 extern int64 tte_now(void);
 
-/* A relation of schema tiktok; an error when there is none. */
+/* OID of a relation of schema tiktok; raises an error if it does not exist. */
 extern Oid	tte_relation(const char *name);
 
 /* The columns of tiktok.delivery, in order. */
@@ -36,7 +36,7 @@ enum TteDeliveryColumn
 	TTE_DELIVERY_COLUMNS
 };
 
-/* Server encoding to UTF-8 and back; what has no counterpart becomes U+FFFD or '?'. */
+/* Server encoding to UTF-8 and back; a character without equivalent becomes U+FFFD or '?'. */
 extern const char *tte_to_utf8(const char *string, int len, int *utf8_len);
 extern char *tte_from_utf8(const char *string, int len);
 
@@ -44,35 +44,35 @@ extern char *tte_from_utf8(const char *string, int len);
 extern bool tte_ascii_payload(void);
 
 /*
- * Fates of a source are moved under a lock: by functions that operators call,
- * together and until their transaction ends; by the worker alone, for
- * milliseconds.  The worker does not wait: false tells it that a transaction is
- * open which has moved fates, or may.
+ * A lock protects the statuses of a source's events.  Functions that operators
+ * call take it in share mode, until their transaction ends.  The worker takes it
+ * in exclusive mode, for milliseconds, and does not wait: false means that an
+ * open transaction has changed statuses, or may change them.
  */
 extern void tte_share_fates(int32 source_id);
 extern bool tte_lock_fates(int32 source_id);
 
 /*
- * For ereport(): the statement may hold identifiers or a token, so that neither
- * it nor the statements around it shall be in the server log.
+ * For ereport(): keeps the statement and its context out of the server log,
+ * because they may contain identifiers or a token.
  */
 #define tte_hide_statement()	errhidestmt(true), errhidecontext(true)
 
 /*
- * The same for what pg_stat_activity shows of the statement that runs, which
- * stays there while the session is idle, for the report of a crash, and for
- * messages of the server itself.  text is constant.
+ * Replaces the running statement by text, a constant, in pg_stat_activity (which
+ * shows it while the session is idle), in the report of a crash, and in messages
+ * of the server itself.
  */
 extern void tte_hide_call(const char *text);
 
 /*
- * For PG_CATCH() of an internal subtransaction: undoes it, goes back to the
- * context and owner from before it, and returns the error, which is in that
- * context.  Thrown on without this, it would leave the transaction open.
+ * For PG_CATCH() of an internal subtransaction: rolls it back, restores the
+ * memory context and resource owner, and returns the error, copied to that
+ * context.  Rethrowing without this would leave the subtransaction open.
  */
 extern ErrorData *tte_undo_subtransaction(MemoryContext context, ResourceOwner owner);
 
-/* An error if an argument of a function called in SQL is null. */
+/* Raises an error if an argument of an SQL function is null. */
 extern void tte_require_argument(FunctionCallInfo fcinfo, int argument, const char *name);
 extern char *tte_required_text(FunctionCallInfo fcinfo, int argument, const char *name);
 

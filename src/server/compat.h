@@ -15,12 +15,12 @@
 
 #ifndef FRONTEND
 
-/* Variable-length values have a header of their own since 16. */
+/* PostgreSQL 16 moved the declarations for variable-length values to varatt.h. */
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
 #endif
 
-/* This process's number in the array of all of them. */
+/* Index of this process in the array of PGPROCs. */
 #if PG_VERSION_NUM >= 170000
 #define TTE_MY_PROC_NUMBER	MyProcNumber
 #else
@@ -38,7 +38,7 @@
 #define tte_ExecInsertIndexTuples(info, slot, estate, no_dup_err, conflict, arbiters) \
 	ExecInsertIndexTuples(info, slot, estate, false, no_dup_err, conflict, arbiters)
 #endif
-/* Before 17 no access method keeps anything that has to be given back. */
+/* Before 17 access methods keep nothing that must be cleaned up after insertions. */
 #if PG_VERSION_NUM >= 170000
 #define tte_index_insert_cleanup(index, info)	index_insert_cleanup(index, info)
 #else
@@ -52,7 +52,7 @@
 	ExecCheckIndexConstraints(info, slot, estate, tid, arbiters)
 #endif
 
-/* Deletes a row, and waits for whoever is deleting it. */
+/* Deletes a row; waits for a transaction that is deleting it. */
 #if PG_VERSION_NUM >= 190000
 #define tte_table_tuple_delete(rel, tid, snapshot, failure) \
 	table_tuple_delete(rel, tid, GetCurrentCommandId(true), 0, snapshot, InvalidSnapshot, true, failure)
@@ -61,7 +61,7 @@
 	table_tuple_delete(rel, tid, GetCurrentCommandId(true), snapshot, InvalidSnapshot, true, failure, false)
 #endif
 
-/* A table in shared memory has its full size from 19 on. */
+/* From 19 on a hash table in shared memory is allocated in full size. */
 #if PG_VERSION_NUM >= 190000
 #define tte_ShmemInitHash(name, size, info, flags)	ShmemInitHash(name, size, info, flags)
 #else
@@ -84,14 +84,14 @@
 #define tte_extension_ownercheck(extension, role) pg_extension_ownercheck(extension, role)
 #endif
 
-/* A setting that came with 17, as pin_settings() in deliver/queue.c lists it. */
+/* A setting that exists from 17 on, as an element of the list in pin_settings(), deliver/queue.c. */
 #if PG_VERSION_NUM >= 170000
 #define TTE_TRANSACTION_TIMEOUT	{"transaction_timeout", "0"},
 #else
 #define TTE_TRANSACTION_TIMEOUT
 #endif
 
-/* From 17 on an extension names what it waits for, once in each process. */
+/* From 17 on an extension has wait events of its own, registered once in each process. */
 #if PG_VERSION_NUM >= 170000
 #define tte_wait_event(name)	WaitEventExtensionNew(name)
 #else
@@ -104,10 +104,10 @@
 #define tte_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
 #endif
 
-/* Columns that are generated when they are read came with 18. */
+/* Virtual generated columns exist from 18 on. */
 #define TTE_ATTRIBUTE_GENERATED_VIRTUAL	'v'
 
-/* Number of transactions with an id that have ended in the cluster. */
+/* Number of transactions with an id that have ended in this cluster. */
 #if PG_VERSION_NUM >= 170000
 #define tte_completed_transactions() (TransamVariables->xactCompletionCount)
 #else
@@ -135,7 +135,7 @@
 #error "tiktok_events needs libcurl 7.76 or later"
 #endif
 
-/* The one protocol that a transfer may speak. */
+/* The only protocol that a transfer may use. */
 static inline CURLcode
 tte_curl_restrict_protocol(CURL *easy, bool https)
 {

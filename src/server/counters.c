@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * counters.c
- *	  Shared memory: counters of what recorded no event.
+ *	  Shared memory: counters of rows and calls that recorded no event.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,7 +15,7 @@
 #include "server/compat.h"
 #include "server/counters.h"
 
-/* There is room for new sources when there is none for new stages any more. */
+/* The last quarter of the counters is reserved for sources, so that stages cannot use all. */
 #define MAX_COUNTERS	1024
 #define ROOM_FOR_STAGES (MAX_COUNTERS / 4 * 3)
 #define MAX_STAGES		64		/* of a source */
@@ -71,7 +71,7 @@ find_counter(TteCountedOf kind, int32 id, const char *stage)
 	return hash_search(counters, &key, HASH_FIND, NULL);
 }
 
-/* NULL: there is no room. */
+/* Returns NULL if the table is full. */
 static Counter *
 add_counter(TteCountedOf kind, int32 id, const char *stage)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * counters.h
- *	  Counters of what recorded no event, in shared memory.
+ *	  Counters of rows and calls that recorded no event, in shared memory.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,23 +10,23 @@
 
 #include "storage/lwlock.h"
 
-/* What is counted; most of it recorded no event. */
+/* What is counted.  Most of it recorded no event. */
 typedef enum TteCounted
 {
 	TTE_CONFLICT,				/* a known key came again with another event */
 	TTE_NO_MAPPING,				/* a stage that tiktok.lead_stage does not map */
 	TTE_QUERIED,				/* the query of a trigger was run */
-	TTE_NO_ROW,					/* and had no row */
-	TTE_NO_SOURCE,				/* a row names no source */
+	TTE_NO_ROW,					/* the query returned no row */
+	TTE_NO_SOURCE,				/* a row does not name a source */
 	TTE_COUNTED
 } TteCounted;
 
-/* Of what: each has a counter of its own, and more by name while there is room. */
+/* What is counted for: each has a counter of its own, and counters by name until the table is full. */
 typedef enum TteCountedOf
 {
-	TTE_OF_SOURCE,				/* its id; stages */
-	TTE_OF_TABLE,				/* the topmost table's oid; triggers */
-	TTE_OF_ROWS					/* the same; what rows have for a source */
+	TTE_OF_SOURCE,				/* id of the source; by stage */
+	TTE_OF_TABLE,				/* OID of the topmost table; by trigger */
+	TTE_OF_ROWS					/* OID as above; by unknown source name in rows */
 } TteCountedOf;
 
 #define TTE_STAGE_LEN	64		/* bytes of a name, its end included */
@@ -39,18 +39,18 @@ typedef struct TteNamedCount
 } TteNamedCount;
 
 /*
- * Counters of this database, which last until the server stops.  They count at
- * once, whatever becomes of the transaction.  The empty name stands for all of
- * them.
+ * Counters of this database, kept until the server stops.  They are not
+ * transactional: a rolled back transaction counts, too.  The empty name counts
+ * for the whole source or table.
  */
 extern void tte_count(TteCounted what, TteCountedOf kind, int32 id, const char *name);
 extern uint64 tte_counter(TteCounted what, int32 source_id);
 
-/* Those with names, palloc'd; id 0: of all. */
+/* The counters with names, palloc'd; id 0: of all sources or tables. */
 extern TteNamedCount *tte_named_counters(TteCountedOf kind, int32 id, int *n);
 extern void tte_counters_forget(Oid database);
 
-/* For slots.c, which asks for all shared memory and its locks. */
+/* For slots.c, which requests all shared memory and locks. */
 extern Size tte_counters_size(void);
 extern void tte_counters_init(LWLock *lock);
 

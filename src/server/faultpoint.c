@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * faultpoint.c
- *	  Faults that the tests order by a file in the data directory.
+ *	  Faults that tests request by a file in the data directory.
  *
- * tiktok_events.fault holds one line, "NAME ABOUT ACTION": the place, which
- * event or request it is about ('*': any), and what to do there: "kill" the
- * process, raise an "error", or say so in the log and "wait" until the file is
- * gone.  "kill" and "error" take the file away first, so that they happen once;
- * with "always-" before them they stay.
+ * tiktok_events.fault has one line, "NAME ABOUT ACTION": the fault point, the
+ * event or request ('*': any), and the action: "kill" the process, raise an
+ * "error", or write to the log and "wait" until the file is removed.  "kill" and
+ * "error" remove the file first, so that they happen once; "always-kill" and
+ * "always-error" keep it.
  *
  *-------------------------------------------------------------------------
  */

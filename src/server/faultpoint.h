@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * faultpoint.h
- *	  Named places where a test build (make FAULT_POINTS=1) can be told to die,
- *	  to fail or to wait.  Other builds hold nothing of it.
+ *	  Fault points: named places where a test build (make FAULT_POINTS=1) can be
+ *	  told to crash, to fail or to wait.  In other builds they are empty.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,11 +10,11 @@
 #define TTE_FAULTPOINT_H
 
 #ifdef TTE_FAULT_POINTS
-/* about: which event or request passes, NULL when that says nothing */
+/* about: the event or request that passes; NULL: not applicable */
 extern void tte_fault_point(const char *name, const char *about);
 #define TTE_FAULT_POINT(name, about)	tte_fault_point(name, about)
 
-/* where nothing may be raised, as in a callback of libcurl: knows "kill" only */
+/* for places that must not raise errors, as a callback of libcurl: does only "kill" */
 extern void tte_fault_kill(const char *name);
 #define TTE_FAULT_KILL(name)	tte_fault_kill(name)
 #else

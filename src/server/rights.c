@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * rights.c
- *	  Whose rights code of a user has, when functions of the extension run it.
+ *	  With whose rights user code runs when functions of the extension call it.
  *
  * Reading a relation runs code of its owner: functions in a view, checks of a
- * domain, casts, what the planner computes of an index.  If a superuser reads
- * it by one of our functions, that code must not become a superuser's; so such
- * reading is done as the owner, once it is known that the caller may read.
- * Then the caller must get no rights of the owner either, which is why what
- * depends on the reader is refused.
+ * domain, casts, index expressions evaluated by the planner.  If a superuser
+ * reads it by one of our functions, that code must not run as superuser.  So,
+ * after checking that the caller may read, the relation is read as its owner.
+ * The caller must not gain rights of the owner either, so relations whose rows
+ * depend on the reader are refused.
  *
  *-------------------------------------------------------------------------
  */
@@ -88,7 +88,7 @@ may_select(Relation rel, const char *const *columns)
 	return true;
 }
 
-/* Row security that the current user, or the owner himself, is subject to. */
+/* Does row security apply to the current user or to the owner? */
 static bool
 has_row_security(Relation rel)
 {
@@ -96,6 +96,7 @@ has_row_security(Relation rel)
 		check_enable_rls(RelationGetRelid(rel), rel->rd_rel->relowner, true) == RLS_ENABLED;
 }
 
+/* A foreign table's rows depend on the reader's user mapping. */
 static bool
 has_foreign_table(Relation rel)
 {
@@ -214,17 +215,17 @@ tte_reading_refuse(Relation rel, TteReading why)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("rows of \"%s\" are not read, because it has row security", name),
-				 errdetail("They are read as its owner, and which of them a role may see is decided by its policies."),
-				 errhint("Call this as a role that bypasses row security, which the owner must do, too; or name a view of the rows that may be seen.")));
+				 errdetail("Rows are read as the owner, but policies decide which of them a role may see."),
+				 errhint("Use a view of the rows that may be seen, or let both the caller and the owner bypass row security.")));
 	if (why == TTE_READING_SUPERUSER)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("rows of \"%s\" are not read, because a superuser owns it", name),
-				 errdetail("They are read as its owner, and for others nothing is done as a superuser."),
-				 errhint("Give it to a role that is not a superuser.")));
+				 errdetail("Rows are read as the owner, and only a superuser may read as a superuser."),
+				 errhint("Change the owner to a role that is not a superuser.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("rows of \"%s\" are not read, because they depend on who reads it", name),
-			 errdetail("They are read as its owner; \"%s\" is a view with security_invoker or a foreign table, or has below it one or a table with row security, or asks for current_user.", name),
-			 errhint("Name a view without these, or call this as a member of the owner's role.")));
+			 errdetail("Rows are read as the owner, but \"%s\" is a view with security_invoker or a foreign table, or has below it one or a table with row security, or asks for current_user.", name),
+			 errhint("Use a view without these, or call this as a member of the owner's role.")));
 }

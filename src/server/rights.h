@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * rights.h
- *	  Whose rights code of a user has, when functions of the extension run it.
+ *	  With whose rights user code runs when functions of the extension call it.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,7 +10,7 @@
 
 #include "utils/rel.h"
 
-/* The search_path in which nobody can put anything in the way. */
+/* A search_path in which users cannot shadow objects of pg_catalog. */
 #define TTE_SAFE_PATH	"pg_catalog, pg_temp"
 
 typedef struct TteRights
@@ -21,31 +21,32 @@ typedef struct TteRights
 } TteRights;
 
 /*
- * From here on, everything runs as that role, under a security-restricted
- * operation, and in that search_path unless it is NULL.  Settings that are
- * changed meanwhile are changed back with the rights.  An error gives them
- * back, too, as it ends the transaction or subtransaction.
+ * Switches to that role, in a security-restricted operation, and to that
+ * search_path unless it is NULL.  tte_rights_give_back() restores the role, and
+ * settings that were changed meanwhile.  After an error the end of the
+ * transaction or subtransaction restores them.
  */
 extern void tte_rights_take(Oid role, const char *search_path, TteRights *saved);
 extern void tte_rights_give_back(const TteRights *saved);
 
-/* Why the rows of a relation are not read, as its owner, for the current user. */
+/* May the rows of a relation be read as its owner, for the current user?  Else why not. */
 typedef enum TteReading
 {
 	TTE_READING_ALLOWED,
 	TTE_READING_PRIVILEGE,		/* no SELECT */
 	TTE_READING_ROW_SECURITY,
-	TTE_READING_SUPERUSER,		/* owns it, and the current user is none */
-	TTE_READING_BY_READER		/* what is in it depends on who reads it */
+	TTE_READING_SUPERUSER,		/* owned by a superuser, who the current user
+								 * is not */
+	TTE_READING_BY_READER		/* its rows depend on the reader */
 } TteReading;
 
-/* The columns that are read, NULL at the end; or NULL for all. */
+/* columns: those to be read, with NULL at the end; or NULL for all. */
 extern TteReading tte_reading(Relation rel, const char *const *columns);
 
-/* Raises the error that says so. */
+/* Raises the error for a result other than TTE_READING_ALLOWED. */
 extern void tte_reading_refuse(Relation rel, TteReading why);
 
-/* May the current user do whatever the owner may? */
+/* Does the current user have the privileges of the owner? */
 extern bool tte_has_rights_of_owner(Relation rel);
 
 #endif							/* TTE_RIGHTS_H */

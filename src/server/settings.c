@@ -3,9 +3,9 @@
  * settings.c
  *	  The configuration parameters tiktok_events.* and their checks.
  *
- * What only the background workers read is SIGHUP: a session could not change
- * it for them anyway.  The endpoint decides where personal data goes, so it
- * comes from the configuration file alone and is checked here.
+ * Parameters that only background workers read are SIGHUP: a session could not
+ * change them for the workers.  The endpoint decides where personal data is
+ * sent, so only the server's configuration can set it, and it is checked here.
  *
  *-------------------------------------------------------------------------
  */
@@ -39,7 +39,7 @@ int			tte_identifier_ttl = -1;
 bool		tte_log_requests = false;
 bool		tte_test_event = false;
 
-/* The parts of an endpoint that the rules speak of. */
+/* The parts of an endpoint that are checked. */
 typedef struct Endpoint
 {
 	bool		https;
@@ -103,7 +103,7 @@ parse_host(const char *string, const char *end, Endpoint *ep)
 				  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") == len;
 }
 
-/* NULL when the endpoint is acceptable, else the rule it breaks. */
+/* Returns the rule that the endpoint breaks; NULL: none. */
 static const char *
 endpoint_problem(const char *url, Endpoint *ep)
 {
@@ -135,7 +135,7 @@ endpoint_problem(const char *url, Endpoint *ep)
 	return NULL;
 }
 
-/* Without TLS only this machine is spoken to, under a name that leads nowhere else. */
+/* Without TLS only this machine is allowed, under a name that cannot resolve to another. */
 static bool
 host_is_local(const Endpoint *ep)
 {
@@ -154,7 +154,7 @@ check_endpoint(char **newval, void **extra, GucSource source)
 		problem = "Only localhost, 127.0.0.1 and [::1] may be used without TLS.";
 	if (problem == NULL)
 		return true;
-	/* The value is not shown: there may be a password in it. */
+	/* do not show the value: it may contain a password */
 	GUC_check_errmsg("invalid value for parameter \"tiktok_events.endpoint\"");
 	GUC_check_errdetail("%s", problem);
 	return false;
@@ -206,19 +206,19 @@ define_delivery_settings(void)
 {
 	DefineCustomBoolVariable("tiktok_events.enabled",
 							 "Sends recorded events to TikTok.",
-							 "When off, events are recorded and wait.",
+							 "When off, events are recorded but not sent.",
 							 &tte_enabled, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("tiktok_events.endpoint",
 							   "URL of TikTok's Events API.",
-							   "It begins with https://; for tests also with http://localhost, http://127.0.0.1 or http://[::1].",
+							   "It must begin with https://, or, for tests, with http://localhost, http://127.0.0.1 or http://[::1].",
 							   &tte_endpoint, DEFAULT_ENDPOINT, PGC_SIGHUP, 0,
 							   check_endpoint, NULL, NULL);
 	DefineCustomStringVariable("tiktok_events.ca_file",
 							   "File of certificate authorities to trust, in PEM format.",
-							   "Empty: the system's.",
+							   "If empty, those of the system are used.",
 							   &tte_ca_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	DefineCustomStringVariable("tiktok_events.access_token_dir",
-							   "Folder of files with access tokens, each named as its event source.",
+							   "Directory of files with access tokens, each named as its event source.",
 							   "A source without a file uses the token of tiktok.set_access_token.",
 							   &tte_access_token_dir, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
 							   check_token_dir, NULL, NULL);
@@ -237,19 +237,19 @@ static void
 define_limits(void)
 {
 	DefineCustomIntVariable("tiktok_events.connect_timeout",
-							"Longest time to connect to the endpoint.", NULL,
+							"Maximum time to connect to the endpoint.", NULL,
 							&tte_connect_timeout, 5000, 100, 60000,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("tiktok_events.request_timeout",
-							"Longest time of a request.", NULL,
+							"Maximum time of a request.", NULL,
 							&tte_request_timeout, 30000, 500, 300000,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("tiktok_events.max_in_flight",
-							"Most requests of a database under way at once.", NULL,
+							"Maximum number of concurrent requests of a database.", NULL,
 							&tte_max_in_flight, 4, 1, 64,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("tiktok_events.max_body_size",
-							"Largest request body.",
+							"Maximum size of a request body.",
 							"A single event that is larger is sent alone.",
 							&tte_max_body_size, 1024, 16, 10240,
 							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
@@ -260,12 +260,12 @@ define_retention(void)
 {
 	DefineCustomIntVariable("tiktok_events.retention",
 							"How long final events and their requests are kept.",
-							"At least two days longer than the max_event_age of their source. -1: forever.",
+							"They are kept at least two days longer than the max_event_age of their source. -1 keeps them forever.",
 							&tte_retention, 30 * SECS_PER_DAY, -1, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("tiktok_events.identifier_ttl",
 							"How long rejected and uncertain events keep their identifiers, since they were recorded.",
-							"-1: as long as the max_event_age of their source.",
+							"-1 means the max_event_age of their source.",
 							&tte_identifier_ttl, -1, -1, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 }
@@ -275,7 +275,7 @@ define_session_settings(void)
 {
 	DefineCustomBoolVariable("tiktok_events.test_event",
 							 "Records events as test events.",
-							 "They carry the source's test code and count nowhere.",
+							 "Test events have the source's test code, and TikTok does not count them.",
 							 &tte_test_event, false, PGC_USERSET, 0, NULL, NULL, NULL);
 }
 
@@ -287,12 +287,12 @@ tte_settings_define(void)
 	define_retention();
 	define_session_settings();
 
-	/* A POSTMASTER parameter defined in a session is a FATAL error. */
+	/* defining a POSTMASTER parameter in a session is a FATAL error */
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	DefineCustomIntVariable("tiktok_events.max_workers",
-							"Most databases whose events are sent at once.",
-							"Each takes one of max_worker_processes, the launcher one, and one is for looking into databases.",
+							"Maximum number of databases whose events are sent at the same time.",
+							"Each uses one of max_worker_processes. The launcher uses one more, and a probe of a database for the extension another.",
 							&tte_max_workers, 8, 1, 1024,
 							PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("tiktok_events");

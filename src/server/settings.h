@@ -19,11 +19,11 @@ extern int	tte_request_timeout;	/* ms */
 extern int	tte_max_in_flight;
 extern int	tte_max_body_size;	/* kB */
 extern int	tte_retention;		/* s, -1: forever */
-extern int	tte_identifier_ttl; /* s, -1: as the source has it */
+extern int	tte_identifier_ttl; /* s, -1: max_event_age of the source */
 extern bool tte_log_requests;
 extern bool tte_test_event;
 
-/* Defines the parameters; those of the postmaster only while preloading. */
+/* Defines the parameters; PGC_POSTMASTER ones only while preloading. */
 extern void tte_settings_define(void);
 
 

@@ -3,13 +3,13 @@
  * slots.c
  *	  Shared memory: one slot per background worker, and the launcher's.
  *
- * Other processes are named by process number, never by pointer or pid: a
- * latch set for a process that has gone wakes a stranger once, which every
- * user of a latch must expect.
+ * Other processes are referred to by process number, not by pointer or pid.  If
+ * the process has gone, setting the latch of that number wakes another process
+ * once, which every user of a latch must expect.
  *
- * After a crash shared memory is made anew.  What must be known even then, how
- * far requests had been sent, is in a mapping that the postmaster made while it
- * loaded the library, and that all its children inherit.
+ * After a crash shared memory is created again.  The number of the newest
+ * request sent must survive that.  It is in a mapping that the postmaster
+ * creates when it loads the library, and that its children inherit.
  *
  *-------------------------------------------------------------------------
  */
@@ -35,19 +35,19 @@
 
 typedef struct TteShared
 {
-	LWLock	   *lock;			/* error texts, and the list of who waits */
+	LWLock	   *lock;			/* protects error texts and waiting[] */
 	pg_atomic_uint32 launcher;	/* process number + 1 */
-	pg_atomic_uint32 kick;		/* database that the launcher shall look at,
-								 * or 0 */
+	pg_atomic_uint32 kick;		/* database that the launcher shall check, or
+								 * 0 */
 	int			nwaiting;
 	TteWaiting	waiting[TTE_MAX_WAITING];
-	TimestampTz made_at;		/* after the start of the server: made anew in
-								 * a crash */
+	TimestampTz made_at;		/* later than the start of the server after a
+								 * crash */
 	int			slots;
 	TteSlot		slot[FLEXIBLE_ARRAY_MEMBER];
 } TteShared;
 
-/* How far a database has sent. */
+/* How far requests of a database have been sent. */
 typedef struct TteSent
 {
 	pg_atomic_uint32 database;	/* Oid, 0: free */
@@ -153,8 +153,8 @@ tte_crashed_since(TimestampTz at)
 }
 
 /*
- * A new entry counts everything on record as sent.  So does a database without
- * an entry: more than that were here since the server was started.
+ * With a new entry all recorded requests count as sent.  The same holds without
+ * an entry, if more than SENT_ENTRIES databases had workers since server start.
  */
 void
 tte_sent_attach(Oid extension, int64 newest_request)
@@ -261,7 +261,7 @@ set_latch_of(pg_atomic_uint32 *proc)
 		SetLatch(&GetPGProcByNumber(number - 1)->procLatch);
 }
 
-/* One latch for a burst of commits: the worker clears the flag before it reads the queue. */
+/* Sets the latch once for a burst of commits: the worker clears the flag before it reads the queue. */
 void
 tte_slot_wake(TteSlot *slot)
 {

@@ -1,17 +1,19 @@
 /*-------------------------------------------------------------------------
  *
  * utility_hook.c
- *	  Leaves a database that is to be dropped, renamed, moved or copied; says
- *	  what DROP EXTENSION takes with it; tells the worker of ALTER EXTENSION.
+ *	  Makes the worker leave a database that is to be dropped, renamed, moved or
+ *	  copied; counts the events that DROP EXTENSION drops; tells the worker of
+ *	  ALTER EXTENSION.
  *
- * The former commands fail while anybody is connected to the database.  A worker is
- * not somebody the user could ask to go, so a utility hook does, if the user
- * may give the command at all.  The launcher stays away for a moment and then
- * finds out whether the database is still there.  The lock that the command
- * itself takes next is taken before: a worker that is about to start waits.
+ * DROP DATABASE, ALTER DATABASE ... RENAME, SET TABLESPACE and CREATE DATABASE
+ * ... TEMPLATE fail while somebody is connected to the database.  The user cannot
+ * ask the worker to leave, so the utility hook does, if the user may run the
+ * command at all.  It first takes the lock that the command will take, so that a
+ * worker that is just starting waits.  The launcher pauses, and then checks
+ * whether the database still exists.
  *
- * The worker idles while the version of the extension is not one of its own;
- * ALTER EXTENSION wakes it.
+ * A worker idles while it does not know the version of the extension; ALTER
+ * EXTENSION wakes it.
  *
  *-------------------------------------------------------------------------
  */
@@ -46,12 +48,12 @@
 #define PATIENCE_MS	5000
 #define NAP_MS		10
 
-/* A backlog need not be counted to the end. */
+/* Stop counting a backlog here. */
 #define COUNT_LIMIT	100000
 
 static ProcessUtility_hook_type prev_hook = NULL;
 
-/* The template that CREATE DATABASE names. */
+/* The template of CREATE DATABASE. */
 static const char *
 template_of(CreatedbStmt *stmt)
 {
@@ -80,7 +82,7 @@ moves_database(AlterDatabaseStmt *stmt)
 	return false;
 }
 
-/* The database that the command needs for itself, or NULL. */
+/* The database to which nobody may be connected during the command, or NULL. */
 static const char *
 database_of(Node *stmt)
 {
@@ -109,7 +111,7 @@ leave_database(const char *name, bool copy)
 	Oid			oid = get_database_oid(name, true);
 	TteSlot    *slot;
 
-	/* of the session's own database nothing but a copy can be made */
+	/* the session's own database can be copied, but not dropped or altered so */
 	if (!OidIsValid(oid) || (oid == MyDatabaseId && !copy) || RecoveryInProgress() ||
 		!tte_database_ownercheck(oid, GetUserId()))
 		return;
@@ -118,7 +120,7 @@ leave_database(const char *name, bool copy)
 	if (slot == NULL)
 		return;
 	tte_slot_stop(slot);
-	/* once it has gone, the launcher may give its slot to another database */
+	/* after the worker has ended, the launcher may give its slot to another database */
 	for (int waited = 0; tte_slot_of(oid) == slot && tte_slot_busy(slot) && waited < PATIENCE_MS; waited += NAP_MS)
 		tte_nap(NAP_MS);
 }
@@ -165,9 +167,9 @@ count_open_events(void)
 }
 
 /*
- * Counts what is recorded and not final.  A broken extension can be dropped
- * all the same, so errors are swallowed with the subtransaction, except one
- * that ends the statement anyway.  Its end also releases the locks.
+ * Counts events that are not final.  It must be possible to drop a broken
+ * extension, so errors are caught by a subtransaction, except those that cancel
+ * the statement.  Rolling it back also releases the locks.
  */
 static int64
 open_events(void)
@@ -197,7 +199,7 @@ open_events(void)
 	return n;
 }
 
-/* The extension's open events are counted before it is dropped, by who may drop it. */
+/* Events are counted before DROP EXTENSION, and only for a user who may drop it. */
 static int64
 before_command(Node *stmt)
 {

@@ -1,14 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * waitset.c
- *	  The only place where a background worker waits, and where sessions nap.
+ *	  Waiting in background workers and sessions.
  *
- * A WaitEventSet cannot lose a descriptor again, and one that was closed and
- * opened anew may get the same number without anybody noticing.  So the wait
- * set holds, for life, the latch, the postmaster's death and a private epoll
- * descriptor; what the caller wants watched goes into the latter.  The kernel
- * drops a closed descriptor from it by itself, and adding one that is there
- * already is harmless.
+ * A descriptor cannot be removed from a WaitEventSet, and one that was closed
+ * and opened again may have the same number.  So the wait set has only the
+ * latch, the postmaster's death and a private epoll descriptor, as long as the
+ * process lives.  The caller's descriptor is added to the epoll descriptor: the
+ * kernel removes a closed one by itself, and adding one again is harmless.
  *
  *-------------------------------------------------------------------------
  */
@@ -80,8 +79,8 @@ tte_wait(int extra_fd, long timeout_ms, uint32 wait_event_info)
 	(void) WaitEventSetWait(wait_set, timeout_ms, &event, 1, wait_event_info);
 
 	/*
-	 * Unconditionally: the latch may have been set besides the event that was
-	 * reported, and the caller looks at everything after each wait anyway.
+	 * Reset the latch even if another event was reported: it may be set, too,
+	 * and the caller checks for all its work after each wait.
 	 */
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * waitset.h
- *	  The only place where a background worker waits.
+ *	  Waiting in background workers and sessions.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,7 +17,7 @@
  */
 extern void tte_wait(int extra_fd, long timeout_ms, uint32 wait_event_info);
 
-/* The same for a session, which keeps nothing: latch or timeout_ms. */
+/* The same for a session, without extra_fd; it keeps no wait set. */
 extern void tte_nap(long timeout_ms);
 
 #endif							/* TTE_WAITSET_H */

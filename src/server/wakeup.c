@@ -4,8 +4,8 @@
  *	  Wakes the worker or the launcher when a transaction commits.
  *
  * The commit callback is registered once per session.  It runs after the
- * transaction has left the list of running ones, so that the worker that it
- * wakes can see what the transaction has enqueued.
+ * transaction has been removed from the array of running ones, so that the
+ * worker sees the events of the transaction.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,7 +17,7 @@
 #include "server/slots.h"
 #include "server/wakeup.h"
 
-/* What the end of the current transaction has to do. */
+/* What to do at the end of the current transaction. */
 static bool callback_registered = false;
 static bool wake_worker = false;
 static bool wake_launcher = false;
@@ -52,7 +52,7 @@ at_transaction_end(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_PREPARE:
-			/* nobody would tell the launcher when it is committed at last */
+			/* COMMIT PREPARED does not run this callback */
 			if (wake_launcher)
 				ereport(ERROR,
 						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -63,7 +63,7 @@ at_transaction_end(XactEvent event, void *arg)
 				wake_now();
 			break;
 		case XACT_EVENT_PREPARE:
-			/* there will be nobody to say that it commits */
+			/* tell the worker now, because COMMIT PREPARED does not */
 			if (tte_shared_available() && requeue)
 				wake_now();
 			break;

@@ -15,13 +15,13 @@
 extern void tte_wake_at_commit(void);
 extern void tte_wake_launcher_at_commit(void);
 
-/* The same, after the extension was dropped: the worker has nothing to wait for. */
+/* The same, after the extension was dropped: the worker ends. */
 extern void tte_stop_at_commit(void);
 
-/* The same, after fates were changed: the worker cannot trust what it has read before. */
+/* The same, after statuses were changed: the worker reads the queue again. */
 extern void tte_requeue_at_commit(void);
 
-/* In the worker: has such a transaction committed since it looked last? */
+/* In the worker: has such a transaction committed since it cleared the flag? */
 extern bool tte_requeue_pending(void);
 
 /*
