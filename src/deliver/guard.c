@@ -1,20 +1,20 @@
 /*-------------------------------------------------------------------------
  *
  * guard.c
- *	  Does somebody's code take part in what the worker writes?
+ *	  Checks that no user code would run in the worker.
  *
  * The worker writes with the rights of the extension's owner, who is a
- * superuser.  What would run in it then: a trigger that is enabled ALWAYS or
- * REPLICA, a rule, row security.  Only the owner of a table can add these, and
- * only he can add an index, a constraint, a default or a child table; so it
- * suffices that the owner is the extension's, and to catch what he did by
- * mistake.  Should any of it be there, the worker touches nothing until it is
- * gone.  Whoever has the privilege TRIGGER can add a trigger, too, but not enable
- * it for the worker: SECURITY.md.
+ * superuser.  User code would run in it by a trigger that is enabled ALWAYS or
+ * REPLICA, a rule, or row security.  Only the owner of a table can add these, or
+ * an index, a constraint, a default or a child table.  So it is enough to check
+ * that the tables have the extension's owner, and to catch mistakes of that
+ * owner.  While the check fails, the worker reads and writes no table.  A role
+ * with the privilege TRIGGER can add a trigger, too, but cannot enable it for the
+ * worker: see SECURITY.md.
  *
  * A change of a table sends a relcache message.  The catalogs are read after
- * one of these only, or to see whether the trouble is over: not all that ends it
- * sends one.
+ * such a message, and while there is a problem, because not everything that ends
+ * a problem sends a message.
  *
  *-------------------------------------------------------------------------
  */
@@ -38,7 +38,7 @@
 #include "deliver/guard.h"
 #include "server/catalog_check.h"
 
-/* Those of which queue.c, read.c, request.c and purge.c speak. */
+/* The tables that the worker uses. */
 static const char *const tables[] = {
 	"source", "access_token", "installation", "origin", "source_control", "source_state",
 	"event", "identity", "request", "delivery", "retry", "cursor", "pixel_seen"
@@ -77,7 +77,7 @@ fires_in_worker(const Trigger *trigger)
 	return trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA || trigger->tgenabled == TRIGGER_FIRES_ALWAYS;
 }
 
-/* Ours call functions of ours, unconditionally. */
+/* The extension's own triggers call its functions, without WHEN, but never track_row(). */
 static bool
 is_foreign_trigger(const Trigger *trigger, Oid extension)
 {
@@ -134,7 +134,7 @@ problem_of_table(const char *name, Oid relid, Oid extension, Oid owner)
 	return found ? psprintf("table \"tiktok.%s\" %s", name, found) : NULL;
 }
 
-/* The first problem; NULL: there is none. */
+/* Returns the first problem; NULL: none. */
 static const char *
 find_problem(Oid extension, Oid owner)
 {
@@ -152,7 +152,7 @@ find_problem(Oid extension, Oid owner)
 	return first;
 }
 
-/* A message that arrives meanwhile must not be lost: what it is about is looked at again. */
+/* Clears "changed" first, so that a message that arrives meanwhile causes another check. */
 const char *
 tte_guard_problem(Oid extension, Oid owner)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * guard.h
- *	  Does somebody's code take part in what the worker writes?
+ *	  Checks that no user code would run in the worker.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,10 +12,9 @@
 extern void tte_guard_attach(void);
 
 /*
- * In a transaction: what somebody has done to a table that the worker uses, and
- * for which it must not touch it; NULL when nothing.  The text lives until this
- * is called again.  While all is well the catalogs are read only when a table
- * has changed.
+ * In a transaction: returns why the worker must not use one of its tables; NULL:
+ * it may.  The text is valid until the next call.  While there is no problem,
+ * the catalogs are read only after a table was changed.
  */
 extern const char *tte_guard_problem(Oid extension, Oid owner);
 

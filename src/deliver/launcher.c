@@ -4,12 +4,11 @@
  *	  The process that keeps a worker in every database that needs one.
  *
  * Only a process inside a database can tell whether it has the extension.  So
- * the launcher starts a worker in each database once, one at a time; a worker
- * that finds no extension ends at once and says so, and the database is left
- * alone until CREATE EXTENSION wakes the launcher.  One slot more than there
- * may be workers is kept for such looks; a worker in it ends even if it finds
- * the extension.  The launcher alone decides about restarts: workers are
- * registered to be never restarted.
+ * the launcher starts a worker as a probe in each database once, one at a time.
+ * A worker that finds no extension ends, and the database is ignored until
+ * CREATE EXTENSION wakes the launcher.  There is one slot more than max_workers
+ * for probes; a worker in it ends even if it finds the extension.  Only the
+ * launcher restarts workers: they are registered with BGW_NEVER_RESTART.
  *
  *-------------------------------------------------------------------------
  */
@@ -41,35 +40,35 @@
 #include "server/slots.h"
 #include "server/waitset.h"
 
-#define SCAN_INTERVAL	60		/* seconds between looks at pg_database */
+/* In seconds, but for ASKED_PAUSE. */
+#define SCAN_INTERVAL	60		/* between scans of pg_database */
 #define MAX_BACKOFF		300
-#define HEALTHY_AFTER	60		/* a worker that ran so long starts afresh */
+#define HEALTHY_AFTER	60		/* a run this long resets the back-off */
 #define ASKED_PAUSE		2000	/* milliseconds */
-#define NO_ROOM_PAUSE	10
-#define ADOPT_PATIENCE	10
-#define LOOK_PATIENCE	10		/* then the next database is looked into */
+#define NO_SLOT_PAUSE	10
+#define ADOPT_TIMEOUT	10
+#define PROBE_TIMEOUT	10		/* then the next database is probed */
 
 typedef struct Database
 {
 	Oid			oid;
 	bool		exists;			/* seen in the last scan */
-	bool		probed;			/* we know whether it has the extension */
-	bool		unwanted;		/* it has not */
-	bool		kicked;			/* look again, whatever a worker started
+	bool		probed;			/* known whether it has the extension */
+	bool		unwanted;		/* it does not have the extension */
+	bool		kicked;			/* probe again, whatever a worker started
 								 * before finds */
 	int			failures;		/* in a row */
 	TimestampTz not_before;		/* back-off */
-	TimestampTz waiting_since;	/* there is no slot for it; 0: it does not
-								 * wait */
+	TimestampTz waiting_since;	/* for a slot; 0: it does not wait */
 	TimestampTz started_at;
 	TteSlot    *slot;			/* NULL: no worker */
-	BackgroundWorkerHandle *handle; /* NULL: started by a launcher before us */
+	BackgroundWorkerHandle *handle; /* NULL: started by an earlier launcher */
 } Database;
 
 static List *databases = NIL;
 static MemoryContext database_context;
 static TimestampTz scanned_at = 0;
-static bool out_of_room = false;	/* said so in the log */
+static bool out_of_slots = false;	/* as last logged */
 
 void
 tte_launcher_register(void)
@@ -101,7 +100,7 @@ find_database(Oid oid)
 	return NULL;
 }
 
-/* A worker may be there already, if an earlier launcher has died. */
+/* The database may have a worker already, started by an earlier launcher. */
 static Database *
 add_database(Oid oid)
 {
@@ -152,7 +151,7 @@ forget_missing(void)
 	}
 }
 
-/* Is it being dropped, renamed, moved or copied?  A worker would have to wait. */
+/* Is the database being dropped, renamed, moved or copied?  A worker would have to wait. */
 static bool
 is_locked(Oid database)
 {
@@ -206,18 +205,18 @@ backoff(int failures)
 }
 
 static void
-wait_for_room(Database *db)
+wait_for_slot(Database *db)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
 	if (db->waiting_since == 0)
 		db->waiting_since = now;
-	db->not_before = TimestampTzPlusMilliseconds(now, NO_ROOM_PAUSE * 1000);
+	db->not_before = TimestampTzPlusMilliseconds(now, NO_SLOT_PAUSE * 1000);
 }
 
-/* A slot is free: who waits for one need not wait for the next try. */
+/* A slot is free: databases that wait for one are tried at once. */
 static void
-offer_room(void)
+offer_slot(void)
 {
 	ListCell   *cell;
 
@@ -237,7 +236,7 @@ worker_ended(Database *db)
 	uint32		reason = pg_atomic_read_u32(&db->slot->exit_reason);
 
 	if (!tte_slot_is_to_look(db->slot))
-		offer_room();
+		offer_slot();
 	if (reason != TTE_EXIT_NO_ROOM)
 		db->waiting_since = 0;
 	tte_slot_release(db->slot);
@@ -248,7 +247,7 @@ worker_ended(Database *db)
 	db->unwanted = reason == TTE_EXIT_NO_EXTENSION && !db->kicked;
 	db->probed = reason != TTE_EXIT_NO_EXTENSION || db->unwanted;
 	if (reason == TTE_EXIT_NO_ROOM)
-		wait_for_room(db);
+		wait_for_slot(db);
 	else if (reason != TTE_EXIT_UNKNOWN)
 	{
 		db->failures = 0;
@@ -270,7 +269,7 @@ has_ended(Database *db)
 
 	if (db->handle == NULL)
 		return pg_atomic_read_u32(&db->slot->pid) == 0 &&
-			TimestampDifferenceExceeds(db->started_at, GetCurrentTimestamp(), ADOPT_PATIENCE * 1000);
+			TimestampDifferenceExceeds(db->started_at, GetCurrentTimestamp(), ADOPT_TIMEOUT * 1000);
 	switch (GetBackgroundWorkerPid(db->handle, &pid))
 	{
 		case BGWH_STOPPED:
@@ -315,7 +314,7 @@ start_worker(Database *db)
 	return true;
 }
 
-/* One line in the log when the first database has to wait, one when none does. */
+/* Publishes the databases that wait; logs when the first begins to wait, and when none waits any more. */
 static void
 show_waiting(void)
 {
@@ -330,13 +329,13 @@ show_waiting(void)
 		if (db->waiting_since != 0 && n < TTE_MAX_WAITING)
 			waiting[n++] = (TteWaiting) {db->oid, db->waiting_since};
 	}
-	if (n == 0 && !out_of_room)
+	if (n == 0 && !out_of_slots)
 		return;
 	tte_waiting_publish(waiting, n);
-	if (out_of_room == (n > 0))
+	if (out_of_slots == (n > 0))
 		return;
-	out_of_room = n > 0;
-	if (out_of_room)
+	out_of_slots = n > 0;
+	if (out_of_slots)
 		ereport(LOG,
 				(errmsg("tiktok_events: no free slot for a background worker"),
 				 errhint("You might need to increase tiktok_events.max_workers or max_worker_processes.")));
@@ -345,44 +344,44 @@ show_waiting(void)
 }
 
 static bool
-is_being_looked_into(const Database *db, TimestampTz now)
+is_being_probed(const Database *db, TimestampTz now)
 {
 	return db->slot != NULL && !db->probed &&
 		pg_atomic_read_u32(&db->slot->state) == TTE_WORKER_STARTING &&
-		!TimestampDifferenceExceeds(db->started_at, now, LOOK_PATIENCE * 1000);
+		!TimestampDifferenceExceeds(db->started_at, now, PROBE_TIMEOUT * 1000);
 }
 
-/* Only one database at a time is looked into, so that many need few slots. */
+/* Only one database at a time is probed, so that many need few slots. */
 static void
 start_workers(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	bool		looking = false;
+	bool		probing = false;
 	ListCell   *cell;
 
 	foreach(cell, databases)
-		looking |= is_being_looked_into(lfirst(cell), now);
+		probing |= is_being_probed(lfirst(cell), now);
 	foreach(cell, databases)
 	{
 		Database   *db = lfirst(cell);
 
 		if (db->slot != NULL || db->unwanted || !db->exists || db->not_before > now ||
-			(looking && !db->probed))
+			(probing && !db->probed))
 			continue;
 		if (!start_worker(db))
 		{
-			wait_for_room(db);
+			wait_for_slot(db);
 			continue;
 		}
-		/* one in the last slot finds out first whether it has to wait */
+		/* after a probe in the last slot the database may have to wait */
 		if (!tte_slot_is_to_look(db->slot))
 			db->waiting_since = 0;
-		looking |= !db->probed;
+		probing |= !db->probed;
 	}
 	show_waiting();
 }
 
-/* After a pause the database may be another one, or none. */
+/* After a pause scans pg_database, because a database may have been dropped or renamed. */
 static void
 look_after_workers(void)
 {
@@ -403,9 +402,9 @@ look_after_workers(void)
 	start_workers();
 }
 
-/* CREATE EXTENSION in a database; InvalidOid: in several. */
+/* After CREATE EXTENSION in a database; InvalidOid: in several. */
 static void
-look_again(Oid oid)
+probe_again(Oid oid)
 {
 	ListCell   *cell;
 
@@ -436,19 +435,16 @@ time_to_wait(void)
 		if (db->slot == NULL && !db->unwanted && db->not_before > now)
 			due = Min(due, db->not_before);
 
-		/*
-		 * one that we did not start, or that is being probed, tells us
-		 * nothing
-		 */
+		/* poll workers that do not notify us, and probes */
 		if (db->slot != NULL && (db->handle == NULL || !db->probed))
 			due = Min(due, TimestampTzPlusMilliseconds(now, db->handle ? 100 : 1000));
 	}
 	return Max(TimestampDifferenceMilliseconds(now, due), 10);
 }
 
-/* A clock that was set back must not turn a pause of seconds into one of years. */
+/* If the clock was set back, pull back the times that were computed before. */
 static void
-mind_clock(void)
+check_clock(void)
 {
 	static TimestampTz before = 0;
 	TimestampTz now = GetCurrentTimestamp();
@@ -468,7 +464,7 @@ mind_clock(void)
 	before = now;
 }
 
-/* A worker that has begun its turns has the extension. */
+/* A worker that is no longer starting has found the extension. */
 static void
 note_probes(void)
 {
@@ -507,9 +503,9 @@ tte_launcher_main(Datum arg)
 			ProcessConfigFile(PGC_SIGHUP);
 			scanned_at = 0;
 		}
-		mind_clock();
+		check_clock();
 		if (tte_launcher_kicked(&kicked))
-			look_again(kicked);
+			probe_again(kicked);
 		else if (TimestampDifferenceExceeds(scanned_at, GetCurrentTimestamp(), SCAN_INTERVAL * 1000))
 			scan_databases();
 		note_probes();

@@ -8,7 +8,7 @@
 #ifndef TTE_LAUNCHER_H
 #define TTE_LAUNCHER_H
 
-/* Registers the launcher; while preloading. */
+/* Registers the launcher; call while preloading. */
 extern void tte_launcher_register(void);
 
 PGDLLEXPORT void tte_launcher_main(Datum arg);

@@ -1,16 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * memory.c
- *	  The memory of libcurl.
+ *	  Memory allocator for libcurl.
  *
- * The token and the identifiers pass through it.  What was freed holds them no
- * more.  As long as a request is under way, they are in the buffer that libcurl
- * sends from, which is larger than anything else it allocates: it gets pages of
- * its own, which are neither in a core file nor, as far as the process may lock
- * memory, in swap space.  They are kept for the next request: to have them from
- * the kernel each time costs more than the request.
+ * libcurl's memory contains the token and identifiers, so it is overwritten when
+ * it is freed.  While a request is under way, they are in the buffer from which
+ * libcurl sends, which is larger than its other allocations.  That buffer gets
+ * pages of its own, which are excluded from core files and, as far as the process
+ * may lock memory, from swap space.  Pages are kept for the next request, because
+ * getting them from the kernel each time costs more than the request.
  *
- * libcurl's threads that resolve names come here, too.
+ * Also called by libcurl's threads that resolve names.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,14 +22,14 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* The smallest page there is: where pages begin is a multiple of it. */
+/* The smallest page size: mmap() returns multiples of it. */
 #define PAGE_MIN	4096
 
-/* At the beginning of pages; what the caller gets follows, aligned as malloc() would do it. */
+/* Header of pages; the caller's memory follows, aligned as by malloc(). */
 typedef struct Pages
 {
 	struct Pages *next;
-	size_t		size;			/* with this */
+	size_t		size;			/* including this header */
 	bool		used;
 	max_align_t memory[];
 } Pages;
@@ -52,7 +52,7 @@ new_pages(size_t size)
 	return pages;
 }
 
-/* They are zero. */
+/* Returns zeroed memory: new pages are zero, and freed ones were overwritten. */
 static void *
 pages_alloc(size_t size)
 {
@@ -72,14 +72,14 @@ pages_alloc(size_t size)
 	return pages != NULL ? pages->memory : NULL;
 }
 
-/* Few addresses have to be looked for. */
+/* A cheap test that avoids searching the list for most addresses. */
 static bool
 may_be_pages(const void *memory)
 {
 	return (uintptr_t) memory % PAGE_MIN == offsetof(Pages, memory);
 }
 
-/* The pages of which this is the memory, or NULL. */
+/* The pages to which the memory belongs, or NULL. */
 static Pages *
 pages_of(const void *memory)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * memory.h
- *	  The memory of libcurl.
+ *	  Memory allocator for libcurl.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,7 +14,7 @@
 #include "postgres.h"
 #endif
 
-/* What is as large as a buffer to send from, or larger, is in no core file. */
+/* Allocations of this size or more, as libcurl's send buffer, are excluded from core files. */
 #define TTE_MEMORY_PAGES	(256 * 1024)
 
 /* For curl_global_init_mem(). */

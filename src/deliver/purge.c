@@ -1,21 +1,20 @@
 /*-------------------------------------------------------------------------
  *
  * purge.c
- *	  Deletion of what has been kept long enough: by the worker, and by hand.
+ *	  Deletes old history, by the worker and by tiktok.purge().
  *
- * A pass goes over the identifiers in the order of their ids, over the events
- * of each source in the order of the queue, and over the requests in the order
- * of their ids.  All of these are orders of time, so a pass begins with what is
- * oldest and ends where something is too young; it looks at all of the Pixel's
- * reports, and at all identifiers where ids come from several databases.  It is
- * cut into batches of a bounded number of rows, each of which the worker makes
- * a transaction of its own.
+ * A pass scans identifiers by id, events of each source in the order of the
+ * queue, and requests by id.  All these are orders of time, so a scan begins with
+ * the oldest row and ends at the first that is too young.  Reports of the Pixel,
+ * and identifiers if ids come from several databases, are scanned completely.  A
+ * pass is divided into batches of a limited number of rows; the worker runs each
+ * in a transaction of its own.
  *
- * Only what has a row in tiktok.delivery is deleted, and that row first: an
- * operator who puts an event back deletes the same row, so one of the two comes
- * too late.  An event stays for two days after the last moment at which TikTok
- * would accept it, whatever the retention: if its key came again earlier, it
- * would be sent and counted a second time.
+ * Only events that have a row in tiktok.delivery are deleted, and that row first:
+ * an operator who puts an event back deletes the same row, so only one of the two
+ * succeeds.  Whatever the retention, an event is kept for two days after the last
+ * moment at which TikTok would accept it.  If its key were recorded again earlier,
+ * it would be sent and counted a second time.
  *
  *-------------------------------------------------------------------------
  */
@@ -44,13 +43,13 @@
 #include "server/common.h"
 #include "server/settings.h"
 
-/* By hand, all batches are one transaction. */
+/* Batch size of tiktok.purge(), which runs all batches in one transaction. */
 #define ROWS_BY_HAND	10000
 
-/* So many rows of tiktok.pixel_seen are as much work as a few of the others. */
+/* A block of tiktok.pixel_seen counts as so many rows. */
 #define ROWS_PER_BLOCK	4
 
-/* Longer intervals, of which dates would be out of range, mean this one. */
+/* Longer intervals are cut to this one, so that dates stay in range. */
 #define FOREVER			"interval '1000 years'"
 
 #define MAX_EVENT_AGE \
@@ -66,7 +65,7 @@ typedef enum Stage
 	DONE
 } Stage;
 
-/* Until when rows of a source are deleted. */
+/* Rows of a source older than these times are deleted. */
 typedef struct Term
 {
 	int32		source_id;
@@ -82,21 +81,22 @@ struct TtePurge
 	Stage		stage;
 	Term	   *terms;			/* NULL before the first step */
 	int			nterms;
-	int			term;			/* that events are deleted by */
-	uint64		xid;			/* the last row that was looked at */
-	int64		id;				/* of tiktok.pixel_seen, the next block */
+	int			term;			/* whose events are being deleted */
+	uint64		xid;			/* last row read */
+	int64		id;				/* last row read; in stage PIXEL_SEEN, the next
+								 * block */
 	int64		counts[TTE_PURGED_COUNTS];
 };
 
-/* Names need no schema where pg_catalog is meant: it is the search path of all callers. */
+/* Names of pg_catalog need no schema: all callers have it as search_path. */
 static const char terms_sql[] =
 "SELECT s.id, clock_timestamp() - greatest(least($1, " FOREVER "), " MAX_EVENT_AGE " + interval '2 days'),"
 " clock_timestamp() - CASE WHEN $2 < interval '0' THEN " MAX_EVENT_AGE " ELSE least($2, " FOREVER ") END "
 "FROM (SELECT id, event_source, max_event_age FROM tiktok.source UNION ALL SELECT 0, 'crm', NULL) s";
 
 /*
- * $2 and $3: the terms of each source; $4: of the one whose identifiers go first.
- * A database that shares the numbers with others draws them in steps.
+ * $2 and $3: sources and their terms; $4: the latest term.  An increment other
+ * than 1 means that ids come from several databases, and are not in order of time.
  */
 static const char read_identities_sql[] =
 "SELECT i.id, e.enqueued_at >= $4 AND (SELECT seqincrement = 1 FROM pg_sequence WHERE seqrelid = 'tiktok.event_id_seq'::regclass), "
@@ -134,7 +134,7 @@ static const char delete_pixel_seen_sql[] =
 "DELETE FROM tiktok.pixel_seen p USING unnest($3, $4) t (source_id, until) "
 "WHERE p.ctid >= $1 AND p.ctid < $2 AND p.source_id = t.source_id AND p.seen_at < t.until";
 
-/* What is to be retried may depend on how its last request ended. */
+/* Keeps the last request of an event in tiktok.retry, which is needed to send the event again. */
 static const char delete_requests_sql[] =
 "DELETE FROM tiktok.request WHERE id = ANY ($1)"
 " AND NOT id = ANY (ARRAY(SELECT r.last_request_id FROM tiktok.retry r WHERE r.last_request_id = ANY ($1)))";
@@ -165,7 +165,7 @@ run(const char *sql, int nargs, Oid *types, Datum *args)
 	return SPI_processed;
 }
 
-/* Source 0 stands for events whose source did not exist. */
+/* Source 0 has the events whose source did not exist. */
 static void
 load_terms(TtePurge *purge)
 {
@@ -194,7 +194,7 @@ tte_purge_begin(int64 retention, int64 identifier_ttl)
 	return purge;
 }
 
-/* The terms as two arrays, of sources and of times; returns the latest. */
+/* Sets two arrays, of sources and of their terms; returns the latest term. */
 static TimestampTz
 term_arrays(const TtePurge *purge, Datum *sources, Datum *times)
 {
@@ -218,9 +218,10 @@ term_arrays(const TtePurge *purge, Datum *sources, Datum *times)
 }
 
 /*
- * Takes the result of reading: id, is it too young, is it to be deleted, of
- * events xid.  Sets *ids to the array of those, NULL for none, takes them off
- * *rows, and says whether there may be more behind them.
+ * Evaluates the result of a scan: id, is it too young, is it to be deleted, and
+ * for events xid.  Sets *ids to the array of ids to delete, NULL if none,
+ * subtracts the number of rows read from *rows, and returns whether there may be
+ * more rows.
  */
 static bool
 take_rows(TtePurge *purge, int *rows, ArrayType **ids)
@@ -252,7 +253,7 @@ next_stage(TtePurge *purge)
 	purge->stage++;
 	purge->xid = 0;
 	purge->id = 0;
-	/* identifiers have a term of their own */
+	/* a negative retention keeps everything but identifiers */
 	if (purge->retention < 0)
 		purge->stage = DONE;
 }
@@ -308,7 +309,7 @@ purge_events(TtePurge *purge, int *rows)
 	return ++purge->term < purge->nterms;
 }
 
-/* In no order of time: all blocks have to be looked at. */
+/* Rows are not in order of time, so all blocks are scanned. */
 static bool
 purge_pixel_seen(TtePurge *purge, int *rows)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * purge.h
- *	  Deletion of what has been kept long enough, batch by batch.
+ *	  Deletes old history, batch by batch.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,19 +21,19 @@ typedef enum TtePurged
 typedef struct TtePurge TtePurge;
 
 /*
- * A pass over everything; lives in the current context.  retention and
+ * Begins a pass over all tables; allocated in the current context.  retention and
  * identifier_ttl are in seconds; -1 as in the settings.
  */
 extern TtePurge *tte_purge_begin(int64 retention, int64 identifier_ttl);
 
 /*
- * In a transaction and connected to SPI: looks at so many rows more, and
- * deletes those of them whose time is over; false when nothing is left.  Waits
- * for nobody's rows: what is locked is left for the next pass.
+ * In a transaction and connected to SPI: reads so many rows more, and deletes
+ * those that are old enough.  Returns false at the end of the pass.  Does not
+ * wait for locked rows: they are left for the next pass.
  */
 extern bool tte_purge_step(TtePurge *purge, int rows);
 
-/* Locks the tables, unless somebody else has: then returns false. */
+/* Locks the tables; returns false if another transaction has a conflicting lock. */
 extern bool tte_purge_try_lock(void);
 
 #endif							/* TTE_PURGE_H */

@@ -1,23 +1,24 @@
 /*-------------------------------------------------------------------------
  *
  * recovery.c
- *	  Is this a server that was recovered to an earlier state?
+ *	  Detects that the server was recovered to an earlier state.
  *
- * The tables of such a server do not know what was delivered after that state.
- * TikTok drops copies for 48 hours, so a standby that was promoted at once, or
- * a recovery to an hour ago, may just go on; but what was unfinished in the
- * state may have been received right after it, and is held to the horizon
- * counted from there.  Beyond it an operator has to know.
+ * The tables of such a server lack what was delivered after that state.  TikTok
+ * drops copies for 48 hours, so after the promotion of a standby, or a recovery
+ * to a state of an hour ago, delivery can continue.  But events that were
+ * unfinished in that state may have been received right after it, so their retry
+ * horizon counts from there.  If the state is older than the horizon, sources
+ * are paused until an operator resumes them.
  *
  * A recovery from an archive, and the promotion of a standby, begin a new
- * timeline.  A base backup that was simply started goes on in the old one, but
- * leaves its label behind.  A snapshot of the disks leaves nothing and cannot
- * be told from a crash.
+ * timeline.  A base backup that is started without an archive stays on the old
+ * timeline, but leaves its label file.  A snapshot of the disks leaves no trace
+ * and cannot be told from a crash.
  *
- * How old the state is: not older than the last transaction that was replayed,
+ * The age of the state: it is not older than the last transaction replayed,
  * which the server knows until it is restarted, nor than the last note of the
- * worker, which is made every six hours even when there is nothing to do.  A
- * server that was only idle or stopped keeps timeline and label.
+ * worker, which it makes every six hours even when idle.  A server that was only
+ * idle or stopped keeps timeline and label.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,7 +35,7 @@
 
 #define NOTE_INTERVAL	(INT64CONST(6) * 3600 * 1000000)
 
-/* Where the base backup began that this server was started from; 0: none. */
+/* Start LSN of the base backup from which this server was started; 0: none. */
 static uint64
 backup_start(void)
 {
@@ -50,7 +51,7 @@ backup_start(void)
 	return found ? (uint64) hi << 32 | lo : 0;
 }
 
-/* A label that has been removed since says nothing. */
+/* A missing label proves nothing: it may have been removed. */
 static bool
 was_recovered(const TteInstallation *noted, uint32 timeline, uint64 backup)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * recovery.h
- *	  Is this a server that was recovered to an earlier state?
+ *	  Detects that the server was recovered to an earlier state.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,15 +10,15 @@
 
 #include "deliver/queue.h"
 
-/* Is it time for tte_recovery_check(), the first time or again? */
+/* Is tte_recovery_check() due, for the first time or again? */
 extern bool tte_recovery_check_due(const TteInstallation *installation, int64 now);
 
 /*
- * In a transaction: notes in the database which server this is and when it was
- * there.  If the database was recovered since the last note, what transactions
- * before next_xid recorded counts as possibly received; if the state it was
- * recovered to is older than the retry horizon, all sources are paused and the
- * reason is returned, else NULL.
+ * In a transaction: notes the server's timeline, base backup and the time in the
+ * database.  If the server was recovered since the last note, events of
+ * transactions before next_xid count as possibly received.  If it was recovered
+ * to a state older than the retry horizon, pauses all sources and returns the
+ * reason, else NULL.
  */
 extern const char *tte_recovery_check(TteInstallation *installation, uint64 next_xid, int64 now);
 

@@ -3,11 +3,11 @@
  * token.c
  *	  Access tokens in files, and in memory.
  *
- * A file outside the data directory is the safest place for a token: no
- * dump, no WAL and no copy of the database carries it.  The rules are those
- * that PostgreSQL has for its TLS key, and one more: the last symbolic link
- * is not followed.  What is opened is what is judged, so nobody can swap the
- * file in between; and whatever lies there, opening it does not block.
+ * A file outside the data directory is the safest place for a token: no dump, no
+ * WAL and no copy of the database contains it.  The rules for the file are those
+ * that PostgreSQL has for its TLS key; besides, a symbolic link as the last path
+ * component is refused.  The opened file is checked, not its name, so that
+ * nobody can replace it in between.  Opening it never blocks, whatever it is.
  *
  * In memory a token has a page of its own, which is neither in a core file nor,
  * as far as the process may lock memory, in swap space.
@@ -36,7 +36,7 @@ tte_token_is_valid(const char *bytes, size_t len)
 	return len > 0 && len <= TTE_TOKEN_MAX;
 }
 
-/* The path of the file; false when no file can have such a name. */
+/* Sets path; returns false if no file can have such a name. */
 static bool
 file_path(char path[MAXPGPATH], const char *dir, const char *source_name)
 {
@@ -65,7 +65,7 @@ why_not_opened(void)
 	return "could not be opened";
 }
 
-/* Ours and nobody else's; or root's, who may share it with our group. */
+/* Accepts a file of the server's user, without access for others, or of root, who may let the group read it. */
 static const char *
 why_not_trusted(const struct stat *st)
 {
@@ -80,7 +80,7 @@ why_not_trusted(const struct stat *st)
 	return NULL;
 }
 
-/* Bytes in the buffer, at most size; -1 when they could not be read. */
+/* Returns the number of bytes read, at most size; -1 on error. */
 static ssize_t
 read_all(int fd, char *buffer, size_t size)
 {
@@ -101,7 +101,7 @@ read_all(int fd, char *buffer, size_t size)
 	return len;
 }
 
-/* Takes the token out of the file's bytes, without one line end after it. */
+/* Copies the token from the file's bytes, without a line end after it. */
 static const char *
 take_token(const char *bytes, ssize_t len, char *token)
 {

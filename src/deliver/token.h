@@ -22,23 +22,23 @@
  */
 extern bool tte_token_is_valid(const char *bytes, size_t len);
 
-/* What tte_token_read() says when there is no file of that name. */
+/* The result of tte_token_read() if there is no file of that name. */
 extern const char *const tte_token_missing;
 
 /*
- * Reads the file of the source's name in dir.  NULL: its token is in token;
- * else why it cannot be used, as a constant text, and token is "".  Never
- * blocks.
+ * Reads the file with the source's name in dir.  Returns NULL and sets token;
+ * else returns why the file cannot be used, as a constant string, and sets token
+ * to "".  Never blocks.
  */
 extern const char *tte_token_read(const char *dir, const char *source_name, char token[TTE_TOKEN_MAX + 1]);
 
 /*
- * A number that changes when the file does: replaced, written, made, removed,
- * or given another owner or mode.  0 when there is none.
+ * Returns a number that changes when the file is replaced, written, created or
+ * removed, or its owner or mode is changed.  0: there is no file.
  */
 extern uint64 tte_token_stamp(const char *dir, const char *source_name);
 
-/* Memory for a token or a line with one that is in no core file; NULL: there is none. */
+/* Memory, excluded from core files, for a token or a line that contains one; NULL if out of memory. */
 #define TTE_SECRET_SIZE	1024
 
 extern char *tte_secret_alloc(void);

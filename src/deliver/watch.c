@@ -1,17 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * watch.c
- *	  Has the configuration changed?
+ *	  Detects changes of the configuration.
  *
- * Triggers send a relcache message for each change of a table of the
- * configuration, in sessions of any session_replication_role.  But they are not
- * always what they were: pg_restore --data-only --disable-triggers turns them
- * off, and on again as triggers that no replica fires.  So the worker also
- * looks at the rows of the tables that a dump carries, and sends the message
- * that is missing to the sessions, which keep these tables in memory, too.
+ * Triggers send a relcache message for each change of a configuration table, in
+ * sessions of any session_replication_role.  But pg_restore --data-only
+ * --disable-triggers disables them, and then enables them such that they no
+ * longer fire in replicas.  So the worker also compares the rows of the dumped
+ * tables, and sends the missing message to sessions, which cache these tables.
  *
- * tiktok.origin has a row or two.  Each transaction that reads events looks at it:
- * nothing that was recorded after a dump came in is sent.
+ * tiktok.origin has a row or two.  It is compared in each transaction that reads
+ * events, so that no event recorded after the restore of a dump is sent.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,18 +27,18 @@
 #include "deliver/watch.h"
 #include "server/common.h"
 
-#define LOOK_INTERVAL	INT64CONST(1000000)
+#define COMPARE_INTERVAL	INT64CONST(1000000)	/* microseconds */
 
 typedef struct ConfigTable
 {
 	const char *name;
-	bool		dumped;			/* its triggers may be those of a restore */
+	bool		dumped;			/* a restore may change it unnoticed */
 	Oid			oid;
 	bool		known;			/* rows has been set */
-	uint64		rows;			/* what the last look saw */
+	uint64		rows;			/* checksum, as last compared */
 } ConfigTable;
 
-/* Those that tte_queue_sources() reads, and one that sessions alone read. */
+/* The tables that tte_queue_sources() reads, and lead_stage, which only sessions read. */
 static ConfigTable tables[] = {
 	{"origin", true},
 	{"source", true},
@@ -52,7 +51,7 @@ static ConfigTable tables[] = {
 #define ORIGIN 0
 
 static bool changed = true;
-static int64 looked_at = 0;
+static int64 compared_at = 0;
 
 static void
 relation_changed(Datum arg, Oid relid)
@@ -93,7 +92,7 @@ tte_watch_reload(void)
 	changed = true;
 }
 
-/* The same as long as no row comes, goes or changes, in whatever order a scan meets them. */
+/* A checksum of the versions of all rows, independent of the order of the scan. */
 static uint64
 sum_of_rows(Oid relid)
 {
@@ -117,9 +116,9 @@ sum_of_rows(Oid relid)
 	return sum;
 }
 
-/* Where a trigger has sent the message, it is sent once more. */
+/* Sends the message again if a trigger has sent it already. */
 static void
-look_at(ConfigTable *table)
+compare_rows(ConfigTable *table)
 {
 	uint64		rows = sum_of_rows(table->oid);
 
@@ -135,16 +134,16 @@ look_at(ConfigTable *table)
 bool
 tte_watch_changed(int64 now)
 {
-	bool		due = changed || now - looked_at >= LOOK_INTERVAL || now < looked_at;
+	bool		due = changed || now - compared_at >= COMPARE_INTERVAL || now < compared_at;
 	bool		result;
 
 	for (int i = 0; i < lengthof(tables); i++)
 	{
 		if (i == ORIGIN || (due && tables[i].dumped))
-			look_at(&tables[i]);
+			compare_rows(&tables[i]);
 	}
 	if (due)
-		looked_at = now;
+		compared_at = now;
 	result = changed;
 	changed = false;
 	return result;

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * watch.h
- *	  Has the configuration changed?
+ *	  Detects changes of the configuration.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,16 +11,16 @@
 /* Called once, in a transaction. */
 extern void tte_watch_attach(void);
 
-/* Called when the tables may be others than before. */
+/* Looks up the tables again; for a new worker, or when they may have been recreated. */
 extern void tte_watch_tables(void);
 
-/* Since the last call; looks at the tables, so it needs a snapshot. */
+/* Has the configuration changed since the last call?  Reads the tables, so it needs a snapshot. */
 extern bool tte_watch_changed(int64 now);
 
-/* Has a message come that says so?  Needs no transaction. */
+/* Has a relcache message announced a change?  Needs no transaction. */
 extern bool tte_watch_stale(void);
 
-/* The next call of tte_watch_changed() will say so. */
+/* Makes the next call of tte_watch_changed() return true. */
 extern void tte_watch_reload(void);
 
 #endif

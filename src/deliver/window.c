@@ -4,9 +4,9 @@
  *	  Windows between two snapshots.
  *
  * Consecutive windows are disjoint and together miss nothing: every committed
- * transaction becomes visible exactly once.  Late commits, prepared
- * transactions and savepoints come out right because only the top-level
- * transaction id of an event is looked at.
+ * transaction becomes visible exactly once.  This holds for late commits,
+ * prepared transactions and savepoints, because only the top-level transaction
+ * id of an event counts.
  *
  *-------------------------------------------------------------------------
  */

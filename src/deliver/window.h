@@ -29,7 +29,7 @@ typedef struct TteSegment
 	uint64		hi;
 } TteSegment;
 
-/* Place in the queue of a source; what lies at or before it has been read. */
+/* Position in the queue of a source; events at or before it have been read. */
 typedef struct TtePosition
 {
 	uint64		xid;
@@ -41,15 +41,15 @@ typedef struct TtePosition
 /* The snapshot before all others. */
 #define TTE_FIRST_SNAPSHOT	"3:3:"
 
-/* Parses "xmin:xmax:xip,..."; false when the text is not that. */
+/* Parses "xmin:xmax:xip,..."; returns false if the text has another form. */
 extern bool tte_snapshot_parse(const char *string, TteSnapshot *snapshot);
 extern char *tte_snapshot_print(const TteSnapshot *snapshot);
 extern bool tte_snapshot_sees(const TteSnapshot *snapshot, uint64 xid);
 
 /*
- * What is visible in cur and was not in prev, as ascending disjoint segments:
- * first the transactions that were still running in prev, then the new ones, cut
- * at those still running in cur.  Returns their number, *segments is palloc'd.
+ * Sets *segments, palloc'd, to the transactions visible in cur but not in prev,
+ * as ascending disjoint segments: first those that were running in prev, then the
+ * new ones, split at those still running in cur.  Returns the number of segments.
  */
 extern int	tte_window_segments(const TteSnapshot *prev, const TteSnapshot *cur, TteSegment **segments);
 
