@@ -83,8 +83,8 @@ struct TtePurge
 	int			nterms;
 	int			term;			/* whose events are being deleted */
 	uint64		xid;			/* last row read */
-	int64		id;				/* last row read; in stage PIXEL_SEEN, the next
-								 * block */
+	int64		id;				/* last row read; in stage PIXEL_SEEN, the
+								 * next block */
 	int64		counts[TTE_PURGED_COUNTS];
 };
 

@@ -27,7 +27,7 @@
 #include "deliver/watch.h"
 #include "server/common.h"
 
-#define COMPARE_INTERVAL	INT64CONST(1000000)	/* microseconds */
+#define COMPARE_INTERVAL	INT64CONST(1000000) /* microseconds */
 
 typedef struct ConfigTable
 {

@@ -1,18 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * outbox.c
- *	  The one place that inserts events.
+ *	  Inserts events; no other C code does.
  *
- * Rows go into the tables directly, as the executor would put them there,
- * without a query and without a check of privileges: whoever may write an
- * order need not see the outbox.  The unique key of an event is inserted
- * speculatively, as INSERT ... ON CONFLICT does, because a duplicate is no
- * error and must not cost a subtransaction.
+ * Rows are inserted directly, as the executor does, without a query and without
+ * a check of privileges: a role that writes orders needs no privilege on the
+ * outbox.  The unique key of an event is inserted speculatively, as by INSERT
+ * ... ON CONFLICT, because a duplicate is not an error and must not cost a
+ * subtransaction.
  *
- * What an insertion needs besides open relations is kept for the session, until
- * a relcache message says that it may no longer fit.  The relations themselves
- * are opened and closed for every row, which is cheap while the transaction
- * keeps their locks: a trigger is not told when its statement ends.
+ * The executor state for insertions is kept for the session, until a relcache
+ * message invalidates it.  The relations are opened and closed for every row,
+ * because a trigger is not told when its statement ends; that is cheap while the
+ * transaction keeps their locks.
  *
  *-------------------------------------------------------------------------
  */
@@ -55,13 +55,13 @@ enum IdentityColumn
 	IDENTITY_COLUMNS
 };
 
-/* A table that rows are inserted into. */
+/* A table into which rows are inserted. */
 typedef struct Target
 {
 	const char *name;
 	const char *sequence;		/* of its ids, or NULL */
 	bool		speculative;	/* its unique key may exist */
-	bool		valid;			/* the rest is what the catalogs say */
+	bool		valid;			/* the rest agrees with the catalogs */
 	Oid			relid;
 	Oid			sequence_id;
 	Relation	rel;			/* while open, as are the indexes of info */
@@ -70,14 +70,13 @@ typedef struct Target
 	ResultRelInfo *info;
 	Oid		   *indexes;
 	TupleTableSlot *slot;
-	List	   *arbiters;		/* what the unique key rests on */
+	List	   *arbiters;		/* indexes of the unique key */
 } Target;
 
 static Target event_target = {.name = "event", .sequence = "event_id_seq", .speculative = true};
 static Target identity_target = {.name = "identity"};
 static Target delivery_target = {.name = "delivery"};
-static uint64 generation = 0;	/* of the catalogs, as far as they were
-								 * reported */
+static uint64 generation = 0;	/* number of relcache messages received */
 static bool callback_registered = false;
 
 void
@@ -107,9 +106,9 @@ relation_changed(Datum arg, Oid relid)
 }
 
 /*
- * The index of the unique key of events.  While REINDEX CONCURRENTLY is at work
- * there are two of them, and two of ids, and each must report a duplicate in
- * the same way; that an index of ids may be among them does no harm.
+ * Returns the indexes of the unique key of events.  During REINDEX CONCURRENTLY
+ * there are two of them, and both must report a duplicate in the same way.  A
+ * second index on id may be among the result, which does no harm.
  */
 static List *
 key_indexes(ResultRelInfo *info)
@@ -131,8 +130,9 @@ key_indexes(ResultRelInfo *info)
 }
 
 /*
- * Fills in what is kept, and leaves the indexes open.  The slot has a copy of
- * the row type: the relation's own may not be pinned beyond the call.
+ * Builds the state that is kept, and leaves the indexes open.  The slot has a
+ * copy of the tuple descriptor, because the relation's own must not be pinned
+ * beyond this call.
  */
 static void
 target_fill(Target *target)
@@ -152,7 +152,7 @@ target_fill(Target *target)
 	target->arbiters = target->speculative ? key_indexes(info) : NIL;
 }
 
-/* Other indexes may keep what does not outlive the opened relation: they are set up for each row. */
+/* Other indexes may cache data that is valid only while the relation is open: these are set up for each row. */
 static bool
 can_be_kept(const Target *target)
 {
@@ -167,7 +167,7 @@ can_be_kept(const Target *target)
 	return true;
 }
 
-/* What a BRIN index keeps is good for one row. */
+/* The cache of a BRIN index is valid for one row only. */
 static void
 open_index(Target *target, int i)
 {
@@ -192,7 +192,7 @@ target_build(Target *target)
 	target_fill(target);
 	MemoryContextSwitchTo(old);
 	target->relid = RelationGetRelid(target->rel);
-	/* what changed meanwhile may not be in it */
+	/* a relcache message meanwhile means that it may be outdated already */
 	target->valid = generation == before && can_be_kept(target);
 }
 
@@ -205,7 +205,7 @@ target_open(Target *target)
 	callback_registered = true;
 	target->rel = target->valid ? table_open(target->relid, RowExclusiveLock) :
 		tte_own_table_open(target->name, RowExclusiveLock);
-	/* it may have changed while the lock was waited for */
+	/* it may have changed while we waited for the lock */
 	if (!target->valid)
 	{
 		tte_own_table_check(target->rel);
@@ -217,7 +217,7 @@ target_open(Target *target)
 		for (int i = 0; i < target->info->ri_NumIndices; i++)
 			open_index(target, i);
 	}
-	/* whoever looks for a duplicate asks it what this transaction may see */
+	/* used by the search for duplicates */
 	target->estate->es_snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : GetTransactionSnapshot();
 }
 
@@ -237,7 +237,7 @@ target_close(Target *target)
 	table_close(target->rel, NoLock);
 }
 
-/* Columns that somebody has added stay null. */
+/* Additional columns are set to null. */
 static void
 fill_slot(TupleTableSlot *slot, const Datum *values, const bool *nulls, int n)
 {
@@ -261,10 +261,10 @@ insert_row(Target *target, const Datum *values, const bool *nulls, int n)
 }
 
 /*
- * Inserts, unless the key exists: then returns false and where.  Most keys are
- * new, and the insertion into the unique index finds out whether they are; but
- * it leaves a dead row when they are not, so that after a key that was known
- * the next one is looked up before.
+ * Inserts a row, unless its key exists: then returns false and sets *existing.
+ * Most keys are new, so normally the insertion into the unique index detects
+ * duplicates.  That leaves a dead row, so after a duplicate the next key is
+ * looked up before the insertion.
  */
 static bool
 insert_unless_exists(Target *target, ItemPointer existing)
@@ -298,7 +298,7 @@ never_sent_status(const char *status)
 	return strcmp(status, "invalid") == 0 || strcmp(status, "suppressed") == 0 || strcmp(status, "expired") == 0;
 }
 
-/* Did the person ask for it?  Then the event does not come back when its row is written again. */
+/* Was it suppressed at the request of the person?  Then its key is not freed when the row is written again. */
 static bool
 is_revoked(HeapTuple delivery, TupleDesc desc)
 {
@@ -309,7 +309,7 @@ is_revoked(HeapTuple delivery, TupleDesc desc)
 	return reason != NULL && (strcmp(reason, "forgotten") == 0 || strcmp(reason, "consent_withdrawn") == 0);
 }
 
-/* Deletes a row and waits for whoever else is deleting it; false: it was gone. */
+/* Deletes a row; waits for a transaction that is deleting it.  Returns false if it was deleted. */
 static bool
 delete_row(Relation rel, ItemPointer tid)
 {
@@ -319,9 +319,8 @@ delete_row(Relation rel, ItemPointer tid)
 }
 
 /*
- * Is the event of that id final without ever having been sent?  Then its key
- * is free again, and its delivery row is deleted here.  What this very
- * command recorded is not looked at.
+ * If the event is final and was never sent, deletes its delivery row, so that its
+ * key is free, and returns true.  Ignores rows of the current command.
  */
 static bool
 free_key(int64 id)
@@ -350,7 +349,7 @@ free_key(int64 id)
 	return freed;
 }
 
-/* What follows the event_time: the key, which comes before, is the same anyway. */
+/* The part of a payload after event_time.  The part before it is the key, which is equal. */
 static const char *
 after_time(const char *payload)
 {
@@ -361,9 +360,9 @@ after_time(const char *payload)
 }
 
 /*
- * Does the event that is stored say something else?  Its time does not count,
- * which mostly is when it was recorded, nor do the values of its identifiers,
- * which may be gone; which ones it has does.
+ * Does the stored event differ from this one?  The time is not compared, because
+ * it usually is the time of recording.  Of identifiers only the kinds are
+ * compared, because values may be deleted already.
  */
 static bool
 differs(TupleTableSlot *slot, const TteRendered *event)
@@ -379,8 +378,8 @@ differs(TupleTableSlot *slot, const TteRendered *event)
 }
 
 /*
- * The key exists.  Returns the id of its event, or 0 when that one has made
- * room or vanished meanwhile and the insertion should be tried again.
+ * The key exists.  Returns the id of its event, or 0 if the key is free now: then
+ * the insertion should be tried again.
  */
 static int64
 existing_event(Relation rel, ItemPointer tid, const TteRendered *event, bool *conflict)
@@ -389,10 +388,7 @@ existing_event(Relation rel, ItemPointer tid, const TteRendered *event, bool *co
 	int64		id = 0;
 	bool		isnull;
 
-	/*
-	 * Any snapshot will do: what the transaction may see does not matter
-	 * here.
-	 */
+	/* SnapshotAny, because the row need not be visible to this transaction */
 	if (table_tuple_fetch_row_version(rel, tid, SnapshotAny, slot))
 	{
 		id = DatumGetInt64(slot_getattr(slot, TTE_EVENT_COL_ID + 1, &isnull));
@@ -456,7 +452,7 @@ verdict_status(TteVerdict verdict)
 	}
 }
 
-/* The row that goes with the event: its waiting identifiers, or its fate. */
+/* Inserts the second row of an event: its identifiers, or its final status. */
 static void
 insert_companion(int64 id, const TteRendered *event)
 {
@@ -483,7 +479,7 @@ insert_companion(int64 id, const TteRendered *event)
 	insert_row(&delivery_target, values, nulls, TTE_DELIVERY_COLUMNS);
 }
 
-/* Somebody has set it there: it would last for hundreds of thousands of years. */
+/* Only setval() can bring the sequence to its end. */
 static void
 explain_sequence_end(void *arg)
 {

@@ -29,7 +29,7 @@ enum TteEventColumn
 	TTE_EVENT_COLUMNS
 };
 
-/* Raises an error where nothing can be recorded: read only, parallel, standby. */
+/* Raises an error if nothing can be recorded: read-only or parallel transaction, standby. */
 extern void tte_outbox_check(const char *caller);
 
 /*
@@ -39,11 +39,11 @@ extern void tte_outbox_check(const char *caller);
 extern void tte_outbox_drop_stand_in(int32 source_id, const char *test_code, const TteRendered *event, const char *stand_in);
 
 /*
- * Records an event in this transaction, as a test unless test_code is NULL, and
- * has the worker woken at commit.  Returns its id, or that of the event already
- * recorded under the same (event_id, event, source, test code), which *existed
- * says unless it is NULL; waits for a transaction that is recording it.  One that
- * was never sent and never will be is replaced.  Privileges are not checked.
+ * Records an event in this transaction, as a test event unless test_code is NULL,
+ * and wakes the worker at commit.  Returns its id.  If an event with the same
+ * (event_id, event, source, test code) exists, returns that id and sets *existed,
+ * unless existed is NULL.  Waits for a transaction that is recording such an event.
+ * Replaces an event that is final and was never sent.  Does not check privileges.
  */
 extern int64 tte_outbox_store(int32 source_id, const char *test_code, const TteRendered *event, bool *existed);
 

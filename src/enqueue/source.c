@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * source.c
- *	  Configuration as a session caches it: sources, lead stages, test codes.
+ *	  A session's cache of the configuration: sources, lead stages, test codes.
  *
- * The tables are small and rarely change, so they are read whole.  Their
+ * The tables are small and rarely change, so they are read completely.  Their
  * statement triggers send a relcache invalidation, which drops the cache in
- * every session.  They are read directly: whoever may write the order row need
- * not be allowed to see them.
+ * every session.  They are read without a query, because a role that writes
+ * orders needs no privilege on them.
  *
  *-------------------------------------------------------------------------
  */
@@ -46,7 +46,7 @@ typedef struct CachedSource
 {
 	struct CachedSource *next;
 	char	   *name;
-	TteSource	source;			/* its test code whether valid or not */
+	TteSource	source;			/* with its test code even if expired */
 	TimestampTz test_code_until;
 } CachedSource;
 
@@ -157,7 +157,7 @@ load_stage(HeapTuple tuple, TupleDesc desc)
 	stages = cached;
 }
 
-/* After the sources. */
+/* Must be called after sources are loaded. */
 static void
 load_test_code(HeapTuple tuple, TupleDesc desc)
 {
@@ -188,8 +188,8 @@ load(const char *name, void (*load_row) (HeapTuple, TupleDesc))
 }
 
 /*
- * An invalidation that arrives while the tables are read must not be lost, so
- * the cache is declared valid before.
+ * The cache is marked as valid before the tables are read, so that an
+ * invalidation that arrives meanwhile is not lost.
  */
 static void
 refresh(void)
@@ -224,7 +224,7 @@ refresh(void)
 	MemoryContextSwitchTo(old);
 }
 
-/* The caller's own copy, which a refresh of the cache leaves alone. */
+/* Makes a copy for the caller, which stays valid when the cache is refreshed. */
 static void
 copy_source(TteSource *source, const CachedSource *cached)
 {
@@ -258,7 +258,7 @@ tte_source_lock(int32 id, LOCKMODE mode)
 	LockDatabaseObject(cached_relations[0], (Oid) id, 0, mode);
 }
 
-/* Whoever deleted the source while the lock was waited for has made the cache invalid. */
+/* If the source was deleted while we waited for the lock, the cache is invalid: look it up again. */
 bool
 tte_source_get(const char *name, TteSource *source)
 {

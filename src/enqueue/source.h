@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * source.h
- *	  The rows of tiktok.source, tiktok.lead_stage and tiktok.test_code, as a
- *	  session caches them.
+ *	  A session's cache of tiktok.source, tiktok.lead_stage and tiktok.test_code.
  *
  *-------------------------------------------------------------------------
  */
@@ -39,26 +38,26 @@ typedef struct TteSource
 {
 	int32		id;
 	TteSourceRules rules;
-	const char *test_code;		/* valid now, or NULL */
+	const char *test_code;		/* NULL: none that is valid now */
 } TteSource;
 
 /*
- * The source of that name; false when there is none.  It cannot be deleted
- * before the transaction ends.  What it points to is palloc'd in the caller's
+ * Finds the source of that name; returns false if there is none.  Locks it against
+ * deletion until the transaction ends.  Its fields are palloc'd in the current
  * context.
  */
 extern bool tte_source_get(const char *name, TteSource *source);
 
-/* The same for those who need one: an error when there is none. */
+/* The same, but raises an error if there is none. */
 extern void tte_source_require(const char *name, TteSource *source);
 
-/* The id of the source that the first argument of a function names; an error likewise. */
+/* The id of the source named by the first argument of a function; raises an error if there is none. */
 extern int32 tte_source_argument(FunctionCallInfo fcinfo);
 
-/* AccessExclusiveLock keeps everybody from recording events of the source. */
+/* AccessExclusiveLock prevents other transactions from recording events of the source. */
 extern void tte_source_lock(int32 id, LOCKMODE mode);
 
-/* The event of a CRM stage, palloc'd; NULL: the stage makes no event. */
+/* The event of a CRM stage, palloc'd; NULL: the stage is not mapped. */
 extern char *tte_stage_event(const char *source, const char *stage);
 
 #endif							/* TTE_SOURCE_H */

@@ -3,9 +3,9 @@
  * track.c
  *	  tiktok.track() and tiktok.preview(): recording an event by a call.
  *
- * Here somebody is at the other end who can mend a mistake, so bad input is an
- * error with a hint and nothing is stored.  No consent and too old are no
- * mistakes: they are recorded as what they are.
+ * The caller can correct mistakes, so bad input is an error with a hint, and
+ * nothing is stored.  An event without consent, or one that is too old, is not a
+ * mistake: it is recorded as suppressed or expired.
  *
  *-------------------------------------------------------------------------
  */
@@ -71,7 +71,7 @@ tte_set_section(TteEvent *event, TteSection section, const TteJson *object, cons
 	}
 }
 
-/* Letters, digits and underscores: a name, and surely no address or number. */
+/* Letters, digits and underscores, no digit first: not an address or a number. */
 static bool
 is_name(const char *key, int len)
 {
@@ -79,7 +79,7 @@ is_name(const char *key, int len)
 		strspn(pnstrdup(key, len), "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == len;
 }
 
-/* A key that is no name may be a value in the wrong place: it is not shown. */
+/* Does not show a key that is not a name: it may be a misplaced value. */
 static void
 unknown_key(const char *where, const TteJson *member)
 {
@@ -127,7 +127,7 @@ tri_state(FunctionCallInfo fcinfo, int argument)
 	return PG_GETARG_BOOL(argument) ? TTE_YES : TTE_NO;
 }
 
-/* Builds the event that the arguments describe. */
+/* Builds the event from the arguments. */
 static TteRendered *
 render(FunctionCallInfo fcinfo, TteSource *source, bool ascii)
 {
@@ -219,10 +219,7 @@ tte_event_jsonb(const TteRendered *event)
 				 errmsg("rendered event cannot be read"),
 				 tte_hide_statement()));
 
-	/*
-	 * escapes would be refused by jsonb_in where the encoding has no such
-	 * character
-	 */
+	/* jsonb_in refuses escapes of characters that the encoding does not have */
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(tte_from_utf8(wire.data, wire.len)));
 }
 

@@ -3,10 +3,10 @@
  * condition.c
  *	  Conditions on a row of a table.
  *
- * A condition comes as text from the caller, or as the WHEN of a trigger, and
- * goes as text into a query or a CREATE TRIGGER.  In between it is a parsed
- * expression: so it is known to be exactly one, its columns are bound to the
- * row, and what is printed names every function and operator by its schema.
+ * A condition is given as text by the caller, or as the WHEN of a trigger, and
+ * becomes text of a query or a CREATE TRIGGER.  It is parsed and deparsed in
+ * between.  That guarantees that it is a single expression, binds its columns to
+ * the row, and qualifies every function and operator with its schema.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,7 +28,7 @@
 
 #include "operate/condition.h"
 
-/* Positions of errors are in the condition, not in the user's statement. */
+/* Reports error positions in the condition, not in the user's statement. */
 static void
 locate_error(void *arg)
 {
@@ -51,7 +51,7 @@ not_an_expression(void)
 			 errhint("Write a boolean expression over the columns of the row, as in status = 'paid'.")));
 }
 
-/* A list of output columns with nothing around it, and only one in it. */
+/* Accepts a SELECT list of one column, without any other clause. */
 static Node *
 single_expression(const char *expression)
 {
@@ -103,7 +103,7 @@ tte_condition_text(Relation rel, Node *condition, const char *row)
 }
 
 static bool
-speaks_of_old(Node *expr)
+refers_to_old(Node *expr)
 {
 	return bms_is_member(PRS2_OLD_VARNO, pull_varnos(NULL, expr));
 }
@@ -115,10 +115,10 @@ tte_condition_of_trigger(const Trigger *trigger, bool *transition)
 	List	   *rest = NIL;
 	ListCell   *cell;
 
-	*transition = when != NULL && speaks_of_old(when);
+	*transition = when != NULL && refers_to_old(when);
 	foreach(cell, make_ands_implicit((Expr *) when))
 	{
-		if (!speaks_of_old(lfirst(cell)))
+		if (!refers_to_old(lfirst(cell)))
 			rest = lappend(rest, lfirst(cell));
 	}
 	if (rest == NIL)

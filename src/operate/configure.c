@@ -54,7 +54,7 @@ refuse(const char *column, const char *value, const char *hint)
 			 errhint("%s", hint)));
 }
 
-/* The text of a column; NULL when it is null, which its own constraint judges. */
+/* The text of a column; NULL if it is null, which the column's own constraint checks. */
 static char *
 text_of(HeapTuple tuple, TupleDesc desc, int column)
 {
@@ -124,7 +124,7 @@ check_source(HeapTuple row, TupleDesc desc)
 	check_age(row, desc);
 }
 
-/* Whatever this transaction's snapshot may be, it is the table as it is now that counts. */
+/* Uses SnapshotSelf, to find events committed after this transaction's snapshot. */
 static bool
 has_events(Datum source_id)
 {
@@ -152,11 +152,11 @@ refuse_events(HeapTuple row, TupleDesc desc, Datum id)
 }
 
 /*
- * The queue finds its events by number, so a number that has events must stay.
- * The lock waits for transactions that have recorded events of this source and
- * keeps others from it; those of other sources go on.  Whoever records an event
- * waits behind a lock that waits, so it is taken only where it may be granted
- * to some purpose.
+ * Events refer to their source by its id, so an id that has events must not
+ * change.  The lock waits for transactions that have recorded events of this
+ * source, and blocks others that would.  Other sources are not affected.  Whoever
+ * records an event waits behind this lock while it waits, so it is taken only
+ * where no event has been seen before.
  */
 static void
 check_unused(HeapTuple row, TupleDesc desc)
@@ -195,7 +195,7 @@ tte_sql_check_source(PG_FUNCTION_ARGS)
 	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
 	HeapTuple	row = trigdata->tg_trigtuple;
 
-	/* the columns are taken by number */
+	/* columns are read by number, so it must be that table */
 	if (RelationGetRelid(trigdata->tg_relation) != tte_relation("source"))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
@@ -223,7 +223,7 @@ tte_sql_check_source(PG_FUNCTION_ARGS)
 	return PointerGetDatum(row);
 }
 
-/* An UPDATE sends no relcache message by itself; sessions cache these tables. */
+/* Sessions cache these tables, and an UPDATE sends no relcache message by itself. */
 Datum
 tte_sql_configuration_changed(PG_FUNCTION_ARGS)
 {
@@ -272,7 +272,7 @@ delete_token(Relation rel, int32 source_id)
 	systable_endscan(scan);
 }
 
-/* Columns that somebody has added stay null. */
+/* Additional columns are set to null. */
 static void
 insert_token(Relation rel, int32 source_id, Datum token)
 {
@@ -299,9 +299,10 @@ insert_token(Relation rel, int32 source_id, Datum token)
 }
 
 /*
- * No query has the token in it: auto_explain would log it, as a parameter or as
- * a constant of the plan.  The lock makes others who set a token wait, not those
- * who read one; that the source is not deleted meanwhile, its own lock sees to.
+ * Does not use a query: auto_explain would log the token, as a parameter or as a
+ * constant of the plan.  The lock conflicts with other calls of this function,
+ * but not with readers.  The lock of tte_source_argument() prevents deletion of
+ * the source.
  */
 Datum
 tte_sql_set_access_token(PG_FUNCTION_ARGS)
@@ -326,8 +327,8 @@ tte_sql_set_access_token(PG_FUNCTION_ARGS)
 }
 
 /*
- * From now on the configuration, the queue and the tokens that are here belong
- * to this database.  What is known of a recovery of this very server stays.
+ * Stamps configuration, queue and tokens with this server and database.  Keeps
+ * what is known about a recovery of this server.
  */
 static void
 stamp_database(void)
@@ -371,7 +372,7 @@ tte_sql_installed(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* For what logical replication brings: an apply worker records events without enqueue/outbox.c. */
+/* For triggers of replicated rows: an apply worker inserts events without enqueue/outbox.c. */
 Datum
 tte_sql_wake_worker(PG_FUNCTION_ARGS)
 {

@@ -1,15 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * control.c
- *	  What an operator decides: pause and resume, retry, discard, test codes.
+ *	  Functions for operators: pause, resume, retry, discard, test codes.
  *
- * An event is where its rows are: to send it again, or to close it, is to move
- * it between tiktok.delivery and tiktok.retry.  Every move is one statement
- * that names the status it starts from, and takes its locks in the order in
- * which the worker does; whichever of the two comes first wins, and the other
- * one overwrites nothing.  The worker looks again when the move is committed.
- * Until then it goes on with everything else: the lock of tte_share_fates() tells
- * it to look out for rows that are not committed.
+ * The rows of an event define its status.  Sending it again, or closing it, moves
+ * a row between tiktok.delivery and tiktok.retry.  Every move is one statement
+ * that names the status it starts from, and takes locks in the same order as the
+ * worker.  If both change an event, the first one wins, and the other overwrites
+ * nothing.  When the move is committed, the worker reads the queue again.  Until
+ * then the lock of tte_share_fates() tells it to check for uncommitted rows of
+ * the source; it continues with all other events.
  *
  *-------------------------------------------------------------------------
  */
@@ -35,16 +35,16 @@
 #define EQ " OPERATOR(pg_catalog.=) "
 #define NOW "pg_catalog.clock_timestamp()"
 
-/* Which events: $1 is the id of one, or of a source. */
+/* Which events: $1 is the id of an event, or of a source. */
 #define BY_ID "id" EQ "$1"
 #define BY_SOURCE "source_id" EQ "$1"
 
-/* All that is pending lies behind the cursor. */
+/* All pending events are behind the cursor. */
 #define BEHIND_CURSOR \
 	" AND e.xid OPERATOR(pg_catalog.>=) coalesce((SELECT pg_catalog.pg_snapshot_xmin(c.prev_snapshot)" \
 	" FROM tiktok.cursor c WHERE c.source_id" EQ "$1), '0'::pg_catalog.xid8)"
 
-/* When TikTok may have received an event first; NULL: never. */
+/* When TikTok may first have received an event; NULL: never. */
 #define RECEIVED \
 	"coalesce(d.possibly_received_at," \
 	" CASE WHEN d.status" EQ "'delivered' THEN coalesce(q.started_at, d.at) END)"
@@ -55,8 +55,8 @@
 #define HAS_IDENTITY \
 	"(e.match_keys" EQ "0 OR EXISTS (SELECT FROM tiktok.identity i WHERE i.id" EQ "e.id))"
 
-/* Where one event stands; $2 is the time before which a copy would count again. */
-static const char standing_sql[] =
+/* The state of event $1; TikTok would count a copy of one received before $2. */
+static const char state_sql[] =
 "SELECT coalesce(d.status, CASE WHEN r.id IS NULL THEN 'pending' ELSE 'retrying' END),"
 " e.payload IS NOT NULL, " HAS_IDENTITY ", coalesce(" RECEIVED " OPERATOR(pg_catalog.<) $2, false), e.source_id, " WITHDRAWN
 " FROM tiktok.event e"
@@ -65,7 +65,7 @@ static const char standing_sql[] =
 " LEFT JOIN tiktok.request q ON q.id" EQ "d.request_id"
 " WHERE e.id" EQ "$1";
 
-/* Puts final events back: $2 their status, $3 allow_double, $4 as above. */
+/* Puts final events back: $2 their status, $3 allow_double, $4 as $2 above. */
 #define RETRY(which) \
 	"WITH found AS (" \
 	" SELECT d.*, e.source_id, q.started_at, q.code, " RECEIVED " AS received" \
@@ -90,7 +90,10 @@ static const char standing_sql[] =
 	"forgotten AS (DELETE FROM tiktok.identity i USING final f WHERE i.id" EQ "f.id) " \
 	"SELECT pg_catalog.count(*) FROM final"
 
-/* Closes events that have no fate yet.  One that is on its way may be received, one from before a recovery have been. */
+/*
+ * Closes pending events.  One in flight may be received; one from before a
+ * recovery may have been.
+ */
 #define DISCARD_PENDING(which) \
 	"WITH " CLOSE("", \
 	"least((SELECT i.recovered_to FROM tiktok.installation i WHERE e.xid OPERATOR(pg_catalog.<) i.recovered_xid)," \
@@ -108,14 +111,14 @@ static const char standing_sql[] =
 	"coalesce(e.possibly_received_at, q.started_at), e.last_request_id, e.attempts, e.first_attempt_at" \
 	" FROM gone e LEFT JOIN tiktok.request q ON q.id" EQ "e.last_request_id AND q.finished_at IS NULL")
 
-/* tiktok.delivery is insert-only: what had another fate gets a new row. */
+/* The row with the former status is deleted, and a new one inserted. */
 #define DISCARD_FINAL(which) \
 	"WITH gone AS (DELETE FROM tiktok.delivery d USING tiktok.event e" \
 	" WHERE d.id" EQ "e.id AND e." which " AND d.status" EQ "$2 RETURNING d.*), " \
 	CLOSE(", request_id, attempts, first_attempt_at", \
 	"e.possibly_received_at, e.request_id, e.attempts, e.first_attempt_at FROM gone e")
 
-/* How events of a status are moved; the statement by source and by id. */
+/* How events of a status are moved: statements by source and by id. */
 typedef struct Move
 {
 	const char *status;
@@ -133,7 +136,7 @@ static const Move retry_moves[] = {
 	{NULL}
 };
 
-/* Pending before retrying: that is the way events go meanwhile. */
+/* Pending before retrying, because events may move in that direction meanwhile. */
 static const Move discard_moves[] = {
 	{"pending", DISCARD_PENDING(BY_SOURCE BEHIND_CURSOR), DISCARD_PENDING(BY_ID), true},
 	{"retrying", DISCARD_RETRYING(BY_SOURCE), DISCARD_RETRYING(BY_ID), true},
@@ -142,8 +145,7 @@ static const Move discard_moves[] = {
 	{NULL}
 };
 
-/* Where an event stands. */
-typedef struct Standing
+typedef struct EventState
 {
 	int64		id;
 	int32		source_id;
@@ -151,8 +153,8 @@ typedef struct Standing
 	bool		has_payload;
 	bool		has_identity;	/* or needs none */
 	bool		too_late;		/* TikTok would count a copy */
-	bool		withdrawn;		/* without consent */
-} Standing;
+	bool		withdrawn;		/* consent was withdrawn */
+} EventState;
 
 PG_FUNCTION_INFO_V1(tte_sql_pause);
 PG_FUNCTION_INFO_V1(tte_sql_resume);
@@ -176,7 +178,7 @@ execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls
 	SPI_finish();
 }
 
-/* A column of the one row that a query gave. */
+/* A column of the single row of a result. */
 static Datum
 result(int column, Oid type)
 {
@@ -266,7 +268,7 @@ tte_sql_set_test_code(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* What TikTok received before this time it may count again. */
+/* TikTok may count a copy of an event that it received before this time. */
 static Datum
 horizon(void)
 {
@@ -274,26 +276,26 @@ horizon(void)
 }
 
 static void
-get_standing(Datum id, Standing *standing)
+get_state(Datum id, EventState *state)
 {
 	Oid			types[] = {INT8OID, TIMESTAMPTZOID};
 	Datum		values[] = {id, horizon()};
 	MemoryContext caller = CurrentMemoryContext;
 
 	SPI_connect();
-	SPI_execute_with_args(standing_sql, 2, types, values, NULL, false, 1);
+	SPI_execute_with_args(state_sql, 2, types, values, NULL, false, 1);
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("event %lld does not exist", (long long) DatumGetInt64(id)),
 				 errhint("Use an id from tiktok.event_status.")));
-	standing->id = DatumGetInt64(id);
-	standing->status = MemoryContextStrdup(caller, TextDatumGetCString(result(1, TEXTOID)));
-	standing->has_payload = DatumGetBool(result(2, BOOLOID));
-	standing->has_identity = DatumGetBool(result(3, BOOLOID));
-	standing->too_late = DatumGetBool(result(4, BOOLOID));
-	standing->source_id = DatumGetInt32(result(5, INT4OID));
-	standing->withdrawn = DatumGetBool(result(6, BOOLOID));
+	state->id = DatumGetInt64(id);
+	state->status = MemoryContextStrdup(caller, TextDatumGetCString(result(1, TEXTOID)));
+	state->has_payload = DatumGetBool(result(2, BOOLOID));
+	state->has_identity = DatumGetBool(result(3, BOOLOID));
+	state->too_late = DatumGetBool(result(4, BOOLOID));
+	state->source_id = DatumGetInt32(result(5, INT4OID));
+	state->withdrawn = DatumGetBool(result(6, BOOLOID));
 	SPI_finish();
 }
 
@@ -322,7 +324,7 @@ move(const char *sql, int32 source_id, Oid key_type, Datum key, const char *stat
 }
 
 static void
-move_event(const Move *m, const Standing *event, bool allow_double)
+move_event(const Move *m, const EventState *event, bool allow_double)
 {
 	if (move(m->id_sql, event->source_id, INT8OID, Int64GetDatum(event->id), m->status, allow_double) == 0)
 		ereport(ERROR,
@@ -331,7 +333,7 @@ move_event(const Move *m, const Standing *event, bool allow_double)
 				 errhint("Check its status in tiktok.event_status and try again.")));
 }
 
-/* status NULL: those of the default. */
+/* status NULL: the moves marked by_default. */
 static int64
 move_source(const Move *moves, int32 source_id, const char *status, bool allow_double)
 {
@@ -345,7 +347,7 @@ move_source(const Move *moves, int32 source_id, const char *status, bool allow_d
 	return n;
 }
 
-/* The status that a call names, checked; NULL: none. */
+/* Returns the status argument, after checking it; NULL: none. */
 static char *
 status_argument(FunctionCallInfo fcinfo, const Move *moves, const char *hint)
 {
@@ -360,7 +362,7 @@ status_argument(FunctionCallInfo fcinfo, const Move *moves, const char *hint)
 }
 
 static void
-refuse(const Standing *event, const char *what, const char *detail, const char *hint)
+refuse(const EventState *event, const char *what, const char *detail, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -370,7 +372,7 @@ refuse(const Standing *event, const char *what, const char *detail, const char *
 }
 
 static void
-check_retry(const Standing *event, bool allow_double)
+check_retry(const EventState *event, bool allow_double)
 {
 	static const char what[] = "sent again";
 	static const char double_hint[] = "Use allow_double => true to send it anyway; TikTok may count it twice.";
@@ -397,11 +399,11 @@ Datum
 tte_sql_retry_event(PG_FUNCTION_ARGS)
 {
 	bool		allow_double = flag_argument(fcinfo, 1);
-	Standing	event;
+	EventState	event;
 
 	tte_outbox_check("tiktok.retry()");
 	tte_require_argument(fcinfo, 0, "id");
-	get_standing(PG_GETARG_DATUM(0), &event);
+	get_state(PG_GETARG_DATUM(0), &event);
 	check_retry(&event, allow_double);
 	move_event(find_move(retry_moves, event.status), &event, allow_double);
 	PG_RETURN_VOID();
@@ -417,7 +419,7 @@ tte_sql_retry_source(PG_FUNCTION_ARGS)
 	tte_outbox_check("tiktok.retry()");
 	source_id = tte_source_argument(fcinfo);
 	status = status_argument(fcinfo, retry_moves,
-							 "Events that are rejected, uncertain, expired, discarded or delivered can be sent again.");
+							 "Use rejected, uncertain, expired, discarded or delivered.");
 	if (status != NULL && strcmp(status, "delivered") == 0 && !allow_double)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -429,12 +431,12 @@ tte_sql_retry_source(PG_FUNCTION_ARGS)
 Datum
 tte_sql_discard_event(PG_FUNCTION_ARGS)
 {
-	Standing	event;
+	EventState	event;
 	const Move *m;
 
 	tte_outbox_check("tiktok.discard()");
 	tte_require_argument(fcinfo, 0, "id");
-	get_standing(PG_GETARG_DATUM(0), &event);
+	get_state(PG_GETARG_DATUM(0), &event);
 	m = find_move(discard_moves, event.status);
 	if (m == NULL)
 		refuse(&event, "discarded", psprintf("It is %s.", event.status),
@@ -452,6 +454,6 @@ tte_sql_discard_source(PG_FUNCTION_ARGS)
 	tte_outbox_check("tiktok.discard()");
 	source_id = tte_source_argument(fcinfo);
 	status = status_argument(fcinfo, discard_moves,
-							 "Events that are pending, retrying, rejected or uncertain can be discarded.");
+							 "Use pending, retrying, rejected or uncertain.");
 	PG_RETURN_INT64(move_source(discard_moves, source_id, status, false));
 }

@@ -1,20 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * privacy.c
- *	  What a person may ask for: to be forgotten, and to withdraw consent.
+ *	  tiktok.forget() and tiktok.withdraw_consent().
  *
- * Identifiers wait in tiktok.identity, normalised or as hashes.  Those of a
- * person are found by what would be sent of them, so it does not matter in
- * which form they are stored or given.  An event that has one of them is that
- * person's, and so are the address, the name and whatever else it has: all of
- * it is erased.
+ * Identifiers are in tiktok.identity, normalised or as hashes.  They are compared
+ * with those of the person by the value that would be sent, so the form in which
+ * they are stored or given does not matter.  If an event has one of the given
+ * identifiers, all its identifiers belong to that person and are erased.
  *
- * What waits is closed as an operator's discard closes it, and the worker reads
- * again what it has in memory.  What is on its way cannot be called back: its
- * event is suppressed at once, so that it is not sent again, and becomes
- * delivered if TikTok's answer says that it was taken.  Without consent nothing
- * goes out later either: what an operator could put back is suppressed, too, and
- * what was delivered bears the reason for which it is not sent again.
+ * Waiting events are closed as by tiktok.discard(), and the worker reads the queue
+ * again.  An event in flight is suppressed at once, so that it is not sent again;
+ * it becomes delivered if TikTok's answer says that it was accepted.  After consent
+ * is withdrawn, no event may be sent later: final events that an operator could put
+ * back are suppressed, too, and delivered ones get the reason.
  *
  *-------------------------------------------------------------------------
  */
@@ -40,20 +38,20 @@
 
 #define FETCH_ROWS	1000
 
-/* The kinds a person can be found by are the first ones. */
+/* The first kinds of identifiers are those by which a person can be found. */
 #define KINDS		(TTE_EXTERNAL_ID + 1)
 
 /* An external_id is hashed as it is or in lower case. */
 #define FORMS		2
 
-/* What would be sent of a person's identifiers; empty: nothing. */
+/* A person's identifiers as they would be sent; empty: none. */
 typedef struct Person
 {
 	int32		source_id;
 	char		hash[KINDS][FORMS][TTE_HEX_LEN + 1];
 } Person;
 
-/* A person as each source knows it; the first one is nobody's. */
+/* The person's identifiers for each source.  The first element is for no source. */
 typedef struct People
 {
 	Person	   *person;
@@ -64,10 +62,10 @@ typedef struct IdList
 {
 	Datum	   *ids;
 	int			n;
-	int			room;
+	int			capacity;
 } IdList;
 
-/* Names need no schema where pg_catalog is meant: it is the search path. */
+/* Names of pg_catalog need no schema: it is the search_path. */
 static const char sources_sql[] =
 "SELECT id, default_calling_code FROM tiktok.source";
 
@@ -93,7 +91,7 @@ static const char suppress_sql[] =
 " AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id = e.id) ON CONFLICT (id) DO NOTHING RETURNING id) "
 "SELECT count(*) FROM final";
 
-/* The same for what tiktok.retry() could send again. */
+/* The same for events that tiktok.retry() could send again. */
 static const char suppress_final_sql[] =
 "WITH gone AS (DELETE FROM tiktok.delivery d USING tiktok.event e WHERE d.id = ANY ($1) AND e.id = d.id AND e.payload IS NOT NULL"
 " AND d.status IN ('rejected', 'uncertain', 'expired', 'discarded') RETURNING d.*), "
@@ -117,10 +115,11 @@ column(uint64 row, int number, Oid type, bool *isnull)
 static void
 remember(IdList *list, int64 id)
 {
-	if (list->n == list->room)
+	if (list->n == list->capacity)
 	{
-		list->room = Max(list->room * 2, 64);
-		list->ids = list->ids ? repalloc_huge(list->ids, list->room * sizeof(Datum)) : palloc(list->room * sizeof(Datum));
+		list->capacity = Max(list->capacity * 2, 64);
+		list->ids = list->ids ? repalloc_huge(list->ids, list->capacity * sizeof(Datum)) :
+			palloc(list->capacity * sizeof(Datum));
 	}
 	list->ids[list->n++] = Int64GetDatum(id);
 }
@@ -148,7 +147,7 @@ stored_json(uint64 row, int number)
  * Finding a person
  */
 
-/* The statement is not shown: it has an identifier in it. */
+/* Hides the statement, because it contains an identifier. */
 static void
 refuse(TteIdentifier kind, const char *hint)
 {
@@ -160,9 +159,9 @@ refuse(TteIdentifier kind, const char *hint)
 			 tte_hide_statement()));
 }
 
-/* What would be sent of one identifier; false: nothing, for any source. */
+/* Computes the value that each source would send; returns false if none would send any. */
 static bool
-judge_identifier(People *people, TteIdentifier kind, Datum argument, const char *const *calling_codes)
+hash_identifier(People *people, TteIdentifier kind, Datum argument, const char *const *calling_codes)
 {
 	text	   *given = DatumGetTextPP(argument);
 	int			len;
@@ -215,7 +214,7 @@ read_people(FunctionCallInfo fcinfo, People *people)
 	}
 	for (TteIdentifier kind = 0; kind < KINDS; kind++)
 	{
-		if (!PG_ARGISNULL(kind) && !judge_identifier(people, kind, PG_GETARG_DATUM(kind), calling_codes))
+		if (!PG_ARGISNULL(kind) && !hash_identifier(people, kind, PG_GETARG_DATUM(kind), calling_codes))
 			refuse(kind, hints[kind]);
 	}
 }
@@ -297,7 +296,7 @@ find_events(const People *people, IdList *found)
 	SPI_cursor_close(portal);
 }
 
-/* Events that have no number of a lead, by which TikTok knows whom they are about. */
+/* Finds events without a lead_id, which TikTok cannot match after their identifiers are erased. */
 static void
 find_unmatchable(const IdList *events, IdList *found)
 {
@@ -317,7 +316,7 @@ find_unmatchable(const IdList *events, IdList *found)
 }
 
 /*
- * Closing and erasing, in the order in which the worker does
+ * Closing and erasing; takes locks in the same order as the worker
  */
 
 static int64
@@ -336,7 +335,7 @@ suppress(const char *sql, const IdList *events, const char *reason)
 	return DatumGetInt64(column(0, 1, INT8OID, &isnull));
 }
 
-/* Returns how many identifiers there were. */
+/* Returns the number of identifiers erased. */
 static int64
 erase(const IdList *events)
 {
@@ -408,8 +407,8 @@ tte_sql_withdraw_consent(PG_FUNCTION_ARGS)
 		remember(&events, DatumGetInt64(column(i, 1, INT8OID, &isnull)));
 
 	/*
-	 * in this order, so that an operator who puts one back meanwhile comes
-	 * too late
+	 * final events first: one that an operator puts back meanwhile is found
+	 * by the second statement
 	 */
 	n = suppress(suppress_final_sql, &events, "consent_withdrawn");
 	n += suppress(suppress_sql, &events, "consent_withdrawn");

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * status.c
- *	  What shared memory knows, as rows.
+ *	  Views of shared memory: workers and counters.
  *
  *-------------------------------------------------------------------------
  */
@@ -82,7 +82,7 @@ worker_row(TteSlot *slot, ReturnSetInfo *rsinfo)
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
-/* A database that needs a worker and has none. */
+/* A database that waits for a worker. */
 static void
 waiting_row(const TteWaiting *waiting, ReturnSetInfo *rsinfo)
 {
@@ -114,7 +114,7 @@ tte_sql_worker_status(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Counters of a source; nulls when nothing counts. */
+/* Counters of a source; NULLs if the library is not preloaded. */
 Datum
 tte_sql_enqueue_counters(PG_FUNCTION_ARGS)
 {

@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * truth.c
- *	  The rows of a relation that says what should have been reported.
+ *	  Reads a relation of tiktok.source_of_truth, with the events that should
+ *	  have been reported.
  *
- * Its columns may be of any type, and it may be a view, so reading it runs its
- * owner's code.  Whoever compares gets the rows as values of core's types, read
- * once, as the owner.
+ * Its columns may be of any type, and it may be a view, so reading it may run code
+ * of its owner.  It is read once, as the owner, and its rows are returned as values
+ * of core's types.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,7 +32,7 @@ PG_FUNCTION_INFO_V1(tte_sql_truth_is_readable);
 
 static const char *const truth_columns[] = {"event_id", "value", "currency", "at", NULL};
 
-/* NULL: there is no relation of that OID whose rows could be read. */
+/* Returns NULL if no relation of that OID exists, or it has no rows. */
 static Relation
 open_truth(Oid relid)
 {

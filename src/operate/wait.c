@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * wait.c
- *	  tiktok.wait(): until nothing is unfinished.
+ *	  tiktok.wait(): waits until no event is unfinished.
  *
- * For scripts and tests.  The newest event is looked at first: it is the most
- * likely one to be unfinished, so the question is cheap while a backlog lasts.
+ * For scripts and tests.  The query begins with the newest event, which is most
+ * likely to be unfinished, so it is cheap while there is a backlog.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,7 +24,7 @@
 #include "server/slots.h"
 #include "server/waitset.h"
 
-#define NAP_MS	100
+#define POLL_INTERVAL_MS	100
 
 PG_FUNCTION_INFO_V1(tte_sql_wait);
 
@@ -37,7 +37,7 @@ static const char unfinished_sql[] =
 "  AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id OPERATOR(pg_catalog.=) e.id)"
 "  ORDER BY e.xid DESC, e.id DESC LIMIT 1) pending)";
 
-/* Events of this transaction that are not rolled back to a savepoint. */
+/* Has this transaction recorded events, not rolled back to a savepoint? */
 static const char own_sql[] =
 "SELECT EXISTS (SELECT FROM tiktok.source s, LATERAL (SELECT FROM tiktok.event e"
 "  WHERE e.source_id OPERATOR(pg_catalog.=) s.id"
@@ -76,9 +76,9 @@ check_state(void)
 				 errhint("Add tiktok_events to shared_preload_libraries and restart the server.")));
 }
 
-/* The worker broadcasts when it has recorded something; a nap covers its absence. */
+/* The worker broadcasts after it has recorded outcomes.  The time-out is for the case that no worker runs. */
 static void
-nap(long ms)
+wait_for_worker(long ms)
 {
 	TteSlot    *slot = tte_slot_of(MyDatabaseId);
 
@@ -106,7 +106,7 @@ tte_sql_wait(PG_FUNCTION_ARGS)
 
 		if (left <= 0)
 			break;
-		nap(Min(left, NAP_MS));
+		wait_for_worker(Min(left, POLL_INTERVAL_MS));
 	}
 	ConditionVariableCancelSleep();
 	SPI_finish();

@@ -120,7 +120,11 @@ leave_database(const char *name, bool copy)
 	if (slot == NULL)
 		return;
 	tte_slot_stop(slot);
-	/* after the worker has ended, the launcher may give its slot to another database */
+
+	/*
+	 * after the worker has ended, the launcher may give its slot to another
+	 * database
+	 */
 	for (int waited = 0; tte_slot_of(oid) == slot && tte_slot_busy(slot) && waited < PATIENCE_MS; waited += NAP_MS)
 		tte_nap(NAP_MS);
 }
