@@ -275,7 +275,7 @@ define_session_settings(void)
 {
 	DefineCustomBoolVariable("tiktok_events.test_event",
 							 "Records events as test events.",
-							 "Test events have the source's test code, and TikTok does not count them.",
+							 "Test events have the source's test code and are not counted.",
 							 &tte_test_event, false, PGC_USERSET, 0, NULL, NULL, NULL);
 }
 
