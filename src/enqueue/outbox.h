@@ -33,8 +33,8 @@ enum TteEventColumn
 extern void tte_outbox_check(const char *caller);
 
 /*
- * Frees the key that stood for the event's while it had none, if what it has
- * was never sent.
+ * Frees the substitute key under which the event was recorded while it had no
+ * event_id, if the event with that key was never sent.
  */
 extern void tte_outbox_drop_stand_in(int32 source_id, const char *test_code, const TteRendered *event, const char *stand_in);
 

@@ -26,7 +26,8 @@ typedef enum TteCountedOf
 {
 	TTE_OF_SOURCE,				/* id of the source; by stage */
 	TTE_OF_TABLE,				/* OID of the topmost table; by trigger */
-	TTE_OF_ROWS					/* OID as above; by unknown source name in rows */
+	TTE_OF_ROWS					/* OID as above; by unknown source name in
+								 * rows */
 } TteCountedOf;
 
 #define TTE_STAGE_LEN	64		/* bytes of a name, its end included */
