@@ -26,8 +26,10 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 
+#include "enqueue/time_text.h"
 #include "enqueue/value.h"
 #include "event/event.h"
+#include "event/unicode.h"
 #include "server/common.h"
 
 /* The longest text a property is read from: one more than an event may have. */
@@ -406,92 +408,17 @@ local_time(Timestamp local, pg_tz *zone, int64 *usec, bool *finite)
 	return true;
 }
 
+/* What a clock showed, in zone unless the offset from UTC is known. */
 static bool
-digits(const char **p, const char *end, int n, int *value)
+text_time(const char *text, int len, pg_tz *zone, int64 *usec, bool *finite)
 {
-	*value = 0;
-	if (end - *p < n)
-		return false;
-	for (; n > 0; n--, (*p)++)
-	{
-		if (**p < '0' || **p > '9')
-			return false;
-		*value = *value * 10 + (**p - '0');
-	}
-	return true;
-}
-
-static int64
-fraction(const char **p, const char *end)
-{
-	int64		usec = 0;
-	int64		unit = USECS_PER_SEC / 10;
-
-	if (*p == end || **p != '.')
-		return 0;
-	for ((*p)++; *p < end && **p >= '0' && **p <= '9'; (*p)++, unit /= 10)
-		usec += (**p - '0') * unit;
-	return usec;
-}
-
-/* "Z", "+01", "+0100", "+01:00", or nothing (*given false). */
-static bool
-zone_offset(const char *p, const char *end, bool *given, int *seconds)
-{
-	int			sign;
-	int			hours;
-	int			minutes = 0;
-
-	*given = p < end;
-	*seconds = 0;
-	if (!*given || (end - p == 1 && (*p == 'Z' || *p == 'z')))
-		return true;
-	sign = *p == '-' ? -1 : 1;
-	if ((*p != '-' && *p != '+') || (p++, !digits(&p, end, 2, &hours)))
-		return false;
-	if (p < end && *p == ':')
-		p++;
-	if (p < end && !digits(&p, end, 2, &minutes))
-		return false;
-	*seconds = sign * (hours * 3600 + minutes * 60);
-	return p == end && hours < 24 && minutes < 60;
-}
-
-/* ISO 8601 with a four-digit year: date, then optionally time and offset. */
-static bool
-parse_time(const char *p, const char *end, pg_tz *zone, int64 *usec, bool *finite)
-{
-	int			year,
-				month,
-				day,
-				hour = 0,
-				minute = 0,
-				second = 0,
-				offset = 0;
-	int64		frac = 0;
-	bool		given = false;
 	Timestamp	local;
+	bool		has_offset;
+	int			offset;
 
-	if (!digits(&p, end, 4, &year) || p == end || *p++ != '-' ||
-		!digits(&p, end, 2, &month) || p == end || *p++ != '-' || !digits(&p, end, 2, &day))
+	if (!tte_time_text(text, len, &local, &has_offset, &offset))
 		return false;
-	if (p < end)
-	{
-		if ((*p != 'T' && *p != 't' && *p != ' ') || (p++, !digits(&p, end, 2, &hour)) ||
-			p == end || *p++ != ':' || !digits(&p, end, 2, &minute))
-			return false;
-		if (p < end && *p == ':' && (p++, !digits(&p, end, 2, &second)))
-			return false;
-		frac = fraction(&p, end);
-		if (!zone_offset(p, end, &given, &offset))
-			return false;
-	}
-	if (month < 1 || month > 12 || day < 1 || day > day_tab[isleap(year)][month - 1] ||
-		hour > 24 || minute > 59 || second > 60)
-		return false;
-	local = ((int64) (date2j(year, month, day) - POSTGRES_EPOCH_JDATE) * SECS_PER_DAY +
-			 hour * 3600 + minute * 60 + second) * USECS_PER_SEC + frac;
-	if (!given)
+	if (!has_offset)
 		return local_time(local, zone, usec, finite);
 	*finite = true;
 	*usec = local + TTE_EPOCH_SHIFT - (int64) offset * USECS_PER_SEC;
@@ -508,11 +435,24 @@ seconds_time(double seconds, int64 *usec, bool *finite)
 	return true;
 }
 
+/* Seconds since 1970, but a date where it is written as one: as seconds that would be a day of 1970. */
+static bool
+number_time(const char *literal, int len, pg_tz *zone, int64 *usec, bool *finite)
+{
+	Timestamp	local;
+	char	   *end;
+	double		seconds;
+
+	if (tte_time_digits(literal, len, &local))
+		return local_time(local, zone, usec, finite);
+	seconds = strtod(literal, &end);
+	return *end == '\0' && seconds_time(seconds, usec, finite);
+}
+
 bool
 tte_json_time(const TteJson *json, pg_tz *zone, int64 *usec, bool *finite)
 {
 	char		buf[64];
-	char	   *end;
 	const char *p;
 	int			len;
 
@@ -521,11 +461,8 @@ tte_json_time(const TteJson *json, pg_tz *zone, int64 *usec, bool *finite)
 	p = json->text;
 	len = json->len;
 	if (json->kind == TTE_JSON_NUMBER)
-		return seconds_time(strtod(pnstrdup(p, len), NULL), usec, finite);
-	for (; len > 0 && *p == ' '; p++)
-		len--;
-	while (len > 0 && p[len - 1] == ' ')
-		len--;
+		return number_time(pnstrdup(p, len), len, zone, usec, finite);
+	tte_unicode_trim(&p, &len);
 	if (len == 0 || len >= sizeof(buf))
 		return false;
 	memcpy(buf, p, len);
@@ -534,8 +471,8 @@ tte_json_time(const TteJson *json, pg_tz *zone, int64 *usec, bool *finite)
 	if (strcmp(buf, "infinity") == 0 || strcmp(buf, "-infinity") == 0)
 		return true;
 	if (strspn(buf, "0123456789.") == len)
-		return seconds_time(strtod(buf, &end), usec, finite) && *end == '\0';
-	return parse_time(buf, buf + len, zone, usec, finite);
+		return number_time(buf, len, zone, usec, finite);
+	return text_time(buf, len, zone, usec, finite);
 }
 
 bool

@@ -55,8 +55,8 @@ extern TteJson *tte_value_jsonb(Datum value);
 
 /*
  * A point in time as microseconds since 1970.  Values without a zone are taken in
- * zone.  Text must be ISO 8601, numbers are seconds since 1970.  False: not a
- * time; *finite false: infinity.
+ * zone.  Text is read as tte_time_text() does, numbers are seconds since 1970 or,
+ * of 8 or 14 digits, a date.  False: not a time; *finite false: infinity.
  */
 extern bool tte_value_time(const TteValueType *type, Datum value, pg_tz *zone, int64 *usec, bool *finite);
 extern bool tte_json_time(const TteJson *json, pg_tz *zone, int64 *usec, bool *finite);

@@ -28,39 +28,9 @@
 #define SHORTEST_FULL	8
 #define LONGEST_PHONE	15
 
-/* So often may a text have been escaped. */
-#define MAX_ESCAPES		5
-
 /*
  * Text without disguise
  */
-
-/* Undoes percent escapes in place, once; returns the new length. */
-static int
-unescape(char *str, int len)
-{
-	int			n = 0;
-
-	for (int i = 0; i < len; i++)
-	{
-		int			high = -1;
-		int			low = -1;
-
-		if (str[i] == '%' && i + 2 < len)
-		{
-			high = tte_hex_digit(str[i + 1]);
-			low = tte_hex_digit(str[i + 2]);
-		}
-		if (high >= 0 && low >= 0)
-		{
-			str[n++] = high * 16 + low;
-			i += 2;
-		}
-		else
-			str[n++] = str[i];
-	}
-	return n;
-}
 
 /* The ASCII character that is meant by a wider one; 0: none, -1: leave it out. */
 static int
@@ -127,14 +97,7 @@ undisguise(const char *str, int *len)
 		return str;
 	copy = palloc(n + 1);
 	memcpy(copy, str, n);
-	for (int i = 0; i < MAX_ESCAPES; i++)
-	{
-		int			before = n;
-
-		n = unescape(copy, n);
-		if (n == before)
-			break;
-	}
+	n = tte_unescape(copy, n);
 	*len = make_plain(copy, n);
 	return copy;
 }

@@ -23,6 +23,7 @@
 #include "event/country.h"
 #include "event/phone.h"
 #include "event/unicode.h"
+#include "event/url.h"
 
 #define MAX_NAME		255		/* characters of a name or city */
 #define MAX_EMAIL		320		/* characters of an address and its name */
@@ -853,6 +854,10 @@ normalize(TteIdentifier kind, const Value *value, const TteIdentityRules *rules,
 			return normalize_external_id(value, rules, out);
 		case TTE_TTCLID:
 		case TTE_TTP:
+			if (tte_is_macro(value->at, value->len))
+				return "macro";
+			tte_append(out, value->at, value->len);
+			return NULL;
 		case TTE_USER_AGENT:
 			tte_append(out, value->at, value->len);
 			return NULL;

@@ -153,6 +153,11 @@ field_text(TteEvent *event, int field)
 		tte_builder_field_note(event, field, "pii");
 		return false;
 	}
+	if (f->section == TTE_SECTION_AD && tte_is_macro(str, len))
+	{
+		tte_builder_field_note(event, field, "macro");
+		return false;
+	}
 	tte_builder_key(event, f->name);
 	return tte_builder_string(event, field, str, len, value->fixed);
 }
@@ -237,6 +242,7 @@ field_url(TteEvent *event, int field)
 	bool		fits;
 	const char *str = value->text;
 	int			len = value->len;
+	StringInfoData encoded;
 
 	if (value->kind == TTE_JSON_STRING)
 		tte_unicode_trim(&str, &len);
@@ -249,6 +255,13 @@ field_url(TteEvent *event, int field)
 		else
 			tte_builder_field_note(event, field, "url_syntax");
 		return false;
+	}
+	if (len <= TTE_MAX_PAYLOAD && memchr(str, ' ', len) != NULL)
+	{
+		initStringInfo(&encoded);
+		tte_url_encode_blanks(str, len, &encoded);
+		str = encoded.data;
+		len = encoded.len;
 	}
 	if (len <= TTE_MAX_PAYLOAD && tte_url_scrub(str, len, &event->scratch))
 	{

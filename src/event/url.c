@@ -14,23 +14,46 @@
 
 #define LONGEST_NAME	32
 
-/* Names of parameters, reduced to letters and digits. */
+/* So often may a text have been escaped. */
+#define MAX_ESCAPES		5
+
+/*
+ * Names of parameters, reduced to letters and digits: of persons, and of what
+ * opens an order, a payment or a session.  The last are the return parameters
+ * of PayPal, Adyen, 3-D Secure, Opayo, Mercado Pago, PayU, Paddle and others.
+ */
 static const TteWord private_names[] = {
-	TTE_WORD("address"), TTE_WORD("address1"), TTE_WORD("address2"), TTE_WORD("apikey"), TTE_WORD("auth"),
+	TTE_WORD("address"), TTE_WORD("address1"), TTE_WORD("address2"), TTE_WORD("auth"), TTE_WORD("authcode"),
 	TTE_WORD("authorization"), TTE_WORD("birthdate"), TTE_WORD("birthday"), TTE_WORD("cardnumber"),
-	TTE_WORD("cell"), TTE_WORD("cellphone"), TTE_WORD("cvc"), TTE_WORD("cvv"), TTE_WORD("dateofbirth"),
-	TTE_WORD("dob"), TTE_WORD("familyname"), TTE_WORD("firstname"), TTE_WORD("fname"), TTE_WORD("fullname"),
-	TTE_WORD("givenname"), TTE_WORD("iban"), TTE_WORD("jwt"), TTE_WORD("lastname"), TTE_WORD("lname"),
-	TTE_WORD("msisdn"), TTE_WORD("name"), TTE_WORD("pass"), TTE_WORD("passwd"), TTE_WORD("pwd"),
-	TTE_WORD("secret"), TTE_WORD("session"), TTE_WORD("sessionid"), TTE_WORD("ssn"), TTE_WORD("street"),
-	TTE_WORD("streetaddress"), TTE_WORD("surname"), TTE_WORD("tel"), TTE_WORD("username")
+	TTE_WORD("cell"), TTE_WORD("cellphone"), TTE_WORD("checksum"), TTE_WORD("collectionid"), TTE_WORD("creq"),
+	TTE_WORD("cres"), TTE_WORD("crypt"), TTE_WORD("cvc"), TTE_WORD("cvv"), TTE_WORD("dateofbirth"),
+	TTE_WORD("deeplinkcode"), TTE_WORD("digest"), TTE_WORD("dob"), TTE_WORD("encresp"), TTE_WORD("familyname"),
+	TTE_WORD("firstname"), TTE_WORD("fname"), TTE_WORD("fullname"), TTE_WORD("givenname"), TTE_WORD("iban"),
+	TTE_WORD("jwt"), TTE_WORD("klarnaorderid"), TTE_WORD("lastname"), TTE_WORD("lname"), TTE_WORD("mac"),
+	TTE_WORD("md"), TTE_WORD("merchantorderid"), TTE_WORD("mihpayid"), TTE_WORD("msisdn"), TTE_WORD("name"),
+	TTE_WORD("oscsid"), TTE_WORD("otp"), TTE_WORD("pareq"), TTE_WORD("pares"), TTE_WORD("pass"),
+	TTE_WORD("passcode"), TTE_WORD("passwd"), TTE_WORD("payload"), TTE_WORD("preferenceid"),
+	TTE_WORD("protectcode"), TTE_WORD("pspreference"), TTE_WORD("ptxn"), TTE_WORD("pwd"),
+	TTE_WORD("redirectresult"), TTE_WORD("session"), TTE_WORD("sessionresult"), TTE_WORD("sid"), TTE_WORD("sig"),
+	TTE_WORD("sign"), TTE_WORD("signaturevalue"), TTE_WORD("ssn"), TTE_WORD("street"), TTE_WORD("streetaddress"),
+	TTE_WORD("surname"), TTE_WORD("tel"), TTE_WORD("tradeno"), TTE_WORD("tx"), TTE_WORD("username"),
+	TTE_WORD("xtcsid"), TTE_WORD("zenid")
 };
 
-/* With anything in front: customer_email, billing[phone], access_token. */
+/* With anything in front: customer_email, billing[phone], access_token, order_key. */
 static const TteWord private_endings[] = {
-	TTE_WORD("email"), TTE_WORD("emailaddress"), TTE_WORD("firstname"), TTE_WORD("lastname"),
-	TTE_WORD("mail"), TTE_WORD("mobile"), TTE_WORD("mobilenumber"), TTE_WORD("password"), TTE_WORD("phone"),
-	TTE_WORD("phonenumber"), TTE_WORD("telephone"), TTE_WORD("token")
+	TTE_WORD("accesscode"), TTE_WORD("checkoutid"), TTE_WORD("email"), TTE_WORD("emailaddress"),
+	TTE_WORD("firstname"), TTE_WORD("hash"), TTE_WORD("hmac"), TTE_WORD("key"), TTE_WORD("lastname"),
+	TTE_WORD("mail"), TTE_WORD("mobile"), TTE_WORD("mobilenumber"), TTE_WORD("nonce"), TTE_WORD("password"),
+	TTE_WORD("payerid"), TTE_WORD("paymentid"), TTE_WORD("paymentintent"), TTE_WORD("paymentlinkid"),
+	TTE_WORD("phone"), TTE_WORD("phonenumber"), TTE_WORD("secret"), TTE_WORD("sessid"), TTE_WORD("sessionid"),
+	TTE_WORD("setupintent"), TTE_WORD("signature"), TTE_WORD("telephone"), TTE_WORD("token"),
+	TTE_WORD("transactionid"), TTE_WORD("trxid"), TTE_WORD("txnid"), TTE_WORD("txnref")
+};
+
+/* What a key of WooCommerce and a checkout session of Stripe begin with, whatever the parameter's name. */
+static const TteWord secret_beginnings[] = {
+	TTE_WORD("wc_order_"), TTE_WORD("cs_live_"), TTE_WORD("cs_test_")
 };
 
 static bool
@@ -55,11 +78,79 @@ decode(const char **at, const char *end)
 	return c;
 }
 
+/* Undoes percent escapes in place, once; returns the new length. */
+static int
+unescape_once(char *str, int len)
+{
+	int			n = 0;
+
+	for (int i = 0; i < len; i++)
+	{
+		int			high = -1;
+		int			low = -1;
+
+		if (str[i] == '%' && i + 2 < len)
+		{
+			high = tte_hex_digit(str[i + 1]);
+			low = tte_hex_digit(str[i + 2]);
+		}
+		if (high >= 0 && low >= 0)
+		{
+			str[n++] = high * 16 + low;
+			i += 2;
+		}
+		else
+			str[n++] = str[i];
+	}
+	return n;
+}
+
+int
+tte_unescape(char *str, int len)
+{
+	for (int i = 0; i < MAX_ESCAPES; i++)
+	{
+		int			before = len;
+
+		len = unescape_once(str, len);
+		if (len == before)
+			break;
+	}
+	return len;
+}
+
+/* The text with nothing escaped in it: itself, or a copy. */
+static const char *
+plain_text(const char *str, int *len)
+{
+	char	   *copy;
+
+	if (memchr(str, '%', *len) == NULL)
+		return str;
+	copy = palloc(*len + 1);
+	memcpy(copy, str, *len);
+	*len = tte_unescape(copy, *len);
+	return copy;
+}
+
+/* A set of characters below 64, a bit each. */
+#define ONE(c)		(UINT64CONST(1) << (c))
+
+/* The first character of a set, or the end. */
+static inline const char *
+find_any(const char *at, const char *end, uint64 set)
+{
+	while (at < end && ((unsigned char) *at >= 64 || (set & ONE(*at)) == 0))
+		at++;
+	return at;
+}
+
 bool
 tte_url_full(const char *url, int len)
 {
 	const char *at = url;
 	const char *end = url + len;
+	const char *host_end;
 
 	while (at < end && (is_alnum(*at) || (at > url && (*at == '+' || *at == '-' || *at == '.'))))
 		at++;
@@ -67,17 +158,28 @@ tte_url_full(const char *url, int len)
 		return false;
 	if (strchr("/?#:", at[3]) != NULL)	/* no host; also a zero byte */
 		return false;
+	host_end = find_any(at + 3, end, ONE('/') | ONE('?') | ONE('#'));
+	if (memchr(at, ' ', host_end - at) != NULL)
+		return false;
 	for (; at < end; at++)
 	{
-		int			plain = tte_plain_length(at, end - at);
-
-		if (memchr(at, ' ', plain) != NULL)
-			return false;
-		at += plain;
-		if (at < end && ((unsigned char) *at <= ' ' || *at == 0x7F))
+		at += tte_plain_length(at, end - at);
+		if (at < end && ((unsigned char) *at < ' ' || *at == 0x7F))
 			return false;
 	}
 	return true;
+}
+
+void
+tte_url_encode_blanks(const char *url, int len, StringInfo out)
+{
+	for (int i = 0; i < len; i++)
+	{
+		if (url[i] == ' ')
+			tte_append(out, "%20", 3);
+		else
+			appendStringInfoCharMacro(out, url[i]);
+	}
 }
 
 /*
@@ -136,17 +238,16 @@ tte_text_has_email(const char *str, int len)
 	return false;
 }
 
-/* An "@" in clear, escaped, or escaped twice. */
+/* An "@", or an escape that may hide one? */
 static bool
-holds_at_sign(const char *at, const char *end)
+may_hold_at_sign(const char *at, const char *end)
 {
 	if (memchr(at, '@', end - at) != NULL)
 		return true;
 	while ((at = memchr(at, '%', end - at)) != NULL)
 	{
 		at++;
-		if ((end - at >= 2 && memcmp(at, "40", 2) == 0) ||
-			(end - at >= 4 && memcmp(at, "2540", 4) == 0))
+		if (end - at >= 2 && (memcmp(at, "40", 2) == 0 || memcmp(at, "25", 2) == 0))
 			return true;
 	}
 	return false;
@@ -161,17 +262,21 @@ is_private_name(const char *at, const char *end)
 {
 	char		name[LONGEST_NAME];
 	int			len = 0;
+	int			plain_len = end - at;
 
-	while (at < end)
+	at = plain_text(at, &plain_len);
+	end = at + plain_len;
+	/* an "&" that was written for HTML */
+	while (end - at > 4 && memcmp(at, "amp;", 4) == 0)
+		at += 4;
+	for (; at < end; at++)
 	{
-		char		c = decode(&at, end);
-
-		if (!is_alnum(c))
+		if (!is_alnum(*at))
 			continue;
 		/* of a long name the end tells most */
 		if (len == LONGEST_NAME)
 			memmove(name, name + 1, --len);
-		name[len++] = pg_ascii_tolower((unsigned char) c);
+		name[len++] = pg_ascii_tolower((unsigned char) *at);
 	}
 	for (int i = 0; i < lengthof(private_endings); i++)
 	{
@@ -192,16 +297,33 @@ is_private_name(const char *at, const char *end)
 	return false;
 }
 
-/* A set of characters below 64, a bit each. */
-#define ONE(c)		(UINT64CONST(1) << (c))
-
-/* The first character of a set, or the end. */
-static inline const char *
-find_any(const char *at, const char *end, uint64 set)
+static bool
+is_secret(const char *value, int len)
 {
-	while (at < end && ((unsigned char) *at >= 64 || (set & ONE(*at)) == 0))
-		at++;
-	return at;
+	for (int i = 0; i < lengthof(secret_beginnings); i++)
+	{
+		if (len >= secret_beginnings[i].len &&
+			memcmp(value, secret_beginnings[i].text, secret_beginnings[i].len) == 0)
+			return true;
+	}
+	return memmem(value, len, "_secret_", strlen("_secret_")) != NULL;
+}
+
+/* An address in a parameter of another one: is there anything private in its own parameters? */
+static bool
+holds_private_parameter(const char *at, const char *end)
+{
+	while (at < end)
+	{
+		const char *next = find_any(at, end, ONE('&') | ONE('?') | ONE('#') | ONE(';'));
+		const char *equals = memchr(at, '=', next - at);
+
+		if (equals != NULL && equals + 1 < next &&
+			(is_private_name(at, equals) || is_secret(equals + 1, next - equals - 1)))
+			return true;
+		at = next + 1;
+	}
+	return false;
 }
 
 /*
@@ -239,24 +361,29 @@ scrub_authority(Scrub *scrub, const char *authority, const char *end)
 	}
 }
 
+/* A part of the path; behind semicolons it may have parameters of its own. */
 static void
 scrub_segment(Scrub *scrub, const char *segment, const char *end)
 {
-	char		plain[512] = {0};
-	int			n = 0;
-	int			twice = 0;
-	bool		address;
+	int			len = end - segment;
+	const char *plain = scrub->sign ? plain_text(segment, &len) : segment;
+	const char *at = find_any(segment, end, ONE(';'));
 
-	if (!holds_at_sign(segment, end))
+	if ((scrub->sign && tte_text_has_email(plain, len)) || is_secret(plain, len))
+	{
+		if (segment < end)
+			drop(scrub, segment, end);
 		return;
-	for (const char *at = segment; at < end && n < sizeof(plain);)
-		plain[n++] = decode(&at, end);
-	address = n == sizeof(plain) || tte_text_has_email(plain, n);
-	/* what was encoded twice */
-	for (const char *at = plain; !address && at < plain + n;)
-		plain[twice++] = decode(&at, plain + n);
-	if (address || tte_text_has_email(plain, twice))
-		drop(scrub, segment, end);
+	}
+	while (at < end)
+	{
+		const char *next = find_any(at + 1, end, ONE(';'));
+		const char *equals = memchr(at, '=', next - at);
+
+		if (equals != NULL && equals + 1 < next && is_private_name(at, equals))
+			drop(scrub, equals + 1, next);
+		at = next;
+	}
 }
 
 /* One parameter, "name=value" or a value alone. */
@@ -265,10 +392,17 @@ scrub_parameter(Scrub *scrub, const char *parameter, const char *end)
 {
 	const char *equals = memchr(parameter, '=', end - parameter);
 	const char *value = (equals != NULL) ? equals + 1 : parameter;
+	const char *plain;
+	int			len = end - value;
+	bool		escaped;
 
-	if (value < end &&
-		((scrub->sign && holds_at_sign(value, end)) ||
-		 (equals != NULL && is_private_name(parameter, equals))))
+	if (len == 0)
+		return;
+	plain = plain_text(value, &len);
+	escaped = (plain != value);
+	if ((scrub->sign && memchr(plain, '@', len) != NULL) || is_secret(plain, len) ||
+		(equals != NULL && is_private_name(parameter, equals)) ||
+		(escaped && holds_private_parameter(plain, plain + len)))
 		drop(scrub, value, end);
 }
 
@@ -291,7 +425,7 @@ tte_url_scrub(const char *url, int len, StringInfo out)
 	const char *end = url + len;
 	const char *at = find_any(url, end, ONE(':'));
 	const char *authority = at + Min(3, end - at);
-	Scrub		scrub = {out, url, false, holds_at_sign(url, end)};
+	Scrub		scrub = {out, url, false, may_hold_at_sign(url, end)};
 
 	at = find_any(authority, end, ONE('/') | ONE('?') | ONE('#'));
 	if (scrub.sign)
@@ -300,8 +434,7 @@ tte_url_scrub(const char *url, int len, StringInfo out)
 	{
 		const char *next = find_any(at + 1, end, ONE('/') | ONE('?') | ONE('#'));
 
-		if (scrub.sign)
-			scrub_segment(&scrub, at + 1, next);
+		scrub_segment(&scrub, at + 1, next);
 		at = next;
 	}
 	scrub_parameters(&scrub, at, end);
@@ -310,24 +443,35 @@ tte_url_scrub(const char *url, int len, StringInfo out)
 	return scrub.removed;
 }
 
+/* Does a name begin here?  Behind "?", "&", "#", and the "&amp;" of HTML. */
+static bool
+begins_name(const char *at, const char *query)
+{
+	if (at == query)
+		return false;
+	if (at[-1] == '?' || at[-1] == '&' || at[-1] == '#')
+		return true;
+	return at - query >= 5 && memcmp(at - 5, "&amp;", 5) == 0;
+}
+
+/* On a site of one page the query may stand in the fragment. */
 bool
 tte_url_parameter(const char *url, int len, const char *name, StringInfo out)
 {
-	const char *hash = memchr(url, '#', len);
-	const char *end = (hash != NULL) ? hash : url + len;
-	const char *query = memchr(url, '?', end - url);
+	const char *end = url + len;
+	const char *query = find_any(url, end, ONE('?') | ONE('#'));
 	int			n = strlen(name);
 	const char *at = query;
 
-	while (at != NULL && (at = memmem(at, end - at, name, n)) != NULL)
+	while ((at = memmem(at, end - at, name, n)) != NULL)
 	{
-		bool		first = (at > query && (at[-1] == '?' || at[-1] == '&'));
+		bool		first = begins_name(at, query);
 		const char *next;
 
 		at += n;
 		if (!first || at == end || *at != '=')
 			continue;
-		next = find_any(++at, end, ONE('&') | ONE('?'));
+		next = find_any(++at, end, ONE('&') | ONE('?') | ONE('#'));
 		if (next == at)
 			continue;
 		while (at < next)
@@ -335,4 +479,14 @@ tte_url_parameter(const char *url, int len, const char *name, StringInfo out)
 		return true;
 	}
 	return false;
+}
+
+bool
+tte_is_macro(const char *str, int len)
+{
+	const char *open = memmem(str, len, "{{", 2);
+
+	if (open != NULL && memmem(open, str + len - open, "}}", 2) != NULL)
+		return true;
+	return len > 4 && memcmp(str, "__", 2) == 0 && memcmp(str + len - 2, "__", 2) == 0;
 }

@@ -111,8 +111,6 @@ take_click_id_of_page(TteEvent *event, const TteIdentityRules *rules)
 	if (event->taken[TTE_TTCLID].count > 0 || url == NULL ||
 		url->kind != TTE_JSON_STRING || url->len > TTE_MAX_PAYLOAD)
 		return;
-	if (memchr(url->text, '?', url->len) == NULL)
-		return;
 	initStringInfo(&click_id);
 	if (tte_url_parameter(url->text, url->len, "ttclid", &click_id))
 		take_text(event, TTE_TTCLID, click_id.data, click_id.len, rules);

@@ -76,6 +76,7 @@ static const Reason reasons[] = {
 	{"ip_syntax", "it is not an IP address"},
 	{"junk", "it is what programs write when they have no value"},
 	{"locale_syntax", "it is not a language such as en or en-US"},
+	{"macro", "it is a placeholder such as {{ttclid}} or __CLICKID__, for which nobody put in a value"},
 	{"no_latin", "no letter or digit of it has a Latin form"},
 	{"not_sha256", "it looks like MD5 or SHA-1, and TikTok takes SHA-256 only"},
 	{"phone_ambiguous", "it begins with its country's calling code and can be read in two ways"},

@@ -1395,7 +1395,35 @@ test_urls(void)
 		{"https://x.example/?q=ann@example.com", "https://x.example/?q="},
 		{"https://x.example/?q=ann%2540example.com", "https://x.example/?q="},
 		{"https://x.example/u/ann%2540example.com/x", "https://x.example/u//x"},
-		{"https://x.example/u/ann%252540example.com/x", NULL},
+		{"https://x.example/u/ann%252540example.com/x", "https://x.example/u//x"},
+		{"https://x.example/u/ann%2525252540example.com/x", "https://x.example/u//x"},
+		{"https://x.example/u/ann%252525252540example.com/x", NULL},
+		{"https://shop.example.com/?redirect_to=https%253A%252F%252Fshop.example.com%252F%253Femail%253Dana%252540example.com",
+		"https://shop.example.com/?redirect_to="},
+		{"https://x.example/?back=%2Forder%3Fkey%3Dwc_order_AbC&a=1", "https://x.example/?back=&a=1"},
+		{"https://x.example/?back=%2Forder%3Fkey%3D%26a%3D1", NULL},
+		{"https://x.example/?customer%255Bemail%255D=x", "https://x.example/?customer%255Bemail%255D="},
+		{"https://x.example/?a=1&amp;name=Ann&amp;b=2", "https://x.example/?a=1&amp;name=&amp;b=2"},
+
+		/* what opens an order or a payment */
+		{"https://shop.example.com/checkout/order-received/897/?key=wc_order_AbCdEf12345", "https://shop.example.com/checkout/order-received/897/?key="},
+		{"https://x.myshopify.com/1/orders/c39a/authenticate?key=5e78c8", "https://x.myshopify.com/1/orders/c39a/authenticate?key="},
+		{"https://x.example/?order=wc_order_AbC&utm_source=tt", "https://x.example/?order=&utm_source=tt"},
+		{"https://x.example/?order-received=9&order_key=abc", "https://x.example/?order-received=9&order_key="},
+		{"https://x.example/?id_order=9&secure_key=abc", "https://x.example/?id_order=9&secure_key="},
+		{"https://x.example/?session_id=cs_live_a1", "https://x.example/?session_id="},
+		{"https://x.example/?s=cs_test_a1", "https://x.example/?s="},
+		{"https://x.example/?payment_intent=pi_1&payment_intent_client_secret=pi_1_secret_2&redirect_status=succeeded",
+		"https://x.example/?payment_intent=&payment_intent_client_secret=&redirect_status=succeeded"},
+		{"https://x.example/?paymentId=PAY-1&token=EC-1&PayerID=ABC", "https://x.example/?paymentId=&token=&PayerID="},
+		{"https://x.example/?tx=7&st=Completed&amt=5&sig=abc", "https://x.example/?tx=&st=Completed&amt=5&sig="},
+		{"https://x.example/?redirectResult=abc&sessionResult=d&MD=e&PaRes=f", "https://x.example/?redirectResult=&sessionResult=&MD=&PaRes="},
+		{"https://x.example/?razorpay_payment_id=pay_1&razorpay_signature=abc", "https://x.example/?razorpay_payment_id=&razorpay_signature="},
+		{"https://x.example/?cko-session-id=sid_1&amazonCheckoutSessionId=2", "https://x.example/?cko-session-id=&amazonCheckoutSessionId="},
+		{"https://x.example/?crypt=abc&hash=d&_wpnonce=e&deepLinkCode=f", "https://x.example/?crypt=&hash=&_wpnonce=&deepLinkCode="},
+		{"https://x.example/cart;jsessionid=AB12/pay?a=1", "https://x.example/cart;jsessionid=/pay?a=1"},
+		{"https://x.example/pay/wc_order_AbC/", "https://x.example/pay//"},
+		{"https://x.example/?utm_source=tiktok&utm_medium=paid&utm_campaign=key&utm_id=7&gclid=a&fbclid=b&q=keyword&keyword=shoe&status=ok", NULL},
 		{"https://x.example/?ann@example.com", "https://x.example/?"},
 		{"https://x.example/#/p?email=x", "https://x.example/#/p?email="},
 		{"https://x.example/#access_token=abc", "https://x.example/#access_token="},
@@ -1408,11 +1436,11 @@ test_urls(void)
 	};
 	static const char *const full[] = {
 		"https://x.example", "http://localhost:8080/", "android-app://com.example.app",
-		"https://x.example/caf\xc3\xa9?q=%20"
+		"https://x.example/caf\xc3\xa9?q=%20", "https://x.example/a b", "https://x.example?q=a b#c d"
 	};
 	static const char *const not_full[] = {
 		"", "/checkout", "x.example/p", "//x.example", "https:/x.example", "https://",
-		"https:///p", "https://x.example/a b", "https://x.example/\n", "://x", "1a b://x"
+		"https:///p", "https://x example/a", "https:// x.example/", "https://x.example/\n", "://x", "1a b://x"
 	};
 	static const struct
 	{
@@ -1421,7 +1449,11 @@ test_urls(void)
 	}			parameters[] = {
 		{"https://x.example/?ttclid=abc", "abc"}, {"https://x.example/?a=1&ttclid=a%2Bb+c#x", "a+b c"},
 		{"https://x.example/?ttclid=", NULL}, {"https://x.example/?xttclid=1", NULL},
-		{"https://x.example/#?ttclid=1", NULL}, {"https://x.example/ttclid=1", NULL},
+		{"https://x.example/#?ttclid=1", "1"}, {"https://x.example/#/landing?ttclid=1", "1"},
+		{"https://x.example/#ttclid=1", "1"}, {"https://x.example/#/p?a=1&ttclid=2", "2"},
+		{"https://x.example/?ttclid=1#ttclid=2", "1"}, {"https://x.example/?ttclid=#ttclid=2", "2"},
+		{"https://x.example/?a=1&amp;ttclid=2&amp;b=3", "2"}, {"https://x.example/?a=1&lt;ttclid=2", NULL},
+		{"https://x.example/ttclid=1?a=1", NULL}, {"https://x.example/ttclid=1", NULL},
 		{"https://x.example/?ttclid=%zz%4", "%zz%4"}, {"https://x.example/?ttclid", NULL}
 	};
 	StringInfoData out;
@@ -1449,6 +1481,9 @@ test_urls(void)
 		found = tte_url_parameter(parameters[i].url, strlen(parameters[i].url), "ttclid", &out);
 		check_text("parameter", parameters[i].url, found ? out.data : NULL, parameters[i].expected);
 	}
+	check_true("macros", tte_is_macro("{{ttclid}}", 10) && tte_is_macro("E.{{ x }}", 9) && tte_is_macro("__CLICKID__", 11));
+	check_true("no macros", !tte_is_macro("E.C.P.abc", 9) && !tte_is_macro("{ttclid", 7) && !tte_is_macro("}}{{", 4) &&
+			   !tte_is_macro("____", 4) && !tte_is_macro("__a", 3) && !tte_is_macro("", 0));
 	check_true("e-mail in text", tte_text_has_email("write ann.b@example.com now", 27) &&
 			   tte_text_has_email("a@b.co", 6));
 	check_true("no e-mail in text", !tte_text_has_email("5 @ 3.50", 8) && !tte_text_has_email("@ann", 4) &&
@@ -1981,6 +2016,16 @@ static const EventCase event_cases[] = {
 	{TTE_WEB, "Purchase", "e1", "{" WEB_USER ",\"page\":{\"url\":\"https://x.example/\",\"referrer\":\"https://y.example/?email=a\"}}",
 		"ready", "page.referrer: pii",
 	"{\"event\":\"Purchase\",\"event_time\":1795200000,\"event_id\":\"e1\",\"page\":{\"url\":\"https://x.example/\",\"referrer\":\"https://y.example/?email=\"}}"},
+
+	{TTE_WEB, "Purchase", "e1", "{" WEB_USER ",\"page\":{\"url\":\" https://x.example/a b?q=c d&key=1 2 \",\"referrer\":\"https://y.example/?q=a b\"}}",
+		"ready", "page.url: pii",
+	"{\"event\":\"Purchase\",\"event_time\":1795200000,\"event_id\":\"e1\",\"page\":{\"url\":\"https://x.example/a%20b?q=c%20d&key=\",\"referrer\":\"https://y.example/?q=a%20b\"}}"},
+	{TTE_WEB, "Purchase", "e1", "{\"page\":{\"url\":\"https://x.example/?ttclid={{ttclid}}\"}}", "invalid no_match_key", "ttclid: macro", NULL},
+	{TTE_WEB, "Purchase", "e1", "{\"page\":{\"url\":\"https://x.example/?ttclid=__TTCLID_OF_AD__\"}}", "invalid no_match_key", "ttclid: macro", NULL},
+	{TTE_WEB, "Purchase", "e1", "{\"page\":{\"url\":\"https://x.example/#/p?ttclid=%7B%7Bttclid%7D%7D\"}}", "invalid no_match_key", "ttclid: macro", NULL},
+	{TTE_WEB, "Purchase", "e1", "{" WEB_USER "," WEB_PAGE ",\"ad\":{\"campaign_id\":\"__CAMPAIGN_ID__\",\"ad_id\":\"7\"}}", "ready", "ad.campaign_id: macro",
+	WEB_BODY(",\"ad\":{\"ad_id\":\"7\"}")},
+	{TTE_WEB, "Purchase", "e1", "{\"page\":{\"url\":\"https://x.example/#/p?ttclid=E.C.P\"}}", "ready", NULL, NULL},
 
 	/* match keys */
 	{TTE_WEB, "Purchase", "e1", "{" WEB_PAGE "}", "invalid no_match_key", NULL, NULL},

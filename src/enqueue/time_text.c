@@ -1,0 +1,299 @@
+/*-------------------------------------------------------------------------
+ *
+ * time_text.c
+ *	  Points in time that are written as text.
+ *
+ * PostgreSQL's own decoder is not asked.  Up to 15 it raises an error for a
+ * word that looks like the name of a time zone, which must not happen inside
+ * a trigger; what 01/02/2026 and IST mean to it depends on settings of the
+ * session.  So only forms that mean one thing are read here, and they mean
+ * what the cast to timestamptz makes of them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/datetime.h"
+
+#include "enqueue/time_text.h"
+
+/* As PostgreSQL has it: no zone is further from UTC. */
+#define LARGEST_OFFSET	15
+
+typedef struct Text
+{
+	const char *at;
+	const char *end;
+} Text;
+
+typedef struct Time
+{
+	int			year;
+	int			month;
+	int			day;
+	int			hour;
+	int			minute;
+	int			second;
+	int64		usec;
+} Time;
+
+static bool
+is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* How many digits stand here? */
+static int
+digit_run(const Text *text)
+{
+	int			n = 0;
+
+	while (text->at + n < text->end && is_digit(text->at[n]))
+		n++;
+	return n;
+}
+
+static bool
+take_digits(Text *text, int n, int *value)
+{
+	*value = 0;
+	if (digit_run(text) < n)
+		return false;
+	for (; n > 0; n--)
+		*value = *value * 10 + (*text->at++ - '0');
+	return true;
+}
+
+static bool
+take_char(Text *text, char c)
+{
+	if (text->at == text->end || *text->at != c)
+		return false;
+	text->at++;
+	return true;
+}
+
+/* Whatever its case; not the beginning of a longer word. */
+static bool
+take_word(Text *text, const char *word)
+{
+	int			len = strlen(word);
+	const char *behind = text->at + len;
+
+	if (text->end - text->at < len || pg_strncasecmp(text->at, word, len) != 0)
+		return false;
+	if (behind < text->end && ((*behind >= 'a' && *behind <= 'z') || (*behind >= 'A' && *behind <= 'Z')))
+		return false;
+	text->at = behind;
+	return true;
+}
+
+static bool
+take_blanks(Text *text)
+{
+	const char *start = text->at;
+
+	while (take_char(text, ' '))
+		;
+	return text->at > start;
+}
+
+/*
+ * Dates
+ */
+
+static bool
+take_month(Text *text, int *month)
+{
+	static const char *const names[] = {
+		"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"
+	};
+
+	for (*month = 1; *month <= lengthof(names); (*month)++)
+	{
+		if (take_word(text, names[*month - 1]))
+			return true;
+	}
+	return false;
+}
+
+static bool
+take_weekday(Text *text)
+{
+	static const char *const names[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+
+	for (int i = 0; i < lengthof(names); i++)
+	{
+		if (take_word(text, names[i]))
+		{
+			take_char(text, ',');
+			return take_blanks(text);
+		}
+	}
+	return false;
+}
+
+/* 29 Nov 2026, also with one digit for the day */
+static bool
+take_rfc_date(Text *text, Time *time)
+{
+	int			n = digit_run(text);
+
+	return (n == 1 || n == 2) && take_digits(text, n, &time->day) && take_blanks(text) &&
+		take_month(text, &time->month) && take_blanks(text) && digit_run(text) == 4 &&
+		take_digits(text, 4, &time->year);
+}
+
+static bool
+take_date(Text *text, Time *time)
+{
+	int			n = digit_run(text);
+	char		separator;
+
+	if (n < 4)
+	{
+		take_weekday(text);
+		return take_rfc_date(text, time);
+	}
+	if (n == 8 || n == 14)
+		return take_digits(text, 4, &time->year) && take_digits(text, 2, &time->month) &&
+			take_digits(text, 2, &time->day);
+	if (n != 4 || !take_digits(text, 4, &time->year) || text->at == text->end)
+		return false;
+	separator = *text->at;
+	return (separator == '-' || separator == '/') &&
+		take_char(text, separator) && digit_run(text) == 2 && take_digits(text, 2, &time->month) &&
+		take_char(text, separator) && digit_run(text) == 2 && take_digits(text, 2, &time->day);
+}
+
+/*
+ * Times
+ */
+
+/* Behind a point or a comma; PostgreSQL rounds to microseconds as well. */
+static bool
+take_fraction(Text *text, Time *time)
+{
+	int			unit = USECS_PER_SEC / 10;
+
+	if (!take_char(text, '.') && !take_char(text, ','))
+		return true;
+	if (digit_run(text) == 0)
+		return false;
+	for (; text->at < text->end && is_digit(*text->at); text->at++, unit /= 10)
+	{
+		time->usec += (*text->at - '0') * unit;
+		if (unit == 0)
+		{
+			time->usec += *text->at >= '5';
+			text->at += digit_run(text);
+			break;
+		}
+	}
+	return true;
+}
+
+/* 10:11, 10:11:12; 101112, and behind a T also 10 and 1011 */
+static bool
+take_clock(Text *text, bool behind_t, Time *time)
+{
+	int			n = digit_run(text);
+	bool		colon = (n == 2 && text->at + 2 < text->end && text->at[2] == ':');
+
+	if (!take_digits(text, 2, &time->hour))
+		return false;
+	if (colon)
+	{
+		text->at++;
+		if (digit_run(text) != 2 || !take_digits(text, 2, &time->minute))
+			return false;
+		if (!take_char(text, ':'))
+			return true;
+		return digit_run(text) == 2 && take_digits(text, 2, &time->second) && take_fraction(text, time);
+	}
+	if (n == 6)
+		return take_digits(text, 2, &time->minute) && take_digits(text, 2, &time->second) &&
+			take_fraction(text, time);
+	return behind_t && (n == 2 || (n == 4 && take_digits(text, 2, &time->minute)));
+}
+
+/* "Z", "UTC", "GMT", "+01", "+0100", "+01:00", "+01:00:00" */
+static bool
+take_offset(Text *text, int *seconds)
+{
+	int			sign;
+	int			parts[3] = {0};
+	bool		colons;
+
+	if (take_word(text, "Z") || take_word(text, "UTC") || take_word(text, "GMT"))
+		return true;
+	sign = take_char(text, '-') ? -1 : 1;
+	if (sign > 0 && !take_char(text, '+'))
+		return false;
+	colons = (digit_run(text) == 2);
+	for (int i = 0; i < lengthof(parts); i++)
+	{
+		if (i > 0 && text->at == text->end)
+			break;
+		if ((i > 0 && colons && !take_char(text, ':')) || !take_digits(text, 2, &parts[i]))
+			return false;
+	}
+	*seconds = sign * (parts[0] * SECS_PER_HOUR + parts[1] * SECS_PER_MINUTE + parts[2]);
+	return parts[0] <= LARGEST_OFFSET && parts[1] < MINS_PER_HOUR && parts[2] < SECS_PER_MINUTE;
+}
+
+/* Is there such a time?  24:00:00 and a leap second are. */
+static bool
+to_timestamp(const Time *time, Timestamp *local)
+{
+	if (time->year < 1 || time->month < 1 || time->month > MONTHS_PER_YEAR || time->day < 1 ||
+		time->day > day_tab[isleap(time->year)][time->month - 1])
+		return false;
+	if (time->minute >= MINS_PER_HOUR || time->second > SECS_PER_MINUTE || time->hour > HOURS_PER_DAY ||
+		(time->hour == HOURS_PER_DAY && (time->minute > 0 || time->second > 0 || time->usec > 0)))
+		return false;
+	*local = ((int64) (date2j(time->year, time->month, time->day) - POSTGRES_EPOCH_JDATE) * SECS_PER_DAY +
+			  time->hour * SECS_PER_HOUR + time->minute * SECS_PER_MINUTE + time->second) * USECS_PER_SEC + time->usec;
+	return true;
+}
+
+bool
+tte_time_text(const char *text, int len, Timestamp *local, bool *has_offset, int *offset)
+{
+	Text		rest = {text, text + len};
+	Time		time = {0};
+	bool		behind_t;
+
+	*has_offset = false;
+	*offset = 0;
+	if (!take_date(&rest, &time))
+		return false;
+	behind_t = take_char(&rest, 'T') || take_char(&rest, 't');
+	if (!behind_t)
+	{
+		take_char(&rest, ',');
+		take_blanks(&rest);
+	}
+	if (behind_t || (rest.at < rest.end && is_digit(*rest.at)))
+	{
+		if (!take_clock(&rest, behind_t, &time))
+			return false;
+		take_blanks(&rest);
+	}
+	*has_offset = (rest.at < rest.end);
+	if (*has_offset && !take_offset(&rest, offset))
+		return false;
+	return rest.at == rest.end && to_timestamp(&time, local);
+}
+
+bool
+tte_time_digits(const char *text, int len, Timestamp *local)
+{
+	bool		has_offset;
+	int			offset;
+
+	if ((len != 8 && len != 14) || strspn(text, "0123456789") < len)
+		return false;
+	return tte_time_text(text, len, local, &has_offset, &offset);
+}
