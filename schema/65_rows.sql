@@ -8,9 +8,11 @@ CREATE FUNCTION tiktok.create_trigger(
 	condition text DEFAULT NULL,
 	name text DEFAULT NULL,
 	query text DEFAULT NULL,
+	at_commit boolean DEFAULT false,
+	replica boolean DEFAULT false,
 	replace boolean DEFAULT false)
 RETURNS text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_create_trigger';
-COMMENT ON FUNCTION tiktok.create_trigger(regclass, text, text, jsonb, text, text, text, boolean) IS 'creates a trigger of tiktok.track_row after checking it against the table, and a function for its query and paths, and returns the statements: for new rows, or for rows of which the condition begins to hold';
+COMMENT ON FUNCTION tiktok.create_trigger(regclass, text, text, jsonb, text, text, text, boolean, boolean, boolean) IS 'creates a trigger of tiktok.track_row after checking it against the table, and a function for its query and paths, and returns the statements: for new rows, or for rows of which the condition begins to hold';
 
 CREATE FUNCTION tiktok.drop_trigger(relation regclass, name text)
 RETURNS text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_drop_trigger';
@@ -21,10 +23,11 @@ CREATE FUNCTION tiktok.check_rows(
 	trigger_name name,
 	condition text DEFAULT NULL,
 	max int DEFAULT 100,
+	ignore_when boolean DEFAULT false,
 	OUT key text[], OUT event text, OUT event_id text, OUT event_time timestamptz,
 	OUT payload jsonb, OUT problem text, OUT notes text)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_check_rows';
-COMMENT ON FUNCTION tiktok.check_rows(regclass, name, text, int) IS 'shows the events that a trigger would make of the newest rows of its table, event_time only where the mapping gives one; stores and sends nothing';
+COMMENT ON FUNCTION tiktok.check_rows(regclass, name, text, int, boolean) IS 'shows the events that a trigger would make of the newest rows of its table for which its WHEN and the condition hold, event_time only where the mapping gives one; stores and sends nothing';
 
 CREATE TABLE tiktok.backfill_progress (
 	relation regclass NOT NULL,
@@ -67,6 +70,7 @@ ALTER TABLE tiktok.backfill_progress ALTER condition SET STATISTICS 0, ALTER las
 CREATE PROCEDURE tiktok.backfill(
 	relation regclass,
 	trigger_name name,
-	condition text DEFAULT NULL)
+	condition text DEFAULT NULL,
+	ignore_when boolean DEFAULT false)
 LANGUAGE c AS 'MODULE_PATHNAME', 'tte_sql_backfill';
-COMMENT ON PROCEDURE tiktok.backfill(regclass, name, text) IS 'records the events that a trigger would have recorded for the rows that are there, in committed chunks; the same call goes on where an interrupted one stopped';
+COMMENT ON PROCEDURE tiktok.backfill(regclass, name, text, boolean) IS 'records the events that a trigger would have recorded for the rows that are there and for which its WHEN and the condition hold, in committed chunks; the same call goes on where an interrupted one stopped';

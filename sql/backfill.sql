@@ -29,14 +29,21 @@ CREATE TRIGGER other BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION suppr
 -- looking: the newest rows first
 SELECT key, event, event_id, payload #- '{event_time}' #- '{properties,description}' AS payload, problem, notes FROM tiktok.check_rows('orders', 'tiktok_shop_purchase');
 SELECT event_id FROM tiktok.check_rows('orders', 'tiktok_shop_purchase', max => 2);
-SELECT event_id, problem, event_time = paid_at AS same_time FROM tiktok.check_rows('orders', 'tiktok_shop_purchase', 'new.id < 3 OR status = ''open'''), orders WHERE id::text = key[1] ORDER BY id;
+SELECT event_id, problem, event_time = paid_at AS same_time FROM tiktok.check_rows('orders', 'tiktok_shop_purchase', 'new.id < 3 OR status = ''open''', ignore_when => true), orders WHERE id::text = key[1] ORDER BY id;
 SELECT length(payload #>> '{properties,description}') FROM tiktok.check_rows('orders', 'tiktok_shop_purchase', 'id = 1');
 SELECT * FROM tiktok.check_rows('orders', 'tiktok_shop_purchase', max => 0);
 SELECT count(*) FROM tiktok.event;
+-- the condition is one more: what the WHEN leaves out stays out, unless it is ignored
+SELECT key FROM tiktok.check_rows('orders', 'tiktok_shop_purchase', 'id > 9 OR true');
+SELECT key FROM tiktok.check_rows('orders', 'tiktok_shop_purchase_update', 'id > 9 OR true', max => 1);
+SELECT count(*), count(*) FILTER (WHERE key[1] IN ('3', '4')) AS open FROM tiktok.check_rows('orders', 'tiktok_shop_purchase', 'true', ignore_when => true);
+-- the newest by time, not by key
+SELECT key FROM tiktok.check_rows('orders', 'tiktok_shop_purchase', 'id IN (8, 9)');
+SELECT tiktok.check_rows('orders', 'tiktok_shop_purchase', ignore_when => NULL);
 
 -- recording
 \set VERBOSITY terse
-CALL tiktok.backfill('orders', 'tiktok_shop_purchase', 'id IN (SELECT 1)');
+CALL tiktok.backfill('orders', 'tiktok_shop_purchase', 'id IN (SELECT 1)', ignore_when => true);
 CALL tiktok.backfill('orders', 'tiktok_shop_purchase');
 SELECT * FROM progress ORDER BY condition COLLATE "C";
 SELECT event_id, status, reason, value FROM tiktok.event_status ORDER BY id;

@@ -177,6 +177,15 @@ INSERT INTO tiktok.lead_stage VALUES ('crm', 'x', 'X');
 DROP TRIGGER loop ON tiktok.lead_stage;
 SELECT tiktok.track_row();
 
+-- paths into arrays; one that cannot be followed is noted, one that leads to nothing is not
+CREATE TABLE documents (id int PRIMARY KEY, d jsonb, j json);
+CREATE TRIGGER tiktok AFTER INSERT ON documents FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'Purchase', 'email=d.field_data.0.values.0', 'phone=j.phones.1', 'first_name=d.name.first', 'ttclid=''x''', 'url=''https://example.com/''');
+INSERT INTO documents VALUES (1, '{"field_data": [{"name": "email", "values": ["lead@example.com"]}], "name": {"first": "Ana"}}', '{"phones": ["x", "+49 30 23125123"]}'),
+	(2, '{"field_data": [], "name": null}', '{"phones": ["x"]}'), (3, '{"field_data": {"0": {"values": ["key@example.com"]}}, "name": "Ana"}', '{"phones": "x"}'), (4, '[1]', '[]'), (5, NULL, '5'),
+	(6, '{"field_data": [{"values": {"0": "object@example.com"}}], "name": ["Ana"]}', '{"phones": {"1": "+49 30 23125124"}}');
+SELECT e.event_id, i.user_data, e.notes FROM tiktok.event e JOIN tiktok.identity i USING (id) WHERE e.event_id ~ 'documents' ORDER BY e.id;
+DROP TABLE documents;
+
 -- values of a session do not change what is sent
 SET extra_float_digits = -10;
 SET DateStyle = 'SQL, DMY';

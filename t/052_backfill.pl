@@ -13,7 +13,7 @@ use Test::More;
 my $rows = 6000;
 my $tiktok = Rehearsal->start('--keep-bodies', '0', '--trust');
 my $node = $tiktok->cluster('backfill', 'deadlock_timeout' => '1s', 'log_lock_waits' => 'on');
-my $call = "CALL tiktok.backfill('orders', 'tiktok_shop_purchase', 'status IN (''paid'', ''shipped'')')";
+my $call = "CALL tiktok.backfill('orders', 'tiktok_shop_purchase', 'status IN (''paid'', ''shipped'')', ignore_when => true)";
 my %open;
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }

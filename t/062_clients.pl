@@ -37,7 +37,7 @@ sql("CREATE ROLE app LOGIN; CREATE ROLE migrations LOGIN; CREATE ROLE stranger L
 sql(<<SQL, 'migrations');
 CREATE SEQUENCE order_numbers;
 CREATE TABLE orders (order_no text PRIMARY KEY DEFAULT 'SO-' || nextval('order_numbers'), status text NOT NULL DEFAULT 'new', total numeric DEFAULT 1,
-	currency text DEFAULT 'EUR', email text DEFAULT 'ana\@example.com', landing_url text DEFAULT 'https://shop.example.com/');
+	currency text DEFAULT 'EUR', email text DEFAULT 'ana\@example.com', landing_url text DEFAULT 'https://shop.example.com/', paid_at timestamptz DEFAULT now());
 GRANT SELECT, INSERT, UPDATE ON orders TO app;
 GRANT USAGE ON order_numbers TO app;
 $block{triggers}

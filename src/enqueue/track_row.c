@@ -30,6 +30,7 @@
 #include "utils/typcache.h"
 
 #include "enqueue/mapping.h"
+#include "enqueue/newest.h"
 #include "enqueue/outbox.h"
 #include "enqueue/row_query.h"
 #include "enqueue/source.h"
@@ -192,6 +193,39 @@ field_label(int field)
 	return psprintf("%s.%s", tte_section_names[tte_fields[field].section], tte_fields[field].name);
 }
 
+/* An array's key is the number of an element, from 0. */
+static const TteJson *
+element(const TteJson *array, const char *number)
+{
+	const TteJson *found = array->first;
+
+	for (long n = strtol(number, NULL, 10); n > 0 && found != NULL; n--)
+		found = found->next;
+	return found;
+}
+
+/* NULL: there is none; noted when there never can be, because a key is asked of what has no keys. */
+static const TteJson *
+follow_path(TteEvent *event, const TteTarget *target, const TteJson *json)
+{
+	for (int i = 0; i < target->path_len && json != NULL; i++)
+	{
+		const char *key = target->path[i];
+
+		if (json->kind == TTE_JSON_OBJECT)
+			json = tte_json_get(json, key);
+		else if (json->kind == TTE_JSON_ARRAY && strspn(key, "0123456789") == strlen(key))
+			json = element(json, key);
+		else
+		{
+			if (json->kind != TTE_JSON_NULL)
+				tte_event_note(event, target->name, "path");
+			json = NULL;
+		}
+	}
+	return json;
+}
+
 static void
 set_from_column(TteEvent *event, const TteMapping *m, const TteTarget *target, Datum value)
 {
@@ -219,8 +253,7 @@ set_from_column(TteEvent *event, const TteMapping *m, const TteTarget *target, D
 					   psprintf("The value of \"%s\" is too large or too deeply nested.", target->name), NULL);
 		return;
 	}
-	for (int i = 0; i < target->path_len && json; i++)
-		json = tte_json_get(json, target->path[i]);
+	json = follow_path(event, target, json);
 	if (json != NULL && target->type.kind == TTE_VALUE_JSON)
 		json = without_padding(target->kind, json);
 	if (json != NULL)
@@ -702,23 +735,54 @@ tte_row_event(TriggerData *trigdata, bool looking, bool ascii, TteRowEvent *resu
 	render_row(m, trigdata, row, &query, name, stage, looking, ascii, result);
 }
 
+static void
+record(const TteRowEvent *row)
+{
+	if (row->trigger != NULL)
+		count_query(row);
+	if (row->event != NULL)
+	{
+		if (row->stand_in != NULL)
+			tte_outbox_drop_stand_in(row->source.id, row->source.test_code, row->event, row->stand_in);
+		tte_outbox_store(row->source.id, row->source.test_code, row->event, NULL);
+	}
+	else if (row->unmapped != NULL)
+		count_unmapped(row->source.id, row->unmapped);
+}
+
+/*
+ * Whether it fires at once or at commit is up to the session.  For a row that
+ * the transaction has written several times it may fire as often, and each
+ * time finds the same event.
+ */
+static void
+record_newest(TriggerData trigdata)
+{
+	TteRowEvent row;
+	TupleTableSlot **slot = TRIGGER_FIRED_BY_UPDATE(trigdata.tg_event) ? &trigdata.tg_newslot : &trigdata.tg_trigslot;
+
+	*slot = tte_newest_version(&trigdata, *slot);
+	if (*slot == NULL)
+		return;
+	tte_row_event(&trigdata, false, tte_ascii_payload(), &row);
+	record(&row);
+	ExecDropSingleTupleTableSlot(*slot);
+}
+
 Datum
 tte_sql_track_row(PG_FUNCTION_ARGS)
 {
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
 	TteRowEvent row;
 
 	check_trigger(fcinfo);
 	tte_outbox_check("tiktok.track_row()");
-	tte_row_event((TriggerData *) fcinfo->context, false, tte_ascii_payload(), &row);
-	if (row.trigger != NULL)
-		count_query(&row);
-	if (row.event != NULL)
+	if (trigdata->tg_trigger->tgdeferrable)
+		record_newest(*trigdata);
+	else
 	{
-		if (row.stand_in != NULL)
-			tte_outbox_drop_stand_in(row.source.id, row.source.test_code, row.event, row.stand_in);
-		tte_outbox_store(row.source.id, row.source.test_code, row.event, NULL);
+		tte_row_event(trigdata, false, tte_ascii_payload(), &row);
+		record(&row);
 	}
-	else if (row.unmapped != NULL)
-		count_unmapped(row.source.id, row.unmapped);
 	return PointerGetDatum(NULL);
 }

@@ -144,6 +144,7 @@ check_call(FunctionCallInfo fcinfo)
 				 errhint("Turn tiktok_events.test_event off, or look at tiktok.check_rows().")));
 	tte_require_argument(fcinfo, 0, "relation");
 	tte_require_argument(fcinfo, 1, "trigger_name");
+	tte_require_argument(fcinfo, 3, "ignore_when");
 }
 
 static bool
@@ -257,7 +258,7 @@ read_progress(Backfill *b)
 }
 
 static void
-start(Backfill *b, const char *condition)
+start(Backfill *b, const char *condition, bool ignore_when)
 {
 	TteRows    *rows = tte_rows_open(b->relid, b->trigger, b->condition);
 	Oid			types[] = {InvalidOid, InvalidOid, InvalidOid, INT2ARRAYOID};
@@ -265,7 +266,7 @@ start(Backfill *b, const char *condition)
 
 	check_rows(rows);
 	b->table = MemoryContextStrdup(b->context, RelationGetRelationName(rows->rel));
-	b->filter = MemoryContextStrdup(b->context, tte_rows_filter(rows, condition));
+	b->filter = MemoryContextStrdup(b->context, tte_rows_filter(rows, condition, ignore_when));
 	if (strlen(b->filter) > MAX_CONDITION)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -370,7 +371,7 @@ read_rows(const Backfill *b, const TteRows *rows)
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, tte_rows_query(rows, b->filter, b->last_key != NULL));
-	tte_rows_order(rows, false, &sql);
+	tte_rows_order(rows, &sql);
 	appendStringInfo(&sql, " LIMIT %d", b->limit);
 	tte_rights_take(rows->rel->rd_rel->relowner, TTE_SAFE_PATH, &rights);
 	if (b->last_key != NULL)
@@ -510,9 +511,9 @@ notice(Backfill *b, const char *state)
 }
 
 static void
-run(Backfill *b, const char *condition)
+run(Backfill *b, const char *condition, bool ignore_when)
 {
-	start(b, condition);
+	start(b, condition, ignore_when);
 	SPI_commit();
 	if (b->rows_before > 0)
 		notice(b, "goes on");
@@ -541,7 +542,7 @@ tte_sql_backfill(PG_FUNCTION_ARGS)
 	b.condition = condition != NULL;
 	b.limit = CHUNK_ROWS;
 	b.started = b.noticed = GetCurrentTimestamp();
-	run(&b, condition);
+	run(&b, condition, PG_GETARG_BOOL(3));
 	SPI_finish();
 	PG_RETURN_VOID();
 }

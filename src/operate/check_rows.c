@@ -116,16 +116,16 @@ check_row(TteRows *rows, ReturnSetInfo *result)
 	tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.nulls);
 }
 
-/* The newest rows, by their key, that the filter takes. */
+/* The newest rows that the filter takes. */
 static char *
-check_sql(TteRows *rows, const char *condition, int max)
+check_sql(TteRows *rows, const char *condition, bool ignore_when, int max)
 {
-	char	   *filter = tte_rows_filter(rows, condition);
+	char	   *filter = tte_rows_filter(rows, condition, ignore_when);
 	StringInfoData sql;
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "%s WHERE %s", tte_rows_query(rows, "true", false), filter);
-	tte_rows_order(rows, true, &sql);
+	tte_rows_newest_first(rows, &sql);
 	appendStringInfo(&sql, " LIMIT %d", max);
 	return sql.data;
 }
@@ -172,6 +172,7 @@ tte_sql_check_rows(PG_FUNCTION_ARGS)
 	tte_require_argument(fcinfo, 0, "relation");
 	tte_require_argument(fcinfo, 1, "trigger_name");
 	tte_require_argument(fcinfo, 3, "max");
+	tte_require_argument(fcinfo, 4, "ignore_when");
 	if (PG_GETARG_INT32(3) < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -179,7 +180,7 @@ tte_sql_check_rows(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
 	rows = tte_rows_open(PG_GETARG_OID(0), NameStr(*PG_GETARG_NAME(1)), condition != NULL);
-	sql = check_sql(rows, condition, PG_GETARG_INT32(3));
+	sql = check_sql(rows, condition, PG_GETARG_BOOL(4), PG_GETARG_INT32(3));
 	tte_rights_take(rows->rel->rd_rel->relowner, TTE_SAFE_PATH, &rights);
 	check_rows(rows, sql, (ReturnSetInfo *) fcinfo->resultinfo);
 	tte_rights_give_back(&rights);

@@ -15,7 +15,6 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/nodes.h"
-#include "optimizer/optimizer.h"
 #include "parser/parse_clause.h"
 #include "parser/parse_collate.h"
 #include "parser/parse_relation.h"
@@ -26,6 +25,7 @@
 #include "utils/guc.h"
 #include "utils/ruleutils.h"
 
+#include "enqueue/newest.h"
 #include "operate/condition.h"
 
 /* Reports error positions in the condition, not in the user's statement. */
@@ -102,25 +102,12 @@ tte_condition_text(Relation rel, Node *condition, const char *row)
 	return deparsed;
 }
 
-static bool
-refers_to_old(Node *expr)
-{
-	return bms_is_member(PRS2_OLD_VARNO, pull_varnos(NULL, expr));
-}
-
 Node *
 tte_condition_of_trigger(const Trigger *trigger, bool *transition)
 {
-	Node	   *when = trigger->tgqual ? stringToNode(trigger->tgqual) : NULL;
-	List	   *rest = NIL;
-	ListCell   *cell;
+	List	   *rest = tte_when_without_old(trigger);
 
-	*transition = when != NULL && refers_to_old(when);
-	foreach(cell, make_ands_implicit((Expr *) when))
-	{
-		if (!refers_to_old(lfirst(cell)))
-			rest = lappend(rest, lfirst(cell));
-	}
+	*transition = trigger->tgqual != NULL && list_length(make_ands_implicit(stringToNode(trigger->tgqual))) > list_length(rest);
 	if (rest == NIL)
 		return NULL;
 	ChangeVarNodes((Node *) rest, PRS2_NEW_VARNO, 1, 0);

@@ -44,6 +44,8 @@ enum CreateTriggerArgument
 	ARG_CONDITION,
 	ARG_NAME,
 	ARG_QUERY,
+	ARG_AT_COMMIT,
+	ARG_REPLICA,
 	ARG_REPLACE
 };
 
@@ -59,6 +61,9 @@ typedef struct NewTrigger
 	char	   *name;
 	char	  **args;			/* of tiktok.track_row() */
 	int			nargs;
+	bool		at_commit;
+	bool		replica;
+	List	   *at_end;			/* statements for a table that is not open */
 	TteMapping *mapping;
 	TteCompiled compiled;		/* its name NULL: there is no function */
 	StringInfoData executed;
@@ -350,6 +355,11 @@ check(NewTrigger *new)
 	new->mapping = tte_mapping_parse(&trigger, new->rel);
 	check_event(new);
 	check_mapping(new);
+	if (new->at_commit && !new->mapping->has_event_id && new->mapping->nkeys == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("at_commit needs an \"event_id\" or a primary key"),
+				 errdetail("A row that is written twice in a transaction would make two events.")));
 	check_time(new->mapping);
 	check_required(new);
 }
@@ -503,7 +513,8 @@ execute(NewTrigger *new, const char *name, const char *events, const char *when)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "CREATE TRIGGER %s AFTER %s ON %s FOR EACH ROW ", quote_identifier(name), events, new->table);
+	appendStringInfo(&sql, "CREATE %sTRIGGER %s AFTER %s ON %s %sFOR EACH ROW ", new->at_commit ? "CONSTRAINT " : "",
+					 quote_identifier(name), events, new->table, new->at_commit ? "DEFERRABLE INITIALLY DEFERRED " : "");
 	if (when != NULL)
 		appendStringInfo(&sql, "WHEN (%s) ", when);
 	appendStringInfoString(&sql, "EXECUTE FUNCTION tiktok.track_row(");
@@ -511,6 +522,8 @@ execute(NewTrigger *new, const char *name, const char *events, const char *when)
 		appendStringInfo(&sql, "%s%s", i ? ", " : "", quote_literal_cstr(new->args[i]));
 	appendStringInfoChar(&sql, ')');
 	run_statement(&new->executed, sql.data);
+	if (new->replica)
+		new->at_end = lappend(new->at_end, psprintf("ALTER TABLE %s ENABLE REPLICA TRIGGER %s", new->table, quote_identifier(name)));
 }
 
 /*
@@ -532,11 +545,17 @@ create_triggers(NewTrigger *new, const char *condition)
 			psprintf("(%s) AND (%s) IS NOT TRUE", holds, tte_condition_text(new->rel, expr, "old")));
 }
 
+static bool
+optional_bool(FunctionCallInfo fcinfo, int argument)
+{
+	return !PG_ARGISNULL(argument) && PG_GETARG_BOOL(argument);
+}
+
 /* Finds the trigger's name and, if it is taken, makes room for it. */
 static void
 open_for(NewTrigger *new, FunctionCallInfo fcinfo, const char *source, const char *event)
 {
-	bool		replace = !PG_ARGISNULL(ARG_REPLACE) && PG_GETARG_BOOL(ARG_REPLACE);
+	bool		replace = optional_bool(fcinfo, ARG_REPLACE);
 
 	new->rel = open_table(new->relid, replace);
 	new->table = table_name(new->rel);
@@ -556,6 +575,7 @@ Datum
 tte_sql_create_trigger(PG_FUNCTION_ARGS)
 {
 	NewTrigger	new = {0};
+	ListCell   *cell;
 	char	   *source = tte_required_text(fcinfo, ARG_SOURCE, "source");
 	char	   *event = tte_required_text(fcinfo, ARG_EVENT, "event");
 
@@ -564,6 +584,8 @@ tte_sql_create_trigger(PG_FUNCTION_ARGS)
 	tte_source_require(source, &new.source);
 	initStringInfo(&new.executed);
 	new.relid = PG_GETARG_OID(ARG_RELATION);
+	new.at_commit = optional_bool(fcinfo, ARG_AT_COMMIT);
+	new.replica = optional_bool(fcinfo, ARG_REPLICA);
 	open_for(&new, fcinfo, source, event);
 	set_arguments(&new, source, event, PG_GETARG_DATUM(ARG_MAPPING));
 	make_function(&new, PG_ARGISNULL(ARG_QUERY) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(ARG_QUERY)));
@@ -571,6 +593,8 @@ tte_sql_create_trigger(PG_FUNCTION_ARGS)
 	create_triggers(&new, PG_ARGISNULL(ARG_CONDITION) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(ARG_CONDITION)));
 	warn_owner(&new);
 	relation_close(new.rel, NoLock);
+	foreach(cell, new.at_end)
+		run_statement(&new.executed, lfirst(cell));
 	PG_RETURN_TEXT_P(cstring_to_text(new.executed.data));
 }
 

@@ -222,24 +222,38 @@ refuse_transition(const TteRows *rows, Node *when)
 			 errhint("Give a condition on the rows as they are now.")));
 }
 
-char *
-tte_rows_filter(TteRows *rows, const char *condition)
+/* The WHEN, without what it says of the row as it was before. */
+static Node *
+when_of_trigger(TteRows *rows, bool alone)
 {
 	bool		transition = false;
-	Node	   *expr;
+	Node	   *when = tte_condition_of_trigger(rows->trigdata.tg_trigger, &transition);
+
+	if (transition && alone)
+		refuse_transition(rows, when);
+	return when;
+}
+
+char *
+tte_rows_filter(TteRows *rows, const char *condition, bool ignore_when)
+{
+	List	   *all = NIL;
+	Node	   *when;
 	char	   *text;
 	TteRights	rights;
 
-	/* constants are read by their types, and names in the caller's search_path */
+	/* names are found in the caller's search_path */
 	tte_rights_take(rows->rel->rd_rel->relowner, NULL, &rights);
 	if (condition != NULL)
-		expr = tte_condition_parse(rows->rel, condition, EXPR_KIND_WHERE);
-	else
-		expr = tte_condition_of_trigger(rows->trigdata.tg_trigger, &transition);
-	if (transition)
-		refuse_transition(rows, expr);
-	text = expr ? tte_condition_text(rows->rel, expr, TTE_ROW_NAME) : pstrdup("true");
+		all = lappend(all, tte_condition_parse(rows->rel, condition, EXPR_KIND_WHERE));
+	when = ignore_when ? NULL : when_of_trigger(rows, condition == NULL);
+	if (when != NULL)
+		all = lcons(when, all);
+	text = all ? tte_condition_text(rows->rel, (Node *) make_ands_explicit(all), TTE_ROW_NAME) : pstrdup("true");
 	tte_rights_give_back(&rights);
+	if (ignore_when && rows->trigdata.tg_trigger->tgqual != NULL)
+		ereport(NOTICE,
+				(errmsg("the WHEN of trigger \"%s\" is ignored", rows->trigdata.tg_trigger->tgname)));
 	return text;
 }
 
@@ -322,11 +336,42 @@ tte_rows_query(const TteRows *rows, const char *filter, bool after)
 }
 
 void
-tte_rows_order(const TteRows *rows, bool descending, StringInfo sql)
+tte_rows_order(const TteRows *rows, StringInfo sql)
 {
 	for (int i = 0; i < rows->nkeys; i++)
-		appendStringInfo(sql, "%s%s USING %s", i ? ", " : " ORDER BY ", rows->keys[i].name,
-						 descending ? rows->keys[i].greater : rows->keys[i].less);
+		appendStringInfo(sql, "%s%s USING %s", i ? ", " : " ORDER BY ", rows->keys[i].name, rows->keys[i].less);
+}
+
+/* The column that says when it happened, if it is a time. */
+static const char *
+time_column(const TteRows *rows)
+{
+	const TteMapping *m = rows->mapping;
+
+	for (int i = 0; i < m->ntargets; i++)
+	{
+		const TteTarget *target = &m->targets[i];
+
+		if (target->kind == TTE_TARGET_EVENT_TIME && target->attno != InvalidAttrNumber && !target->of_query &&
+			target->path_len == 0 && target->type.kind == TTE_VALUE_TIME)
+			return quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(rows->rel), target->attno - 1)->attname));
+	}
+	return NULL;
+}
+
+void
+tte_rows_newest_first(const TteRows *rows, StringInfo sql)
+{
+	const char *time = time_column(rows);
+	const char *comma = " ORDER BY ";
+
+	if (time != NULL)
+	{
+		appendStringInfo(sql, "%s" TTE_ROW_NAME ".%s DESC NULLS LAST", comma, time);
+		comma = ", ";
+	}
+	for (int i = 0; i < rows->nkeys; i++, comma = ", ")
+		appendStringInfo(sql, "%s%s USING %s", comma, rows->keys[i].name, rows->keys[i].greater);
 }
 
 bool

@@ -50,10 +50,11 @@ extern TteRows *tte_rows_open(Oid relid, const char *trigger, bool condition);
 extern void tte_rows_close(TteRows *rows);
 
 /*
- * Which rows are meant, as SQL: those of the caller's condition or, without
- * one (NULL), those that the trigger's WHEN would take.
+ * Which rows are meant, as SQL: those that the trigger's WHEN would take, unless
+ * that is ignored, and for which the caller's condition (or NULL) holds.  What
+ * WHEN says of the row before is left out; nothing but that is an error.
  */
-extern char *tte_rows_filter(TteRows *rows, const char *condition);
+extern char *tte_rows_filter(TteRows *rows, const char *condition, bool ignore_when);
 
 /*
  * The query for rows, to be run with the rights of the table's owner, as
@@ -62,8 +63,9 @@ extern char *tte_rows_filter(TteRows *rows, const char *condition);
  */
 extern char *tte_rows_query(const TteRows *rows, const char *filter, bool after);
 
-/* Appends the ORDER BY of the key, if there is one. */
-extern void tte_rows_order(const TteRows *rows, bool descending, StringInfo sql);
+/* Appends the ORDER BY of the key, if there is one; or that of the time, then the key, backwards. */
+extern void tte_rows_order(const TteRows *rows, StringInfo sql);
+extern void tte_rows_newest_first(const TteRows *rows, StringInfo sql);
 
 /* Puts a row of the query into the slot; false: the filter does not take it. */
 extern bool tte_rows_fetch(TteRows *rows, HeapTuple tuple, TupleDesc desc);

@@ -107,7 +107,14 @@
 /* Virtual generated columns exist from 18 on. */
 #define TTE_ATTRIBUTE_GENERATED_VIRTUAL	'v'
 
-/* Number of transactions with an id that have ended in this cluster. */
+/* In an expression of a trigger, which does not see them. */
+#if PG_VERSION_NUM >= 180000
+#define tte_expand_generated_columns(node, rel, varno)	expand_generated_columns_in_expr(node, rel, varno)
+#else
+#define tte_expand_generated_columns(node, rel, varno)	(node)
+#endif
+
+/* Number of transactions with an id that have ended in the cluster. */
 #if PG_VERSION_NUM >= 170000
 #define tte_completed_transactions() (TransamVariables->xactCompletionCount)
 #else
