@@ -38,7 +38,6 @@
 #include "utils/xid8.h"
 
 #include "deliver/purge.h"
-#include "enqueue/outbox.h"
 #include "server/catalog_check.h"
 #include "server/common.h"
 #include "server/settings.h"
@@ -396,7 +395,7 @@ tte_sql_purge(PG_FUNCTION_ARGS)
 	Datum		values[TTE_PURGED_COUNTS];
 	bool		nulls[TTE_PURGED_COUNTS] = {false};
 
-	tte_outbox_check("tiktok.purge()");
+	tte_require_writable("tiktok.purge()");
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	purge = tte_purge_begin(retention_argument(fcinfo), tte_identifier_ttl);

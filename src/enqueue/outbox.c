@@ -79,14 +79,6 @@ static Target delivery_target = {.name = "delivery"};
 static uint64 generation = 0;	/* number of relcache messages received */
 static bool callback_registered = false;
 
-void
-tte_outbox_check(const char *caller)
-{
-	PreventCommandIfReadOnly(caller);
-	PreventCommandIfParallelMode(caller);
-	PreventCommandDuringRecovery(caller);
-}
-
 static void
 forget_target(Target *target, Oid changed)
 {

@@ -29,9 +29,6 @@ enum TteEventColumn
 	TTE_EVENT_COLUMNS
 };
 
-/* Raises an error if nothing can be recorded: read-only or parallel transaction, standby. */
-extern void tte_outbox_check(const char *caller);
-
 /*
  * Frees the substitute key under which the event was recorded while it had no
  * event_id, if the event with that key was never sent.

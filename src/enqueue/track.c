@@ -244,7 +244,7 @@ tte_sql_track(PG_FUNCTION_ARGS)
 	TteSource	source;
 	TteRendered *event;
 
-	tte_outbox_check("tiktok.track()");
+	tte_require_writable("tiktok.track()");
 	event = render(fcinfo, &source, tte_ascii_payload());
 	tte_refuse_invalid(event);
 	tte_notice_rename(event);

@@ -776,7 +776,7 @@ tte_sql_track_row(PG_FUNCTION_ARGS)
 	TteRowEvent row;
 
 	check_trigger(fcinfo);
-	tte_outbox_check("tiktok.track_row()");
+	tte_require_writable("tiktok.track_row()");
 	if (trigdata->tg_trigger->tgdeferrable)
 		record_newest(*trigdata);
 	else

@@ -130,7 +130,7 @@ check_call(FunctionCallInfo fcinfo)
 {
 	CallContext *context = (CallContext *) fcinfo->context;
 
-	tte_outbox_check("tiktok.backfill()");
+	tte_require_writable("tiktok.backfill()");
 	if (context == NULL || !IsA(context, CallContext) || context->atomic)
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),

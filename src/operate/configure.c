@@ -311,7 +311,7 @@ tte_sql_set_access_token(PG_FUNCTION_ARGS)
 	Relation	rel;
 
 	tte_hide_call("SELECT tiktok.set_access_token(...)");
-	tte_outbox_check("tiktok.set_access_token()");
+	tte_require_writable("tiktok.set_access_token()");
 	source_id = tte_source_argument(fcinfo);
 	if (!PG_ARGISNULL(1))
 		check_token(TextDatumGetCString(PG_GETARG_DATUM(1)));

@@ -23,7 +23,6 @@
 #include "utils/timestamp.h"
 
 #include "answer/schedule.h"
-#include "enqueue/outbox.h"
 #include "enqueue/source.h"
 #include "server/catalog_check.h"
 #include "server/common.h"
@@ -401,7 +400,7 @@ tte_sql_retry_event(PG_FUNCTION_ARGS)
 	bool		allow_double = flag_argument(fcinfo, 1);
 	EventState	event;
 
-	tte_outbox_check("tiktok.retry()");
+	tte_require_writable("tiktok.retry()");
 	tte_require_argument(fcinfo, 0, "id");
 	get_state(PG_GETARG_DATUM(0), &event);
 	check_retry(&event, allow_double);
@@ -416,7 +415,7 @@ tte_sql_retry_source(PG_FUNCTION_ARGS)
 	int32		source_id;
 	char	   *status;
 
-	tte_outbox_check("tiktok.retry()");
+	tte_require_writable("tiktok.retry()");
 	source_id = tte_source_argument(fcinfo);
 	status = status_argument(fcinfo, retry_moves,
 							 "Use rejected, uncertain, expired, discarded or delivered.");
@@ -434,7 +433,7 @@ tte_sql_discard_event(PG_FUNCTION_ARGS)
 	EventState	event;
 	const Move *m;
 
-	tte_outbox_check("tiktok.discard()");
+	tte_require_writable("tiktok.discard()");
 	tte_require_argument(fcinfo, 0, "id");
 	get_state(PG_GETARG_DATUM(0), &event);
 	m = find_move(discard_moves, event.status);
@@ -451,7 +450,7 @@ tte_sql_discard_source(PG_FUNCTION_ARGS)
 	int32		source_id;
 	char	   *status;
 
-	tte_outbox_check("tiktok.discard()");
+	tte_require_writable("tiktok.discard()");
 	source_id = tte_source_argument(fcinfo);
 	status = status_argument(fcinfo, discard_moves,
 							 "Use pending, retrying, rejected or uncertain.");

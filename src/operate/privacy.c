@@ -28,7 +28,6 @@
 #include "utils/memutils.h"
 #include "utils/portal.h"
 
-#include "enqueue/outbox.h"
 #include "enqueue/source.h"
 #include "event/catalog.h"
 #include "event/identity.h"
@@ -367,7 +366,7 @@ tte_sql_forget(PG_FUNCTION_ARGS)
 	int64		erased;
 
 	tte_hide_call("SELECT tiktok.forget(...)");
-	tte_outbox_check("tiktok.forget()");
+	tte_require_writable("tiktok.forget()");
 	if (PG_ARGISNULL(0) && PG_ARGISNULL(1) && PG_ARGISNULL(2))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -395,7 +394,7 @@ tte_sql_withdraw_consent(PG_FUNCTION_ARGS)
 	int64		n;
 	bool		isnull;
 
-	tte_outbox_check("tiktok.withdraw_consent()");
+	tte_require_writable("tiktok.withdraw_consent()");
 	tte_require_argument(fcinfo, 1, "event_id");
 	source_id = tte_source_argument(fcinfo);
 	args[0] = Int32GetDatum(source_id);

@@ -28,6 +28,14 @@ tte_now(void)
 	return GetCurrentTimestamp() + TTE_EPOCH_SHIFT;
 }
 
+void
+tte_require_writable(const char *caller)
+{
+	PreventCommandIfReadOnly(caller);
+	PreventCommandIfParallelMode(caller);
+	PreventCommandDuringRecovery(caller);
+}
+
 Oid
 tte_relation(const char *name)
 {

@@ -19,6 +19,9 @@
 /* Now, in microseconds since 1970. */
 extern int64 tte_now(void);
 
+/* Raises an error if the transaction cannot write: it is read-only or parallel, or this is a standby. */
+extern void tte_require_writable(const char *caller);
+
 /* OID of a relation of schema tiktok; raises an error if it does not exist. */
 extern Oid	tte_relation(const char *name);
 
