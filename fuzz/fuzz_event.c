@@ -190,6 +190,7 @@ chosen_rules(const uint8 *choices)
 	rules.require_lead_id = (choices[0] & 32) != 0;
 	rules.rename_legacy_events = (choices[0] & 64) != 0;
 	rules.calling_code = (choices[1] & 1) ? "49" : (choices[1] & 2) ? "1" : NULL;
+	rules.currency_policy = choices[2] % 3;
 	rules.consent_required = (choices[3] & 64) != 0;
 	rules.limited_data_use = (choices[3] & 128) != 0;
 	rules.max_event_age = 7 * DAY;

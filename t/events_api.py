@@ -130,6 +130,9 @@ CURRENCIES = frozenset("""
     MXN MYR NGN NIO NOK NZD OMR PEN PHP PKR PLN PYG QAR RON RUB SAR SEK SGD
     THB TRY TWD UAH USD VES VND ZAR""".split())
 
+# Of apps TikTok's SDK knows these, too
+APP_CURRENCIES = CURRENCIES | frozenset("BGN IQD JOD LBP TZS".split())
+
 # An event that names nobody is worth nothing: it needs one of these, or (web
 # and app) the pair of ip and user_agent.
 MATCH_KEYS = {
@@ -462,6 +465,10 @@ AD_FIELDS = {
     "attribution_value": ("A", text_or_number),
 }
 
+APP_PROPERTY_FIELDS = PROPERTY_FIELDS | {
+    "currency": ("A", one_of(APP_CURRENCIES, "is not a currency TikTok accepts")),
+}
+
 LEAD_FIELDS = {"lead_id": ("C", text), "lead_event_source": ("C", text)}
 
 REQUIRED_SECTIONS = {"web": ("user", "page"), "app": ("app",),
@@ -535,9 +542,10 @@ class EventRules:
         return object_of(checks, required, f" of {self.source} events")
 
     def _shape(self):
+        properties = APP_PROPERTY_FIELDS if self.source == "app" else PROPERTY_FIELDS
         checks = {"event": text, "event_time": whole_number, "event_id": event_id,
                   "user": self._section(USER_FIELDS),
-                  "properties": self._section(PROPERTY_FIELDS)}
+                  "properties": self._section(properties)}
         if self.source == "web":
             checks["page"] = self._section(PAGE_FIELDS, ("url",))
         if self.source == "app":

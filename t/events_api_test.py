@@ -448,6 +448,7 @@ RULES = [
     ("web", "properties.currency", "EUR", DELETE),
     ("web", "properties.currency", "EUR", "eur"),
     ("web", "properties.currency", "ZAR", "BGN"),
+    ("app", "properties.currency", "BGN", "LKR"),
     ("web", "properties.currency", "EUR", "EURO"),
     ("web", "properties.content_type", "product_group", "products"),
     ("web", "properties.customer_type", "returning", "old"),
