@@ -127,7 +127,7 @@ INSERT INTO cases (topic, what, args) SELECT 'contents', what, format($$'shop', 
 	('quantity 2.0', $$'[{"content_id": "A", "quantity": 2.0}]'::jsonb$$), ('quantity 1e30', $$'[{"quantity": 1e30}]'::jsonb$$), ('the second line is wrong', $$'[{"content_id": "A", "price": 1}, {"content_id": "B", "price": "x"}]'::jsonb$$), ('content_id is an object', $$'[{"content_id": {}, "price": 1}, {"content_id": {"a": 1}}]'::jsonb$$),
 	('id as number', $$'[{"content_id": 1001}, {"content_id": 1e20}]'::jsonb$$), ('one price is missing', $$'[{"price": 1}, {"content_id": "B"}]'::jsonb$$), ('40 levels', $$(repeat('[', 40) || repeat(']', 40))::jsonb$$), ('6000 levels', $$(repeat('[', 6000) || repeat(']', 6000))::jsonb$$),
 	('equal keys', $$'[{"content_id": "A", "price": 1, "price": 2}]'::jsonb$$), ('unknown keys', $$'[{"content_id": "A", "price": 1, "sku": "x", "a.b": 1, "": 2, "<b>": 3}]'::jsonb$$), ('a key of 10 kB', $$jsonb_build_array(jsonb_build_object('content_id', 'A', 'price', 1, repeat('k', 10240), 1))$$),
-	('control characters', $$jsonb_build_array(jsonb_build_object('content_name', E'\001\037\177' || U&'\2028\2029"\\'))$$)) v(what, contents);
+	('control characters', $$jsonb_build_array(jsonb_build_object('content_id', 'A', 'content_name', E'\001\037\177' || U&'\2028\2029"\\'))$$)) v(what, contents);
 SELECT what, d.outcome, d.why, d.properties FROM cases, door(n, args) d WHERE topic = 'contents' ORDER BY n;
 SELECT left((attempt($$(repeat('[', 200000) || repeat(']', 200000))::jsonb$$)).outcome, 5) AS "200000 levels";
 
