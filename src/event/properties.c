@@ -21,15 +21,16 @@
 /* What the lines of an event add up to. */
 typedef struct Basket
 {
-	int			items;			/* lines that are sent */
-	int			ids;			/* of these, with a content_id */
+	int			items;			/* lines that are sent: each has a content_id */
 	int			valued;			/* lines whose amount is in sum */
 	bool		priced;			/* the amount of every line is known */
 	bool		left_out;		/* it is not, because of what a line has */
 	bool		counted;		/* every line that is sent has a quantity */
 	int64		quantity;
 	TteSum		sum;
-	bool		sent[TTE_MAX_CONTENTS]; /* by position in the array */
+	uint64		sent[(TTE_MAX_CONTENTS + 63) / 64]; /* positions of the lines
+													 * that are sent, a bit
+													 * each */
 } Basket;
 
 typedef enum Quantity
@@ -457,7 +458,6 @@ add_item(Basket *basket, const Item *item, int position)
 	bool		known = item->priced &&
 	(item->quantity == QUANTITY_WHOLE || item->quantity == QUANTITY_ABSENT);
 
-	basket->sent[position] = (item->problem == NULL);
 	if (known)
 	{
 		tte_sum_add(&basket->sum, &item->price, item->quantity == QUANTITY_WHOLE ? item->pieces : 1);
@@ -470,8 +470,8 @@ add_item(Basket *basket, const Item *item, int position)
 	}
 	if (item->problem != NULL)
 		return;
+	basket->sent[position / 64] |= UINT64CONST(1) << (position % 64);
 	basket->items++;
-	basket->ids++;
 	basket->counted = basket->counted && item->quantity == QUANTITY_WHOLE;
 	basket->quantity += item->pieces;
 }
@@ -550,7 +550,7 @@ write_content_ids(TteEvent *event, const TteJson *given, const TteJson *contents
 	int			start = out->len;
 	int			empty;
 
-	if (given == NULL && basket->ids == 0)
+	if (given == NULL && basket->items == 0)
 		return false;
 	if (given != NULL && given->kind == TTE_JSON_ARRAY && given->count > TTE_MAX_CONTENTS)
 	{
@@ -575,8 +575,9 @@ write_content_ids(TteEvent *event, const TteJson *given, const TteJson *contents
 
 		for (const TteJson *e = contents->first; e != NULL; e = e->next)
 		{
-			if (basket->sent[position++])
+			if ((basket->sent[position / 64] >> (position % 64) & 1) != 0)
 				write_content_id(event, tte_json_get(e, "content_id"));
+			position++;
 		}
 	}
 	/* cppcheck-suppress knownConditionTrueFalse ; the writers append to it */

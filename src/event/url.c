@@ -13,6 +13,7 @@
 #include "event/url.h"
 
 #define LONGEST_NAME	32
+#define SHORTEST_SECRET 10
 
 /* So often may a text have been escaped. */
 #define MAX_ESCAPES		5
@@ -300,6 +301,9 @@ is_private_name(const char *at, const char *end)
 static bool
 is_secret(const char *value, int len)
 {
+	/* most values are shorter than any such thing */
+	if (len < SHORTEST_SECRET)
+		return false;
 	for (int i = 0; i < lengthof(secret_beginnings); i++)
 	{
 		if (len >= secret_beginnings[i].len &&
