@@ -198,6 +198,25 @@ COMMENT ON COLUMN tiktok.value_problems.value IS 'the value, if it could be read
 COMMENT ON COLUMN tiktok.value_problems.currency IS 'the currency, if TikTok knows it';
 COMMENT ON COLUMN tiktok.value_problems.hint IS 'what to do';
 
+-- What is left out of an event stands in its notes: "phone: phone_length; user.locale: source".
+CREATE VIEW tiktok.identifier_problems AS
+SELECT e.source, e.event, p.identifier, p.reason, count(DISTINCT e.id) AS events,
+	round(count(DISTINCT e.id) / e.of_them::numeric, 3) AS share
+FROM (SELECT s.name AS source, v.event, v.id, v.notes, count(*) OVER (PARTITION BY s.name, v.event) AS of_them
+	FROM tiktok.event v JOIN tiktok.source s ON s.id = v.source_id
+	WHERE v.enqueued_at > now() - interval '7 days' AND v.test_code IS NULL) e,
+	LATERAL (SELECT split_part(n, ': ', 1) AS identifier, split_part(n, ': ', 2) AS reason
+		FROM string_to_table(e.notes, '; ') n) p
+WHERE p.reason <> '' AND EXISTS (SELECT FROM tiktok._match_key k WHERE k.match_key = p.identifier)
+GROUP BY e.source, e.event, e.of_them, p.identifier, p.reason;
+COMMENT ON VIEW tiktok.identifier_problems IS 'identifiers that were left out of the events of the last 7 days, and why';
+COMMENT ON COLUMN tiktok.identifier_problems.source IS 'name of the source';
+COMMENT ON COLUMN tiktok.identifier_problems.event IS 'event name';
+COMMENT ON COLUMN tiktok.identifier_problems.identifier IS 'what was left out, or one of several values of it';
+COMMENT ON COLUMN tiktok.identifier_problems.reason IS 'a word, as in tiktok.event_status.notes';
+COMMENT ON COLUMN tiktok.identifier_problems.events IS 'events of which it was left out';
+COMMENT ON COLUMN tiktok.identifier_problems.share IS 'of all events of the source with that name in these days';
+
 CREATE VIEW tiktok.stage_coverage AS
 SELECT coalesce(m.source, f.source) AS source,
 	m.position,

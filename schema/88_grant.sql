@@ -5,7 +5,7 @@ RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_c
 	SELECT v.role, 'SELECT', 'TABLE tiktok.' || o
 	FROM (VALUES
 		('reader', '{event_status, backlog, worker_status, enqueue_counters, unmapped_stage, query_counters, request_log,
-			delivery_stats, match_key_coverage, lateness, value_problems, stage_coverage, dedup_overlap, volume_floor,
+			delivery_stats, match_key_coverage, lateness, value_problems, identifier_problems, stage_coverage, dedup_overlap, volume_floor,
 			_fate, _match_key, _pixel_match, _truth_relation, _source_health, _publication, _trigger, _report_stage,
 			weekly_floor, source_of_truth, platform_count}'::text[])) v (role, objects),
 		unnest(v.objects) o

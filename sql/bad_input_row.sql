@@ -27,7 +27,7 @@ CREATE TRIGGER tiktok AFTER INSERT ON emails FOR EACH ROW EXECUTE FUNCTION tikto
 INSERT INTO emails (what, email) VALUES
 	('null', NULL), ('empty', ''), ('blank', '   '), ('no address', 'not-an-email'), ('no domain', 'a@'), ('no name', '@b'), ('two signs', 'a@@b'), ('blank inside', 'a b@c.d'),
 	('blanks around, mixed case', E'  John@Example.COM \t\n'), ('the same, plain', 'john@example.com'),
-	('dotted capital I', U&'\0130STANBUL@Example.com'), ('sharp s', U&'STRA\00DFE@Example.com'), ('umlaut: only A to Z change', U&'\00C4RGER@Example.com'),
+	('dotted capital I', U&'\0130STANBUL@Example.com'), ('sharp s', U&'STRA\00DFE@Example.com'), ('umlaut in capitals', U&'\00C4RGER@Example.com'),
 	('composed', U&'jos\00E9@example.com'), ('decomposed', U&'jose\0301@example.com'),
 	('zero-width space around', U&'\200Ba@example.com\FEFF'), ('no-break space around', U&'\00A0a@example.com\00A0'), ('zero-width space inside', U&'a\200Bb@example.com'),
 	('right-to-left override inside', U&'a\202Eb@example.com'), ('no-break space inside', U&'a\00A0b@example.com'), ('line break inside', E'a\nb@example.com'),
@@ -46,7 +46,7 @@ CREATE TRIGGER "numeric" AFTER INSERT ON phones FOR EACH ROW WHEN (NEW.amount IS
 INSERT INTO phones (what, source, phone) VALUES
 	('empty', 'shop', ''), ('letters', 'shop', 'abc'), ('extension', 'shop', 'ext 5'), ('number with extension', 'shop', '+14155550100 ext 5'), ('lone plus', 'shop', '+'),
 	('international with brackets', 'shop', '+1 (415) 555-0100'), ('the same, plain', 'shop', '+14155550100'),
-	('national, no calling code', 'shop', '030 23125123'), ('national, with calling code', 'german', '030 23125123'), ('neither trunk prefix nor mobile', 'german', '23125123'), ('two readings', 'german', '4917612345'), ('international in spite of it', 'german', '+1 415 555 0100'),
+	('national, no calling code', 'shop', '030 23125123'), ('national, with calling code', 'german', '030 23125123'), ('no trunk prefix', 'german', '23125123'), ('two readings', 'german', '4917612345'), ('international in spite of it', 'german', '+1 415 555 0100'),
 	('double zero', 'shop', '0049 30 23125123'), ('full-width digits', 'german', U&'\FF10\FF13\FF10 23125123'), ('arabic digits', 'german', U&'\0660\0663\0660 23125123'),
 	('3 digits', 'german', '123'), ('3 digits, international', 'shop', '+123'), ('40 digits', 'shop', '+' || repeat('4', 40)),
 	('SHA-256', 'shop', '9F7EC22D72092CD3C0B58726ED9C2D91B92E51A3F29837508FB2948BB22DD2FD'), ('MD5', 'shop', 'd41d8cd98f00b204e9800998ecf8427e'), ('SHA-1', 'shop', 'da39a3ee5e6b4b0d3255bfef95601890afd80709');

@@ -55,7 +55,7 @@ INSERT INTO example SELECT 'a test event: its code stands outside', tiktok.previ
 	"properties": {"currency": "GBP", "value": 25.5}}';
 
 INSERT INTO example SELECT 'a registration with every match key', tiktok.preview('shop_gb', 'CompleteRegistration', 'reg-user_123', '2026-11-20 13:00:00Z',
-	user_data => '{"email": [" ALICE_abc@gmail.com ", "alice.second@example.com"], "phone": ["(+1)2133734253", "07700 900123"], "external_id": "user_123",
+	user_data => '{"email": [" ALICE_abc@gmail.com ", "alice.second@example.com"], "phone": ["(+1)2133734253", "+44 7700 900123"], "external_id": "user_123",
 		"first_name": " Jane ", "last_name": "O''Doe", "city": "San Jose", "state": "CA", "country": "US", "zip_code": "95110-2345", "ip": "203.0.113.31",
 		"user_agent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36"}',
 	page => '{"url": "https://www.example.com/welcome"}'),

@@ -44,6 +44,14 @@ SELECT num_nulls(tiktok.hash_email(NULL), tiktok.hash_email(''), tiktok.hash_ema
 SELECT * FROM tiktok.explain_identifier('email', '  Ana@Example.com ');
 SELECT * FROM tiktok.explain_identifier('phone', '030 23125123', 'DE');
 SELECT * FROM tiktok.explain_identifier('phone', '030 23125123');
+SELECT * FROM tiktok.explain_identifier('phone', '+54 11 15-2345-6789');
+SELECT * FROM tiktok.explain_identifier('phone', '001 852 5123 4567', 'HK');
+SELECT * FROM tiktok.explain_identifier('phone', '4915112345678', '49');
+SELECT * FROM tiktok.explain_identifier('phone', '06 12 34 56 78 90', 'FR');
+SELECT what FROM tiktok.explain_identifier('phone', '06 12', 'France') WHERE result IS NULL;
+SELECT what FROM tiktok.explain_identifier('phone', '+1 115 155 0100') WHERE result IS NULL;
+SELECT what FROM tiktok.explain_identifier('phone', '492112345', 'DE') WHERE result IS NULL;
+SELECT what FROM tiktok.explain_identifier('phone', '555-555-5555', 'US') WHERE result IS NULL;
 SELECT * FROM tiktok.explain_identifier('email', '848A771458438FC2EC420560D769FB9B9B86851EE338EC56517BAABD79D3BB4F');
 SELECT * FROM tiktok.explain_identifier('external_id', repeat('g', 64));
 SELECT * FROM tiktok.explain_identifier('gaid', '0EBAD966881E1EEBFFE69B3ABF624631CF83EC9BF8CB3CE134C7C75C6D8EE7FC');
@@ -62,6 +70,22 @@ SELECT kind, regexp_replace(left(value, 20), '[^ -~]', '?', 'g') AS value, (SELE
 SELECT * FROM tiktok.explain_identifier('e-mail', 'a@example.com');
 SELECT * FROM tiktok.explain_identifier(NULL, 'a@example.com');
 SELECT * FROM tiktok.explain_identifier('phone', '030 23125123', 'Atlantis');
+
+-- the country of an event says whose national number its phone is; without one the calling code of the source, and with one that is none nothing does
+INSERT INTO tiktok.source (id, name, event_source, event_source_id, default_calling_code) VALUES (951, 'german', 'web', 'C1', 'DE'), (952, 'nowhere', 'web', 'C2', NULL);
+CREATE TABLE buyer (n int PRIMARY KEY, source text, phone text, country text, url text DEFAULT 'https://example.com/');
+CREATE TRIGGER german AFTER INSERT ON buyer FOR EACH ROW WHEN (NEW.source = 'german') EXECUTE FUNCTION tiktok.track_row('german', 'Contact', 'phone=phone', 'country=country', 'ttp=n', 'url=url');
+CREATE TRIGGER nowhere AFTER INSERT ON buyer FOR EACH ROW WHEN (NEW.source = 'nowhere') EXECUTE FUNCTION tiktok.track_row('nowhere', 'Contact', 'phone=phone', 'country=country', 'ttp=n', 'url=url');
+INSERT INTO buyer VALUES (1, 'german', '06 12 34 56 78', 'FR'), (2, 'german', '0664 1234567', 'Österreich'), (3, 'german', '030 23125123', NULL), (4, 'german', '030 23125123', ' '), (5, 'german', '030 23125123', 'Atlantis'),
+	(6, 'german', '+33 6 12 34 56 78', 'Atlantis'), (7, 'german', '030 23125123', 'FR'), (8, 'german', '+49 30 23125123', 'FR'), (9, 'nowhere', '06 12 34 56 78', 'France'), (10, 'nowhere', '06 12 34 56 78', NULL);
+SELECT b.n, b.source, b.phone, b.country, i.user_data::jsonb ->> 'phone' AS recorded, e.notes FROM buyer b JOIN tiktok.event e ON e.event_id = 'buyer-' || b.n JOIN tiktok.identity i USING (id) ORDER BY n;
+SELECT * FROM tiktok.identifier_problems ORDER BY 1, 2, 3, 4;
+UPDATE tiktok.event SET enqueued_at = now() - interval '8 days' WHERE event_id = 'buyer-7';
+SELECT * FROM tiktok.identifier_problems WHERE identifier = 'phone' ORDER BY 1, 4;
+SELECT count(*), count(notes) FROM tiktok.check_rows('buyer', 'german');
+DROP TABLE buyer;
+TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery;
+DELETE FROM tiktok.source;
 
 -- TikTok's return codes
 SELECT code, class, meaning, fix FROM unnest('{0,20001,40002,40050,40100,40105,40001,50000,40700,49999,12345,-1}'::int[]) WITH ORDINALITY c(given, n), tiktok.explain_code(given) ORDER BY n;

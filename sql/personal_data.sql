@@ -68,6 +68,18 @@ SELECT tiktok.forget(external_id => 'ana7');
 SELECT source, event_id FROM pg_temp.waiting WHERE NOT identity ORDER BY 1, 2;
 ROLLBACK;
 
+-- what was recorded by older rules
+BEGIN;
+UPDATE tiktok.identity SET user_data = '{"email":"Änna@example.com"}' WHERE id = pg_temp.id('shop', 'bob');
+SELECT tiktok.forget(email => 'ÄNNA@example.com') AS email;
+ROLLBACK;
+BEGIN;
+UPDATE tiktok.identity SET user_data = '{"phone":"+54111523456789"}' WHERE id = pg_temp.id('shop', 'bob');
+UPDATE tiktok.identity SET user_data = json_build_object('phone', encode(sha256('+54111523456789'), 'hex')) WHERE id = pg_temp.id('hashed', 'bob');
+UPDATE tiktok.identity SET user_data = '{"phone":"+5491123456789"}' WHERE id = pg_temp.id('shop', 'two');
+SELECT tiktok.forget(phone => '+54 11 15-2345-6789') AS three;
+ROLLBACK;
+
 -- what is to be retried, and what is final
 INSERT INTO tiktok.request (id, source_id, started_at, finished_at, events, first_xid, first_id, last_xid, last_id, bytes) OVERRIDING SYSTEM VALUE
 	VALUES (961, 961, '2026-01-01 00:00Z', '2026-01-01 00:01Z', 1, '0', 0, '0', 0, 1);

@@ -96,6 +96,14 @@ country_of(const char *alpha2)
 	return NULL;
 }
 
+const char *
+tte_country_name(const char *alpha2)
+{
+	const Country *country = country_of(alpha2);
+
+	return country != NULL ? country->name : NULL;
+}
+
 /* By three letters or digits. */
 static const char *
 country_by_three(const char *code)

@@ -16,6 +16,9 @@
  */
 extern const char *tte_country_find(const char *name, int len);
 
+/* The English name of a country by its two letters; NULL for none. */
+extern const char *tte_country_name(const char *alpha2);
+
 /* Two-letter code of a state of the USA by that or its name; NULL for none. */
 extern const char *tte_us_state_find(const char *name, int len);
 

@@ -502,7 +502,7 @@ append_lower_text(StringInfo out, const Value *value)
  * them.
  */
 static const char *
-normalize_email(const Value *given, StringInfo out)
+normalize_email(const Value *given, const TteIdentityRules *rules, StringInfo out)
 {
 	Value		value = *given;
 	const char *end;
@@ -523,7 +523,7 @@ normalize_email(const Value *given, StringInfo out)
 		if (is_address_syntax(*at))
 			return "email_syntax";
 	}
-	if (value.ascii)
+	if (value.ascii || rules->previous)
 		append_lower(out, &value);
 	else
 		append_lower_text(out, &value);
@@ -538,7 +538,10 @@ normalize_phone(const Value *value, const TteIdentityRules *rules, StringInfo ou
 
 	if (is_other_hash(value))
 		return "not_sha256";
-	reason = tte_phone_read(value->at, value->len, rules->calling_code, &phone);
+	if (rules->previous)
+		reason = tte_phone_previous(value->at, value->len, rules->calling_code, &phone);
+	else
+		reason = tte_phone_read(value->at, value->len, rules->calling_code, &phone);
 	if (reason == NULL)
 		appendStringInfoString(out, phone.number);
 	return reason;
@@ -847,7 +850,7 @@ normalize(TteIdentifier kind, const Value *value, const TteIdentityRules *rules,
 	switch (kind)
 	{
 		case TTE_EMAIL:
-			return normalize_email(value, out);
+			return normalize_email(value, rules, out);
 		case TTE_PHONE:
 			return normalize_phone(value, rules, out);
 		case TTE_EXTERNAL_ID:

@@ -47,6 +47,8 @@ typedef struct TteIdentityRules
 	bool		lower_external_id;
 	const char *country;		/* normalised user.country, for zip_code, or
 								 * NULL */
+	bool		previous;		/* as it was before the rules last changed, to
+								 * find what was recorded then */
 } TteIdentityRules;
 
 /*

@@ -694,3 +694,34 @@ tte_phone_read(const char *value, int len, const char *place, TtePhone *phone)
 		return "phone_syntax";
 	return read_text(&text, place, phone);
 }
+
+const char *
+tte_phone_previous(const char *value, int len, const char *place, TtePhone *phone)
+{
+	char		plain[MOST_TEXT + 1];
+	int			n = make_plain(value, len, plain);
+	Text text = {plain, plain + n, plain};
+	const Plan *plan = find_plan(place);
+	const char *digits;
+	Number		number;
+	const char *reason = scan_number(&text, &number);
+
+	memset(phone, 0, sizeof(*phone));
+	if (reason != NULL || text.at < text.end)
+		return "phone_syntax";
+	digits = number.digits;
+	if (!number.plus && strncmp(digits, "00", 2) == 0)
+	{
+		number.plus = true;
+		digits += 2;
+	}
+	if (number.len < SHORTEST_BEFORE || strlen(digits) + (number.plus ? 0 : 3) > TTE_PHONE_DIGITS)
+		return "phone_length";
+	if (!number.plus && plan == NULL)
+		return "phone_no_country";
+	if (number.plus)
+		snprintf(phone->number, sizeof(phone->number), "+%s", digits);
+	else
+		snprintf(phone->number, sizeof(phone->number), "+%d%s", plan->code, digits + (*digits == '0'));
+	return NULL;
+}

@@ -44,6 +44,12 @@ typedef struct TtePhone
  */
 extern const char *tte_phone_read(const char *value, int len, const char *place, TtePhone *phone);
 
+/*
+ * The same as it was done without plans: digits behind the calling code, of a
+ * national number without its zero.
+ */
+extern const char *tte_phone_previous(const char *value, int len, const char *place, TtePhone *phone);
+
 /* The release of the tables. */
 extern const char *tte_phone_release(void);
 

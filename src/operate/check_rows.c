@@ -23,6 +23,7 @@
 
 #include "enqueue/track.h"
 #include "enqueue/value.h"
+#include "event/identity.h"
 #include "operate/rows.h"
 #include "server/common.h"
 #include "server/rights.h"
@@ -80,6 +81,58 @@ problem_of(const TteRendered *event)
 	return problem.data;
 }
 
+/* How often something is left out of these events: a note, which holds no values. */
+typedef struct LeftOut
+{
+	char		note[64];
+	int			rows;
+	struct LeftOut *next;
+} LeftOut;
+
+static void
+count_note(LeftOut **counted, const char *note, int len, MemoryContext context)
+{
+	while (*counted != NULL && (strlen((*counted)->note) != len || memcmp((*counted)->note, note, len) != 0))
+		counted = &(*counted)->next;
+	if (*counted == NULL)
+	{
+		*counted = MemoryContextAllocZero(context, sizeof(LeftOut));
+		memcpy((*counted)->note, note, len);
+	}
+	(*counted)->rows++;
+}
+
+/* The notes of an event that are about identifiers. */
+static void
+count_notes(LeftOut **counted, const char *notes, MemoryContext context)
+{
+	while (*notes != '\0')
+	{
+		int			len = strcspn(notes, ";");
+
+		if (tte_identifier_find(pnstrdup(notes, strcspn(notes, ":"))) >= 0 && len < sizeof((*counted)->note))
+			count_note(counted, notes, len, context);
+		notes += len;
+		notes += strspn(notes, "; ");
+	}
+}
+
+static void
+report_left_out(const LeftOut *counted)
+{
+	StringInfoData detail;
+
+	if (counted == NULL)
+		return;
+	initStringInfo(&detail);
+	for (const LeftOut *entry = counted; entry != NULL; entry = entry->next)
+		appendStringInfo(&detail, "%s%s (%d)", detail.len > 0 ? ", " : "", entry->note, entry->rows);
+	ereport(NOTICE,
+			(errmsg("identifiers are left out of some of these events"),
+			 errdetail_internal("%s", detail.data),
+			 errhint("tiktok.explain_identifier() says more.")));
+}
+
 static void
 describe(CheckRow *row, const TteRowEvent *made)
 {
@@ -103,7 +156,7 @@ describe(CheckRow *row, const TteRowEvent *made)
 }
 
 static void
-check_row(TteRows *rows, ReturnSetInfo *result)
+check_row(TteRows *rows, ReturnSetInfo *result, LeftOut **counted, MemoryContext context)
 {
 	CheckRow	row;
 	TteRowEvent made;
@@ -113,6 +166,8 @@ check_row(TteRows *rows, ReturnSetInfo *result)
 		set(&row, CHECK_KEY, PointerGetDatum(tte_rows_key(rows)));
 	tte_rows_event(rows, false, &made);
 	describe(&row, &made);
+	if (made.event != NULL && made.event->notes != NULL)
+		count_notes(counted, made.event->notes, context);
 	tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.nulls);
 }
 
@@ -136,6 +191,7 @@ check_rows(TteRows *rows, const char *sql, ReturnSetInfo *result)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "tiktok_events row", ALLOCSET_DEFAULT_SIZES);
 	Portal		portal = SPI_cursor_open_with_args(NULL, sql, 0, NULL, NULL, NULL, false, 0);
 	MemoryContext caller = MemoryContextSwitchTo(context);
+	LeftOut    *counted = NULL;
 
 	/* code of the rows' owner can find it by its name, and close it */
 	PinPortal(portal);
@@ -151,7 +207,7 @@ check_rows(TteRows *rows, const char *sql, ReturnSetInfo *result)
 		{
 			CHECK_FOR_INTERRUPTS();
 			tte_rows_fetch(rows, table->vals[i], table->tupdesc);
-			check_row(rows, result);
+			check_row(rows, result, &counted, caller);
 			MemoryContextReset(context);
 		}
 		SPI_freetuptable(table);
@@ -159,6 +215,7 @@ check_rows(TteRows *rows, const char *sql, ReturnSetInfo *result)
 	MemoryContextSwitchTo(caller);
 	UnpinPortal(portal);
 	SPI_cursor_close(portal);
+	report_left_out(counted);
 }
 
 Datum

@@ -12,18 +12,23 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/formatting.h"
 #include "utils/lsyscache.h"
 #include "utils/tuplestore.h"
 
 #include "enqueue/value.h"
 #include "event/catalog.h"
+#include "event/country.h"
 #include "event/derived_id.h"
 #include "event/identity.h"
+#include "event/phone.h"
 #include "event/unicode.h"
 #include "server/common.h"
 #include "server/compat.h"
@@ -38,12 +43,12 @@ PG_FUNCTION_INFO_V1(tte_sql_self_test);
 
 /* In the order of TteIdentifier. */
 static const char *const rules_in_words[TTE_IDENTIFIERS] = {
-	"letters A to Z in lower case",
-	"plus sign, calling code and number, digits only",
+	"in lower case, without what stands around it",
+	"plus sign, calling code and number",
 	"case and everything else kept",
 	"kept as it is",
 	"kept as it is",
-	"a public address, without a mask",
+	"a public address, of several the first, without port and mask",
 	"kept as it is, up to 2048 bytes",
 	"a language, with or without a region",
 	"in upper case",
@@ -67,7 +72,7 @@ typedef struct Reason
 static const Reason reasons[] = {
 	{"att_status", "it is not one of AUTHORIZED, DENIED, NOT_DETERMINED, RESTRICTED and NOT_APPLICABLE"},
 	{"control", "it contains a control character or an invisible one"},
-	{"country", "it is no country of ISO 3166"},
+	{"country", "it is no country of ISO 3166, or its name could mean two"},
 	{"email_syntax", "it is not an address of the form name@example.com"},
 	{"encoding", "it is not valid text, or a character of it has been lost"},
 	{"hashed", "it is a hash, and TikTok takes this identifier in clear only"},
@@ -147,30 +152,30 @@ static const SelfTest self_tests[] = {
  * The judgement
  */
 
-/* place: the calling code of a phone, the country of a state or zip_code. */
-static void
+/*
+ * place: the calling code or country of a phone, the country of a state or
+ * zip_code.  False: it cannot be read, so nobody knows what a phone is.
+ */
+static bool
 set_rules(TteIdentifier kind, const char *place, TteIdentityRules *rules)
 {
 	StringInfoData country;
 
 	memset(rules, 0, sizeof(*rules));
 	if (place == NULL || *place == '\0')
-		return;
+		return true;
 	if (kind == TTE_PHONE)
 	{
 		rules->calling_code = tte_calling_code_of(place);
 		if (rules->calling_code == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("invalid calling code"),
-					 errhint("Use a country calling code, as 49, or a country, as DE."),
-					 tte_hide_statement()));
-		return;
+			rules->calling_code = tte_country_find(place, strlen(place));
+		return rules->calling_code != NULL;
 	}
 	/* a country that is none counts as not given, as in an event */
 	initStringInfo(&country);
 	if (tte_identifier_normalize(TTE_COUNTRY, place, strlen(place), rules, &country) == NULL)
 		rules->country = country.data;
+	return true;
 }
 
 static const char *
@@ -179,7 +184,8 @@ normalize(TteIdentifier kind, const char *value, int len, const char *place, Str
 	TteIdentityRules rules;
 
 	initStringInfo(out);
-	set_rules(kind, place, &rules);
+	if (!set_rules(kind, place, &rules))
+		return "phone_no_country";
 	return tte_identifier_normalize(kind, value, len, &rules, out);
 }
 
@@ -350,9 +356,61 @@ explain_usable(FunctionCallInfo fcinfo, TteIdentifier kind, int step, StringInfo
 		add_step(fcinfo, step, "sent", normalized->data, normalized->len);
 }
 
+/* Whose numbering plan was followed, and how that was known. */
+static const char *
+how_known(const TtePhone *phone, const char *place)
+{
+	switch (phone->form)
+	{
+		case TTE_PHONE_PLUS:
+			return psprintf("calling code %d behind the plus sign", phone->code);
+		case TTE_PHONE_PREFIX:
+			return psprintf("calling code %d behind what is dialled to call abroad", phone->code);
+		case TTE_PHONE_CODE:
+			return psprintf("calling code %d without plus sign", phone->code);
+		default:
+			return isdigit((unsigned char) *place) ? psprintf("calling code of the source: %s", place) :
+				psprintf("country of the event: %s", asc_toupper(place, strlen(place)));
+	}
+}
+
+/* The steps between what was given and a telephone number, or none. */
+static const char *
+explain_phone(FunctionCallInfo fcinfo, const char *at, int len, const char *place, const char *reason, int *step)
+{
+	TteIdentityRules rules;
+	TtePhone	phone;
+	const char *utf8;
+	const char *country;
+	int			code;
+
+	if (!set_rules(TTE_PHONE, place, &rules) || !tte_utf8_valid(at, len))
+		return left_out(reason);
+	tte_phone_read(at, len, rules.calling_code, &phone);
+	if (phone.digits[0] != '\0')
+		add_step(fcinfo, (*step)++, "its digits", phone.digits, strlen(phone.digits));
+	if (phone.region == NULL)
+		return left_out(reason);
+	utf8 = *phone.region != '\0' ? tte_country_name(phone.region) : "no country";
+	if (utf8 == NULL)
+		utf8 = asc_toupper(phone.region, strlen(phone.region));
+	country = tte_from_utf8(utf8, strlen(utf8));
+	add_step(fcinfo, (*step)++, how_known(&phone, rules.calling_code), utf8, strlen(utf8));
+	code = 1 + snprintf(NULL, 0, "%d", phone.code);
+	if (reason == NULL && phone.rewritten)
+		add_step(fcinfo, (*step)++, psprintf("without its prefix, by the plan of %s", country),
+				 phone.number + code, strlen(phone.number + code));
+	if (reason != NULL && strcmp(reason, "phone_length") == 0 && phone.misfit != 0)
+		return psprintf("left out, %s: too %s for %s", reason, phone.misfit > 0 ? "long" : "short", country);
+	if (reason != NULL && strcmp(reason, "phone_plan") == 0)
+		return psprintf("left out, %s: no number of %s", reason, country);
+	return reason != NULL ? left_out(reason) : NULL;
+}
+
 static void
 explain(FunctionCallInfo fcinfo, TteIdentifier kind, const TteJson *value, const char *place)
 {
+	const char *words;
 	const char *at = value->text;
 	int			len = value->len;
 	int			step = 1;
@@ -364,8 +422,13 @@ explain(FunctionCallInfo fcinfo, TteIdentifier kind, const TteJson *value, const
 	if (len < value->len && len > 0 && kind != TTE_USER_AGENT)
 		add_step(fcinfo, step++, "without the blanks around it", at, len);
 	reason = normalize(kind, value->text, value->len, place, &normalized);
-	if (reason != NULL)
-		add_step(fcinfo, step, left_out(reason), NULL, 0);
+	words = reason != NULL ? left_out(reason) : NULL;
+
+	if (kind == TTE_PHONE && (reason == NULL ? !is_hash(&normalized) : strncmp(reason, "phone_", 6) == 0))
+		words = explain_phone(fcinfo, at, len, place, reason, &step);
+
+	if (words !=NULL)
+		add_step(fcinfo, step, words, NULL, 0);
 	else
 		explain_usable(fcinfo, kind, step, &normalized);
 }

@@ -40,7 +40,10 @@
 /* The first kinds of identifiers are those by which a person can be found. */
 #define KINDS		(TTE_EXTERNAL_ID + 1)
 
-/* An external_id is hashed as it is or in lower case. */
+/*
+ * An external_id is hashed as it is or in lower case; what waits of the others
+ * may have been recorded by the rules of a previous release.
+ */
 #define FORMS		2
 
 /* A person's identifiers as they would be sent; empty: none. */
@@ -171,7 +174,7 @@ hash_identifier(People *people, TteIdentifier kind, Datum argument, const char *
 	{
 		for (int form = 0; form < FORMS; form++)
 		{
-			TteIdentityRules rules = {calling_codes[i], form > 0, NULL};
+			TteIdentityRules rules = {calling_codes[i], form > 0, NULL, form > 0};
 			StringInfoData normalized;
 			StringInfoData wire;
 
