@@ -30,12 +30,6 @@
 #define SHORTEST_BEFORE	7
 #define SHORTEST_SECOND	6
 
-/* Countries that ISO lists and whose numbers another country's plan has. */
-static const char *const shared_plans[][2] = {
-	{"aq", "nf"}, {"bv", "no"}, {"gs", "fk"}, {"hm", "au"}, {"pn", "nz"},
-	{"tf", "re"}, {"um", "us"}, {"uk", "gb"}
-};
-
 typedef struct Number
 {
 	int			len;
@@ -51,21 +45,9 @@ typedef struct Number
 static const Code *
 code_of(int number)
 {
-	int			low = 0;
-	int			high = lengthof(codes) - 1;
+	int			index = code_index[number];
 
-	while (low <= high)
-	{
-		int			middle = (low + high) / 2;
-
-		if (codes[middle].code == number)
-			return &codes[middle];
-		if (codes[middle].code < number)
-			low = middle + 1;
-		else
-			high = middle - 1;
-	}
-	return NULL;
+	return index > 0 ? &codes[index - 1] : NULL;
 }
 
 /* The calling code with which the digits begin: none begins with another. */
@@ -97,23 +79,13 @@ code_length(int code)
 static const Plan *
 plan_of_country(const char *country)
 {
-	int			low = 0;
-	int			high = lengthof(plans) - 1;
+	int			first = country[0] - 'a';
+	int			second = country[0] != '\0' ? country[1] - 'a' : -1;
+	int			index = 0;
 
-	while (low <= high)
-	{
-		int			middle = (low + high) / 2;
-		const char *region = plans[middle].region;
-		int			order = (*region == '\0') ? -1 : strcmp(country, region);
-
-		if (order == 0)
-			return &plans[middle];
-		if (order < 0)
-			high = middle - 1;
-		else
-			low = middle + 1;
-	}
-	return NULL;
+	if (first >= 0 && first < 26 && second >= 0 && second < 26 && country[2] == '\0')
+		index = country_index[26 * first + second];
+	return index > 0 ? &plans[index - 1] : NULL;
 }
 
 static const Plan *
@@ -123,17 +95,10 @@ find_plan(const char *place)
 
 	if (place == NULL || *place == '\0')
 		return NULL;
-	if (*place >= '0' && *place <= '9')
-	{
-		code = (strspn(place, "0123456789") == strlen(place)) ? find_code(place) : NULL;
-		return (code != NULL && code_length(code->code) == strlen(place)) ? &plans[members[code->first]] : NULL;
-	}
-	for (int i = 0; i < lengthof(shared_plans); i++)
-	{
-		if (strcmp(place, shared_plans[i][0]) == 0)
-			place = shared_plans[i][1];
-	}
-	return plan_of_country(place);
+	if (*place < '0' || *place > '9')
+		return plan_of_country(place);
+	code = (strspn(place, "0123456789") == strlen(place)) ? find_code(place) : NULL;
+	return (code != NULL && code_length(code->code) == strlen(place)) ? &plans[members[code->first]] : NULL;
 }
 
 const char *
@@ -352,6 +317,21 @@ misfit(const Plan *plan, const char *national)
 	return (lengths & ((UINT32_C(2) << len) - 1)) == 0 ? -1 : 0;
 }
 
+/* Plus sign, calling code, number; it fits. */
+static void
+write_number(int code, const char *national, char *to)
+{
+	int			n = code_length(code);
+
+	*to = '+';
+	for (int i = n; i > 0; i--)
+	{
+		to[i] = '0' + code % 10;
+		code /= 10;
+	}
+	strcpy(to + n + 1, national);
+}
+
 static const char *
 finish(const char *reason, const Reading *reading, TtePhone *phone)
 {
@@ -372,7 +352,7 @@ finish(const char *reason, const Reading *reading, TtePhone *phone)
 		reason = "phone_length";
 	}
 	if (reason == NULL)
-		snprintf(phone->number, sizeof(phone->number), "+%d%s", plan->code, reading->national);
+		write_number(plan->code, reading->national, phone->number);
 	else if (strcmp(reason, "phone_plan") == 0 && plan != NULL)
 	{
 		phone->misfit = misfit(plan, reading->national);
@@ -450,6 +430,27 @@ is_letter(char c)
 	return (c >= 'a' && c <= 'z') || c == '?';
 }
 
+/* What a character that is not ASCII, or not printable, stands for; 0: nothing. */
+static char
+plain_char(uint32 code)
+{
+	int			digit = tte_unicode_digit(code);
+
+	if (digit >= 0)
+		return '0' + digit;
+	if (code >= 0xFF01 && code <= 0xFF5E)
+		return pg_ascii_tolower((unsigned char) (code - 0xFF01 + '!'));
+	if (code == '\n' || code == '\r')
+		return ';';
+	if (tte_unicode_blank(code))
+		return ' ';
+	if ((code >= 0x2010 && code <= 0x2015) || code == 0x2212 || code == 0x30FC)
+		return '-';
+	if (code == 0x2018 || code == 0x2019 || code == 0x201C || code == 0x201D)
+		return '\'';
+	return (code >= 0xA0 && tte_unicode_control(code)) ? '\0' : '?';
+}
+
 /* Lower-case ASCII: digits of all scripts, what is full-width, no marks. */
 static int
 make_plain(const char *value, int len, char *to)
@@ -459,27 +460,15 @@ make_plain(const char *value, int len, char *to)
 
 	while (value < end && n < MOST_TEXT)
 	{
-		uint32		code = tte_utf8_next(&value);
-		int			digit = tte_unicode_digit(code);
+		char		c = *value;
 
-		if (code >= 0xFF01 && code <= 0xFF5E)
-			code -= 0xFF01 - '!';
-		if (digit >= 0)
-			to[n++] = '0' + digit;
-		else if (code == '\n' || code == '\r')
-			to[n++] = ';';
-		else if (tte_unicode_blank(code))
-			to[n++] = ' ';
-		else if (code < 0x20 || code == 0x7F)
-			to[n++] = '?';
-		else if (code < 0x7F)
-			to[n++] = pg_ascii_tolower((unsigned char) code);
-		else if ((code >= 0x2010 && code <= 0x2015) || code == 0x2212 || code == 0x30FC)
-			to[n++] = '-';
-		else if (code == 0x2018 || code == 0x2019 || code == 0x201C || code == 0x201D)
-			to[n++] = '\'';
-		else if (!tte_unicode_control(code))
-			to[n++] = '?';
+		if (c >= ' ' && c < 0x7F)
+		{
+			to[n++] = (c >= 'A' && c <= 'Z') ? c + ('a' - 'A') : c;
+			value++;
+		}
+		else if ((c = plain_char(tte_utf8_next(&value))) != '\0')
+			to[n++] = c;
 	}
 	to[n] = '\0';
 	return n;
@@ -500,6 +489,30 @@ was_float(const char *text)
 			return true;
 	}
 	return *rest == 'e' && (is_digit(rest[1]) || rest[1] == '+' || rest[1] == '-');
+}
+
+/* May it stand between the digits of one number? */
+static bool
+is_soft(char c)
+{
+	switch (c)
+	{
+		case ' ':
+		case '-':
+		case '.':
+		case '(':
+		case ')':
+		case '[':
+		case ']':
+		case '\'':
+		case '"':
+		case '~':
+		case '_':
+		case '\\':
+			return true;
+		default:
+			return false;
+	}
 }
 
 /* Digits and what may stand between them, up to anything else. */
@@ -523,7 +536,7 @@ scan_number(Text *text, Number *number)
 		}
 		else if (c == '+' && number->len == 0)
 			number->plus = true;
-		else if (c == '\0' || strchr(" -.()[]'\"~_\\", c) == NULL)
+		else if (!is_soft(c))
 			break;
 	}
 	number->digits[number->len] = '\0';
@@ -722,6 +735,6 @@ tte_phone_previous(const char *value, int len, const char *place, TtePhone *phon
 	if (number.plus)
 		snprintf(phone->number, sizeof(phone->number), "+%s", digits);
 	else
-		snprintf(phone->number, sizeof(phone->number), "+%d%s", plan->code, digits + (*digits == '0'));
+		write_number(plan->code, digits + (*digits == '0'), phone->number);
 	return NULL;
 }
