@@ -251,7 +251,7 @@ check_text(const char *str, int len, bool ascii)
 	require(!tte_url_scrub(out.data, out.len, &again), "scrubbing twice changes nothing");
 	if (!valid)
 		return;
-	id = tte_derived_id(str, len, TTE_TRACE_SURE);
+	id = tte_derived_id(str, len, tte_text_trace(str, len) == TTE_TRACE_SURE);
 	require(strlen(id) <= TTE_MAX_EVENT_ID && tte_utf8_valid(id, strlen(id)), "a derived id fits");
 }
 

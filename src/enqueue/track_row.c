@@ -303,15 +303,17 @@ append_id_part(StringInfo id, const char *part, TteTrace hide)
 static void
 append_key(StringInfo id, const TteValueType *type, const char *value, bool several, bool staged)
 {
-	bool text = (type->kind == TTE_VALUE_TEXT);
+	bool		wordy = type->kind == TTE_VALUE_TEXT || (type->kind == TTE_VALUE_OUTPUT && type->type != UUIDOID);
 	StringInfoData part;
 
 	initStringInfo(&part);
-	if (text)
+	if (type->type == INETOID || type->type == CIDROID)
+		tte_derived_id_part(&part, value, strlen(value), true);
+	else if (wordy)
 		append_id_part(&part, value, TTE_TRACE_DIGITS);
 	else
-		tte_derived_id_part(&part, value, strlen(value), type->type == INETOID || type->type == CIDROID);
-	if (several || (staged && text &&strpbrk(part.data, "-:") != NULL))
+		appendStringInfoString(&part, value);
+	if (several || (staged && wordy && strpbrk(part.data, "-:") != NULL))
 		appendStringInfo(id, "-%d:%s", part.len, part.data);
 	else
 		appendStringInfo(id, "-%s", part.data);
@@ -340,7 +342,7 @@ row_id(const TteMapping *m, TupleTableSlot *row, const char *stage)
 		appendStringInfoChar(&id, '-');
 		append_id_part(&id, stage, TTE_TRACE_LIKELY);
 	}
-	return tte_derived_id(id.data, id.len, TTE_TRACE_SURE);
+	return tte_derived_id(id.data, id.len, false);
 }
 
 /* The row as the function's argument: in the row type of the table it was written for. */

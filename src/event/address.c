@@ -218,6 +218,8 @@ tte_address_normalize(const char *value, int len, StringInfo out)
 	const char *end = value + len;
 	const char *problem = "ip_syntax";
 
+	if (memchr(value, ',', len) == NULL && memchr(value, '=', len) == NULL)
+		return normalize_one((Part) {value, end}, out);
 	while (value < end)
 	{
 		const char *reason = normalize_one(forwarded_for(next_part(&value, end, ',')), out);

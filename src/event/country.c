@@ -51,7 +51,7 @@ typedef struct Reduced
 {
 	bool		ascii;			/* it was ASCII before */
 	int			len;
-	char text[	MOST_BYTES + 1];
+	char		name[MOST_BYTES + 1];
 } Reduced;
 
 static void
@@ -67,8 +67,8 @@ reduce(const char *name, int len, Reduced *reduced)
 		codes[n] = tte_utf8_next(&name);
 		reduced->ascii &= codes[n++] < 0x80;
 	}
-	reduced->len = tte_unicode_fold(codes, n, true, reduced->text, MOST_BYTES);
-	reduced->text[reduced->len] = '\0';
+	reduced->len = tte_unicode_fold(codes, n, true, reduced->name, MOST_BYTES);
+	reduced->name[reduced->len] = '\0';
 }
 
 /*
@@ -147,20 +147,20 @@ country_by_word(Reduced *word)
 	const char *found;
 	int			len = word->len;
 
-	if (word->ascii && len == 2 && (country = country_of(word->text)) != NULL)
+	if (word->ascii && len == 2 && (country = country_of(word->name)) != NULL)
 		return country->alpha2;
-	if (word->ascii && len == 3 && (found = country_by_three(word->text)) != NULL)
+	if (word->ascii && len == 3 && (found = country_by_three(word->name)) != NULL)
 		return found;
-	found = country_by_name(word->text);
-	if (found == NULL && len > 6 && strcmp(word->text +len - 3, "the") == 0)
+	found = country_by_name(word->name);
+	if (found == NULL && len > 6 && strcmp(word->name + len - 3, "the") == 0)
 	{
 		/* as ISO has it: Bahamas (the) */
-		word->text[len - 3] = '\0';
-		found = country_by_name(word->text);
-		word->text[len - 3] = 't';
+		word->name[len - 3] = '\0';
+		found = country_by_name(word->name);
+		word->name[len - 3] = 't';
 	}
-	if (found == NULL && len > 6 && strncmp(word->text, "the", 3) == 0)
-		found = country_by_name(word->text +3);
+	if (found == NULL && len > 6 && strncmp(word->name, "the", 3) == 0)
+		found = country_by_name(word->name + 3);
 	return found;
 }
 
@@ -173,8 +173,8 @@ us_state_by_word(Reduced *word)
 {
 	for (int i = 0; i < lengthof(us_states); i++)
 	{
-		if (strcmp(us_states[i].name, word->text) == 0 ||
-			(word->ascii && strcmp(us_states[i].code, word->text) == 0))
+		if (strcmp(us_states[i].name, word->name) == 0 ||
+			(word->ascii && strcmp(us_states[i].code, word->name) == 0))
 			return us_states[i].code;
 	}
 	return NULL;

@@ -189,12 +189,34 @@ number_trace(const char *str, const char *end)
 	return trace;
 }
 
+/* Most text has too few digits and none of the signs. */
+static bool
+is_harmless(const char *str, int len)
+{
+	int			digits = 0;
+
+	for (int i = 0; i < len; i++)
+	{
+		unsigned char c = str[i];
+
+		if (c >= 0x80 || c == '%' || c == '@')
+			return false;
+		digits += is_digit(c);
+	}
+	return digits < SHORTEST_PHONE;
+}
+
 TteTrace
 tte_text_trace(const char *str, int len)
 {
-	const char *plain = undisguise(str, &len);
-	const char *end = plain + len;
+	const char *plain;
+	const char *end;
 	TteTrace	trace;
+
+	if (is_harmless(str, len))
+		return TTE_TRACE_NONE;
+	plain = undisguise(str, &len);
+	end = plain + len;
 
 	if (tte_text_has_email(plain, len))
 		return TTE_TRACE_SURE;
@@ -249,13 +271,13 @@ salted_hash(const char *str, int len, char hash[TTE_HEX_LEN + 1])
 }
 
 char *
-tte_derived_id(const char *id, int len, TteTrace hide)
+tte_derived_id(const char *id, int len, bool hide)
 {
 	char		hash[TTE_HEX_LEN + 1];
 	char	   *to;
 	int			n = Min(len, KEPT_START);
 
-	if (tte_text_trace(id, len) >= hide)
+	if (hide)
 	{
 		salted_hash(id, len, hash);
 		return pstrdup(hash);

@@ -32,10 +32,9 @@ extern bool tte_is_event_id(const char *id, int len);
 
 /*
  * What a text becomes as an id: itself when it can be one, else its start, '-'
- * and 32 hex of its SHA-256.  With the given trace of a person, or more, it is
- * 32 hex of a salted hash alone.
+ * and 32 hex of its SHA-256.  hide: it is 32 hex of a salted hash alone.
  */
-extern char *tte_derived_id(const char *id, int len, TteTrace hide);
+extern char *tte_derived_id(const char *id, int len, bool hide);
 
 /*
  * Appends a part of an id to be; hide: "hash_" and 32 hex of a salted hash

@@ -341,9 +341,11 @@ take_name(TteEvent *event)
 						   "The event has no name.");
 		return;
 	}
-	event->rendered->event = tte_derived_id(event->name, event->name_len, TTE_TRACE_DIGITS);
 	verdict = tte_name_check(event->rules.source, event->name, event->name_len,
 							 event->rules.rename_legacy_events, &final);
+	event->rendered->event = (verdict == TTE_NAME_OK) ? pnstrdup(event->name, event->name_len) :
+		tte_derived_id(event->name, event->name_len,
+					   tte_text_trace(event->name, event->name_len) > TTE_TRACE_NONE);
 	if (verdict == TTE_NAME_RENAMED)
 	{
 		event->rendered->renamed_from = event->rendered->event;
@@ -358,9 +360,10 @@ static void
 take_given_id(TteEvent *event)
 {
 	static const char same[] = "The Pixel has to send the same event_id, so it cannot be changed here.";
+	bool		hide = tte_text_trace(event->id, event->id_len) == TTE_TRACE_SURE;
 
-	event->rendered->event_id = tte_derived_id(event->id, event->id_len, TTE_TRACE_SURE);
-	if (tte_text_trace(event->id, event->id_len) == TTE_TRACE_SURE)
+	event->rendered->event_id = tte_derived_id(event->id, event->id_len, hide);
+	if (hide)
 		tte_builder_reject(event, TTE_PROBLEM_VALUE, "event_id", same,
 						   "The event_id contains an e-mail address or a telephone number.");
 	else if (!tte_is_event_id(event->id, event->id_len))
@@ -390,11 +393,11 @@ id_from_fields(TteEvent *event)
 		tte_text_trace(str, len) == TTE_TRACE_SURE)
 		return NULL;
 	if (!crm || len > TTE_MAX_PAYLOAD)
-		return tte_derived_id(str, len, TTE_TRACE_SURE);
+		return tte_derived_id(str, len, false);
 	initStringInfo(&id);
 	tte_derived_id_part(&id, str, len, tte_text_trace(str, len) >= TTE_TRACE_LIKELY);
 	appendStringInfo(&id, "-%s", event->rendered->event);
-	return tte_derived_id(id.data, id.len, TTE_TRACE_SURE);
+	return tte_derived_id(id.data, id.len, false);
 }
 
 static void

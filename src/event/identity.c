@@ -224,6 +224,7 @@ inspect(TteIdentifier kind, Value *value)
 	bool		control = false;
 	unsigned char all = 0;
 
+	value->ascii = true;
 	if (kind == TTE_EXTERNAL_ID && value->len > max_chars)
 		return "too_long";
 	if (max_chars > 0 && value->len > 4 * max_chars)
@@ -496,6 +497,22 @@ append_lower_text(StringInfo out, const Value *value)
 		append_code(out, lower[i]);
 }
 
+/* A local part without syntax, "@", a domain. */
+static bool
+is_email(const Value *value)
+{
+	const char *sign = memchr(value->at, '@', value->len);
+
+	if (sign == NULL || sign == value->at || !is_domain(sign + 1, value->at + value->len))
+		return false;
+	for (const char *at = value->at; at < sign; at++)
+	{
+		if (is_address_syntax(*at))
+			return false;
+	}
+	return true;
+}
+
 /*
  * One "@" with something sensible on both sides.  Quoted local parts are
  * refused; dots in odd places of the local part are not, some providers had
@@ -505,22 +522,16 @@ static const char *
 normalize_email(const Value *given, const TteIdentityRules *rules, StringInfo out)
 {
 	Value		value = *given;
-	const char *end;
-	const char *sign;
 
 	if (is_other_hash(&value))
 		return "not_sha256";
-	take_bracketed(&value);
-	strip_email(&value);
-	take_first(&value);
-	strip_email(&value);
-	end = value.at + value.len;
-	sign = memchr(value.at, '@', value.len);
-	if (sign == NULL || sign == value.at || !is_domain(sign + 1, end))
-		return "email_syntax";
-	for (const char *at = value.at; at < sign; at++)
+	if (!is_email(&value) || !isalnum((unsigned char) *value.at) || memchr(value.at, '=', value.len) != NULL)
 	{
-		if (is_address_syntax(*at))
+		take_bracketed(&value);
+		strip_email(&value);
+		take_first(&value);
+		strip_email(&value);
+		if (!is_email(&value))
 			return "email_syntax";
 	}
 	if (value.ascii || rules->previous)
@@ -927,16 +938,6 @@ drop_marks(TteIdentifier kind, Value *value)
 	tte_unicode_trim(&value->at, &value->len);
 }
 
-static bool
-is_ascii(const Value *value)
-{
-	unsigned char all = 0;
-
-	for (int i = 0; i < value->len; i++)
-		all |= value->at[i];
-	return all < 0x80;
-}
-
 const char *
 tte_identifier_normalize(TteIdentifier kind, const char *value, int len,
 						 const TteIdentityRules *rules, StringInfo out)
@@ -956,9 +957,12 @@ tte_identifier_normalize(TteIdentifier kind, const char *value, int len,
 		given.at = value;
 		given.len = len;
 	}
-	else if (kind != TTE_PHONE && (kind < TTE_EXTERNAL_ID || kind > TTE_TTP) && !is_ascii(&given))
-		drop_marks(kind, &given);
 	reason = inspect(kind, &given);
+	if (!given.ascii && kind != TTE_USER_AGENT && kind != TTE_PHONE && (kind < TTE_EXTERNAL_ID || kind > TTE_TTP))
+	{
+		drop_marks(kind, &given);
+		reason = inspect(kind, &given);
+	}
 	if (reason != NULL)
 		return reason;
 	if (is_junk_text(kind, given.at, given.len))

@@ -410,12 +410,12 @@ read_number(const Number *number, const char *place, TtePhone *phone)
  * Text
  */
 
-typedef struct Text
+typedef struct Scan
 {
 	const char *at;
 	const char *end;
 	const char *start;
-} Text;
+} Scan;
 
 static bool
 is_digit(char c)
@@ -476,11 +476,11 @@ make_plain(const char *value, int len, char *to)
 
 /* "352628123456.0", "4.9E+12": a number that went through a float. */
 static bool
-was_float(const char *text)
+was_float(const char *scan)
 {
-	const char *dot = strchr(text, '.');
-	int			whole = strspn(text +(*text == '+'), "0123456789") + (*text == '+');
-	const char *rest = text +whole;
+	const char *dot = strchr(scan, '.');
+	int			whole = strspn(scan + (*scan == '+'), "0123456789") + (*scan == '+');
+	const char *rest = scan + whole;
 
 	if (*rest == '.' && dot == rest)
 	{
@@ -517,20 +517,20 @@ is_soft(char c)
 
 /* Digits and what may stand between them, up to anything else. */
 static const char *
-scan_number(Text *text, Number *number)
+scan_number(Scan *scan, Number *number)
 {
 	number->len = 0;
 	number->plus = false;
 	number->zero = -1;
-	for (; text->at < text->end; text->at++)
+	for (; scan->at < scan->end; scan->at++)
 	{
-		char		c = *text->at;
+		char		c = *scan->at;
 
 		if (is_digit(c))
 		{
 			if (number->len == MOST_DIGITS)
 				return "phone_length";
-			if (c == '0' && text->at > text->start && text->at[-1] == '(' && text->at[1] == ')')
+			if (c == '0' && scan->at > scan->start && scan->at[-1] == '(' && scan->at[1] == ')')
 				number->zero = number->len;
 			number->digits[number->len++] = c;
 		}
@@ -569,64 +569,64 @@ is_or(const char *word, int len)
 
 /* What stands behind a number, and steps over it. */
 static Mark
-scan_mark(Text *text)
+scan_mark(Scan *scan)
 {
-	const char *word = text->at;
+	const char *word = scan->at;
 	int			len;
 
-	if (text->at == text->end)
+	if (scan->at == scan->end)
 		return MARK_NONE;
-	if (*text->at == '+')
+	if (*scan->at == '+')
 		return MARK_OR;
-	if (*text->at == '&' || *text->at == '|')
+	if (*scan->at == '&' || *scan->at == '|')
 	{
-		text	  ->at++;
+		scan->at++;
 
 		return MARK_OR;
 	}
-	if (*text->at == '#')
+	if (*scan->at == '#')
 	{
-		text	  ->at++;
+		scan->at++;
 
 		return MARK_EXTENSION;
 	}
-	if ((*text->at == '/' || *text->at == ',' || *text->at == ';') &&!is_letter(text->at[1]))
+	if ((*scan->at == '/' || *scan->at == ',' || *scan->at == ';') && !is_letter(scan->at[1]))
 	{
-		text	  ->at++;
+		scan->at++;
 
 		return MARK_SEPARATOR;
 	}
-	while (text->at < text->end && (is_letter(*text->at) || strchr("/,;:=#.", *text->at) != NULL))
-		text	  ->at++;
-	len = text->at - word;
+	while (scan->at < scan->end && (is_letter(*scan->at) || strchr("/,;:=#.", *scan->at) != NULL))
+		scan->at++;
+	len = scan->at - word;
 
 	return is_or(word, len) ? MARK_OR : MARK_EXTENSION;
 }
 
 /* Is the rest, from a bracket on, a remark without digits? */
 static bool
-is_remark(const Text *text, const char *mark)
+is_remark(const Scan *scan, const char *mark)
 {
 	const char *before = mark;
 
-	while (before > text->start && before[-1] == ' ')
+	while (before > scan->start && before[-1] == ' ')
 		before--;
-	return before > text->start && before[-1] == '(' && text->end[-1] == ')' &&
-	strpbrk(mark, "0123456789") == NULL;
+	return before > scan->start && before[-1] == '(' && scan->end[-1] == ')' &&
+		strpbrk(mark, "0123456789") == NULL;
 }
 
 /* What stands in front; true if it is a link that implies a plus sign. */
 static bool
-skip_front(Text *text)
+skip_front(Scan *scan)
 {
 	static const TteWord links[] = {TTE_WORD("wa.me/"), TTE_WORD("phone=")};
-	int			front = strcspn(text->at, "+0123456789");
+	int			front = strcspn(scan->at, "+0123456789");
 
-	text	  ->at += front;
+	scan->at += front;
 
 	for (int i = 0; i < lengthof(links); i++)
 	{
-		if (front >= links[i].len && memcmp(text->at - links[i].len, links[i].text, links[i].len) == 0)
+		if (front >= links[i].len && memcmp(scan->at - links[i].len, links[i].text, links[i].len) == 0)
 			return true;
 	}
 	return false;
@@ -651,27 +651,27 @@ is_extension(Mark mark, const Number *number, const Number *next, const char *pl
  * digits are an extension; all else is one number.
  */
 static const char *
-read_text(Text *text, const char *place, TtePhone *phone)
+read_text(Scan *scan, const char *place, TtePhone *phone)
 {
-	bool		link = skip_front(text);
+	bool		link = skip_front(scan);
 	Number		number;
-	const char *reason = scan_number(text, &number);
+	const char *reason = scan_number(scan, &number);
 
 	number.plus |= link;
-	while (reason == NULL && text->at < text->end)
+	while (reason == NULL && scan->at < scan->end)
 	{
-		const char *before = text->at;
-		Mark		mark = scan_mark(text);
+		const char *before = scan->at;
+		Mark		mark = scan_mark(scan);
 		Number		next;
 		TtePhone	other;
 
-		reason = scan_number(text, &next);
+		reason = scan_number(scan, &next);
 		if (reason != NULL)
 			break;
-		if (next.len == 0 && text->at == text->end && mark == MARK_SEPARATOR)
+		if (next.len == 0 && scan->at == scan->end && mark == MARK_SEPARATOR)
 			break;
 		if (next.len == 0)
-			return is_remark(text, before) ? read_number(&number, place, phone) : "phone_syntax";
+			return is_remark(scan, before) ? read_number(&number, place, phone) : "phone_syntax";
 		if (is_extension(mark, &number, &next, place))
 			return read_number(&number, place, phone);
 		if (next.len >= SHORTEST_SECOND && (next.plus || next.digits[0] == '0') &&
@@ -692,20 +692,20 @@ tte_phone_read(const char *value, int len, const char *place, TtePhone *phone)
 {
 	char		plain[MOST_TEXT + 1];
 	int			n = make_plain(value, len, plain);
-	Text text = {plain, plain + n, plain};
+	Scan		scan = {plain, plain + n, plain};
 
 	memset(phone, 0, sizeof(*phone));
-	while (n > 0 && strchr(" '\"=", *text.at) != NULL && *text.at != '\0')
+	while (n > 0 && strchr(" '\"=", *scan.at) != NULL && *scan.at != '\0')
 	{
-		text.		at++;
+		scan.at++;
 
 		n--;
 	}
-	text.		start = text.at;
+	scan.start = scan.at;
 
-	if (was_float(text.at))
+	if (was_float(scan.at))
 		return "phone_syntax";
-	return read_text(&text, place, phone);
+	return read_text(&scan, place, phone);
 }
 
 const char *
@@ -713,14 +713,14 @@ tte_phone_previous(const char *value, int len, const char *place, TtePhone *phon
 {
 	char		plain[MOST_TEXT + 1];
 	int			n = make_plain(value, len, plain);
-	Text text = {plain, plain + n, plain};
+	Scan		scan = {plain, plain + n, plain};
 	const Plan *plan = find_plan(place);
 	const char *digits;
 	Number		number;
-	const char *reason = scan_number(&text, &number);
+	const char *reason = scan_number(&scan, &number);
 
 	memset(phone, 0, sizeof(*phone));
-	if (reason != NULL || text.at < text.end)
+	if (reason != NULL || scan.at < scan.end)
 		return "phone_syntax";
 	digits = number.digits;
 	if (!number.plus && strncmp(digits, "00", 2) == 0)

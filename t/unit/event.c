@@ -2179,15 +2179,15 @@ test_ids(void)
 	r = finish_plain(begin(&web, "Purchase", longer, "{" WEB_USER "," WEB_PAGE "}", false));
 	check_text("event_id of 1024", NULL, verdict_of(r), "invalid event_id");
 	check_true("cut", strlen(r->event_id) == 128);
-	short_form = tte_derived_id(longer, 1024, TTE_TRACE_SURE);
+	short_form = tte_derived_id(longer, 1024, false);
 	check_true("derived id is cut", strlen(short_form) == 128 && short_form[95] == '-' &&
-			   strcmp(short_form, tte_derived_id(longer, 1024, TTE_TRACE_SURE)) == 0 &&
-			   strcmp(short_form, tte_derived_id(longer, 1023, TTE_TRACE_SURE)) != 0);
-	check_text("derived id stays", NULL, tte_derived_id(limit, 128, TTE_TRACE_SURE), limit);
-	short_form = tte_derived_id("caf\xc3\xa9-7", 7, TTE_TRACE_SURE);
+			   strcmp(short_form, tte_derived_id(longer, 1024, false)) == 0 &&
+			   strcmp(short_form, tte_derived_id(longer, 1023, false)) != 0);
+	check_text("derived id stays", NULL, tte_derived_id(limit, 128, false), limit);
+	short_form = tte_derived_id("caf\xc3\xa9-7", 7, false);
 	check_true("derived id in ASCII", strncmp(short_form, "caf?\?-7-", 8) == 0 && strlen(short_form) == 8 + 32);
 	check_true("different text, different id",
-			   strcmp(short_form, tte_derived_id("caf\xc3\xa8-7", 7, TTE_TRACE_SURE)) != 0);
+			   strcmp(short_form, tte_derived_id("caf\xc3\xa8-7", 7, false)) != 0);
 	r = finish_plain(begin(&web, repeated("N", 200, ""), "e1", "{" WEB_USER "," WEB_PAGE "}", false));
 	check_true("long name is cut", r->verdict == TTE_EVENT_INVALID && strlen(r->event) == 128);
 	r = tte_event_finish(begin(&web, "Purchase", NULL, "{" WEB_USER "," WEB_PAGE "}", false), NULL, NOW);
