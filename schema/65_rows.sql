@@ -18,6 +18,10 @@ CREATE FUNCTION tiktok.drop_trigger(relation regclass, name text)
 RETURNS text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_drop_trigger';
 COMMENT ON FUNCTION tiktok.drop_trigger(regclass, text) IS 'drops all that tiktok.create_trigger made for a trigger, and returns the statements';
 
+CREATE FUNCTION tiktok.from_minor(amount numeric, currency text, exponent int DEFAULT NULL) RETURNS numeric
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tte_sql_from_minor';
+COMMENT ON FUNCTION tiktok.from_minor(numeric, text, int) IS 'an amount in minor units, such as cents, in units of the currency: by the digits of ISO 4217, or by exponent; NULL when the currency is not known';
+
 CREATE FUNCTION tiktok.check_rows(
 	relation regclass,
 	trigger_name name,

@@ -23,7 +23,7 @@ RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_c
 			_report_headline, _report_step, _report_short, _report_deliveries, _report_lateness, _report_coverage, _report_funnel, _report_reconciled,
 			_report_reconciliation, _report_reasons, _report_health, _report_source_checks, _report_checks, _report_style, _report_patterns}'::text[]),
 		('tracker', '{track, preview, wait, pixel_base_code, pixel_event, pixel_seen, explain_identifier,
-			normalize_email, normalize_phone, normalize_external_id, normalize_ip, normalize_locale, normalize_idfa, normalize_idfv, normalize_gaid,
+			from_minor, normalize_email, normalize_phone, normalize_external_id, normalize_ip, normalize_locale, normalize_idfa, normalize_idfv, normalize_gaid,
 			normalize_att_status, normalize_first_name, normalize_last_name, normalize_city, normalize_state, normalize_country, normalize_zip_code,
 			hash_email, hash_phone, hash_external_id, hash_first_name, hash_last_name, hash_zip_code, hash_idfa, hash_gaid}'),
 		('owner', '{track_row}'),

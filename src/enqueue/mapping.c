@@ -36,6 +36,7 @@
 
 #include "enqueue/mapping.h"
 #include "event/catalog.h"
+#include "event/event.h"
 #include "server/common.h"
 #include "server/compat.h"
 
@@ -112,6 +113,7 @@ problem_with_hint(TteMapping *m, int sqlerrcode, char *words, const char *hint)
 	if (m->problem != NULL)
 		return;
 	m->problem = words;
+
 	m->problem_code = sqlerrcode;
 	m->problem_hint = hint;
 }
@@ -237,7 +239,7 @@ unknown_target(const char *argument, const char *name)
 			 errmsg("invalid argument of tiktok.track_row: %s", argument),
 			 errdetail("There is no target \"%s\".", name),
 			 near ? errhint("Perhaps you meant \"%s\".", near) :
-			 errhint("Targets are event_id, event_time, limited_data_use, consent, using, time_zone and TikTok's field names."),
+			 errhint("Targets are event_id, event_time, limited_data_use, consent, amounts, using, time_zone and TikTok's field names."),
 			 tte_hide_statement()));
 }
 
@@ -517,6 +519,24 @@ bind_results(TteMapping *m, Relation rel)
 	}
 }
 
+/* A literal: minor, or a power of ten that amounts are to be divided by. */
+static void
+bind_amounts(TteMapping *m, const char *argument, const char *value)
+{
+	static const char *const divisors[] = {"1", "10", "100", "1000", "", "", "1000000"};
+	const char *word = *value == '\'' ? parse_literal(argument, value) : value;
+
+	m->amounts = TTE_AMOUNTS_MINOR;
+	if (strcmp(word, "minor") == 0)
+		return;
+	for (m->amounts = 0; m->amounts < lengthof(divisors); m->amounts++)
+	{
+		if (*word != '\0' && strcmp(word, divisors[m->amounts]) == 0)
+			return;
+	}
+	syntax_error(argument, "Amounts are 'minor', in the smallest unit of the currency, or to be divided by 1, 10, 100, 1000 or 1000000.");
+}
+
 static char *
 trim(char *string)
 {
@@ -547,6 +567,11 @@ add_target(TteMapping *m, Relation rel, const char *argument)
 	if (strcmp(name, "query") == 0)
 	{
 		m->query_name = pstrdup(value);
+		return;
+	}
+	if (strcmp(name, "amounts") == 0)
+	{
+		bind_amounts(m, argument, value);
 		return;
 	}
 	if (strcmp(name, "time_zone") == 0)

@@ -67,6 +67,7 @@ typedef struct TteMapping
 	Oid		   *query_types;
 	AttrNumber	stage_of_query; /* its result's column for the stage, or 0 */
 	SPIPlanPtr	query_plan;		/* kept; NULL: not yet made */
+	int			amounts;		/* see tte_event_amounts() */
 	pg_tz	   *zone;			/* of times without one */
 	Oid			root;			/* the topmost partitioned table, or the table */
 	char	   *table;			/* for ids; the topmost partitioned table's

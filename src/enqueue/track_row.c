@@ -668,6 +668,7 @@ render_row(TteMapping *m, TriggerData *trigdata, TupleTableSlot *row, const TteQ
 	char	   *id = id_given && new_row && m->problem == NULL ? NULL : row_id(m, row, stage);
 
 	set_name(event, name);
+	tte_event_amounts(event, m->amounts);
 	check_source(event, m, &result->source);
 	if (id != NULL && (!id_given || m->problem != NULL))
 		tte_event_id(event, id, strlen(id));

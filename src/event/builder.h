@@ -43,6 +43,7 @@ struct TteEvent
 	TteRendered *rendered;
 	uint64		written;		/* fields that are in the payload, a bit each */
 	bool		rejected;		/* the first problem is in rendered */
+	int			amounts;		/* TTE_AMOUNTS_MINOR, or digits */
 	bool		without_value;	/* amounts are in a currency that TikTok does
 								 * not take */
 	StringInfoData payload;

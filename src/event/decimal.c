@@ -227,6 +227,33 @@ tte_decimal_read(const char *literal, int len, TteDecimal *decimal)
 	return TTE_DECIMAL_OK;
 }
 
+/* The digits without their point, and an exponent for it. */
+TteDecimalState
+tte_decimal_shift(TteDecimal *decimal, int digits)
+{
+	char text[	sizeof(decimal->digits) + 16];
+	bool		negative = decimal->negative;
+	TteDecimalState state;
+	int			len = 0;
+	int			zeros;
+
+	if (digits == 0)
+		return TTE_DECIMAL_OK;
+	for (const char *p = decimal->digits; *p != '\0'; p++)
+	{
+		if (*p != '.')
+			text[		len++] = *p;
+	}
+	text[		len] = '\0';
+
+	/* no number of JSON begins with a zero that is not alone */
+	zeros = Min((int) strspn(text, "0"), len - 1);
+	snprintf(text +len, sizeof(text) - len, "e-%d", decimal->scale + digits);
+	state = tte_decimal_read(text +zeros, strlen(text +zeros), decimal);
+	decimal->negative = negative;
+	return state;
+}
+
 int64
 tte_decimal_integer(const TteDecimal *decimal, int64 max)
 {

@@ -40,6 +40,9 @@ typedef struct TteDecimal
 /* Reads "12000", "49.90", "1.5e3", "NaN"; no blanks, no separators. */
 extern TteDecimalState tte_decimal_read(const char *literal, int len, TteDecimal *decimal);
 
+/* Moves the point to the left, by at most TTE_DECIMAL_SCALE / 2 digits. */
+extern TteDecimalState tte_decimal_shift(TteDecimal *decimal, int digits);
+
 /* A whole number in 0..max, or -1. */
 extern int64 tte_decimal_integer(const TteDecimal *decimal, int64 max);
 

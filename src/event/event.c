@@ -91,6 +91,12 @@ tte_event_time(TteEvent *event, int64 usec, bool finite)
 }
 
 void
+tte_event_amounts(TteEvent *event, int digits)
+{
+	event->amounts = digits;
+}
+
+void
 tte_event_consent(TteEvent *event, TteTriState consent)
 {
 	event->consent = consent;

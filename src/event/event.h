@@ -123,6 +123,13 @@ extern bool tte_event_has_id(const TteEvent *event);
  */
 extern void tte_event_time(TteEvent *event, int64 usec, bool finite);
 extern void tte_event_consent(TteEvent *event, TteTriState consent);
+
+/*
+ * Value and prices are in units smaller than the currency's: so many digits of
+ * them stand behind the point, or as many as the currency has.
+ */
+#define TTE_AMOUNTS_MINOR	(-1)
+extern void tte_event_amounts(TteEvent *event, int digits);
 extern void tte_event_limited_data_use(TteEvent *event, TteTriState ldu);
 
 /*

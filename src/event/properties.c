@@ -134,6 +134,18 @@ is_ambiguous(const TteEvent *event, const TteJson *value)
 	return currency == NULL || tte_currency_exponent(currency) != 3;
 }
 
+/* An amount in units of the currency. */
+static TteDecimalState
+read_amount(const TteEvent *event, const TteJson *value, TteDecimal *amount)
+{
+	TteDecimalState state = tte_builder_decimal(value, amount);
+	int			digits = event->amounts;
+
+	if (digits == TTE_AMOUNTS_MINOR)
+		digits = event->rendered->currency ? tte_currency_exponent(event->rendered->currency) : 0;
+	return state == TTE_DECIMAL_OK ? tte_decimal_shift(amount, digits) : state;
+}
+
 static bool
 field_text(TteEvent *event, int field)
 {
@@ -311,7 +323,7 @@ leave_out(Item *item, const char *problem)
 static void
 item_price(TteEvent *event, Item *item, const TteJson *value)
 {
-	if (tte_builder_decimal(value, &item->price) != TTE_DECIMAL_OK ||
+	if (read_amount(event, value, &item->price) != TTE_DECIMAL_OK ||
 		item->price.negative || is_ambiguous(event, value))
 	{
 		leave_out(item, "item_price");
@@ -691,7 +703,7 @@ write_value(TteEvent *event, const TteJson *given, const Basket *basket)
 		return;
 	}
 	if (given != NULL)
-		state = tte_builder_decimal(given, &value);
+		state = read_amount(event, given, &value);
 	else
 		state = tte_sum_result(&basket->sum, &value);
 	if (given != NULL && is_ambiguous(event, given))
@@ -744,8 +756,32 @@ tte_builder_worth(TteEvent *event)
 	if (event->rendered->currency == NULL)
 		take_currency(event, event->values[TTE_FIELD_CURRENCY]);
 	if (event->rendered->value == NULL && value != NULL && !event->without_value &&
-		!is_ambiguous(event, value) && tte_builder_decimal(value, &worth) == TTE_DECIMAL_OK && !worth.negative)
+		!is_ambiguous(event, value) && (event->amounts != TTE_AMOUNTS_MINOR || event->rendered->currency != NULL) &&
+		read_amount(event, value, &worth) == TTE_DECIMAL_OK && !worth.negative)
 		event->rendered->value = pstrdup(worth.digits);
+}
+
+static bool
+has_price(const TteJson *contents)
+{
+	if (contents == NULL || contents->kind != TTE_JSON_ARRAY)
+		return false;
+	for (const TteJson *item = contents->first; item != NULL; item = item->next)
+	{
+		if (tte_json_get(item, item_fields[ITEM_PRICE].text) != NULL)
+			return true;
+	}
+	return false;
+}
+
+/* Minor units of an unknown currency may be anything. */
+static void
+require_currency(TteEvent *event)
+{
+	if (event->amounts == TTE_AMOUNTS_MINOR && event->rendered->currency == NULL && !event->without_value &&
+		(event->values[TTE_FIELD_VALUE] != NULL || has_price(event->values[TTE_FIELD_CONTENTS])))
+		tte_builder_reject(event, TTE_PROBLEM_MISSING, "currency", currency_hint,
+						   "Amounts are in minor units, and there is no currency to say of what.");
 }
 
 /*
@@ -761,7 +797,8 @@ tte_builder_properties(TteEvent *event)
 	bool		any_id;
 
 	take_currency(event, values[TTE_FIELD_CURRENCY]);
-	if (contents != NULL)
+	require_currency(event);
+	if (contents != NULL && !event->rejected)
 		write_contents(event, contents, &basket);
 	if (event->rejected)
 		return;
