@@ -18,6 +18,7 @@ CREATE TABLE tiktok.source (
 	batch_size int NOT NULL DEFAULT 1000,
 	requests_per_second int NOT NULL DEFAULT 50,
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	key text UNIQUE,
 	CHECK (event_source IN ('web', 'app', 'offline', 'crm')),
 	CHECK (consent IN ('optional', 'required')),
 	CHECK (identifiers IN ('hash_on_delivery', 'hash_on_enqueue')),
@@ -45,6 +46,7 @@ COMMENT ON COLUMN tiktok.source.max_event_age IS 'older events expire; NULL: 7 d
 COMMENT ON COLUMN tiktok.source.batch_size IS 'maximum number of events in one request';
 COMMENT ON COLUMN tiktok.source.requests_per_second IS 'maximum number of requests per second';
 COMMENT ON COLUMN tiktok.source.created_at IS 'when the source was created';
+COMMENT ON COLUMN tiktok.source.key IS 'what rows have in the column that names their source, where a trigger says =column: the id of a shop, a channel, a tenant';
 
 CREATE TABLE tiktok.lead_stage (
 	source text NOT NULL REFERENCES tiktok.source (name) ON UPDATE CASCADE ON DELETE CASCADE,

@@ -151,3 +151,22 @@ COMMENT ON COLUMN tiktok.query_counters.relation IS 'table of the trigger';
 COMMENT ON COLUMN tiktok.query_counters.trigger_name IS 'its name';
 COMMENT ON COLUMN tiktok.query_counters.queried IS 'rows for which the query was run';
 COMMENT ON COLUMN tiktok.query_counters.no_row IS 'rows for which it had no row: no event was recorded';
+
+CREATE FUNCTION tiktok._unmapped_sources(OUT relation oid, OUT key text, OUT no_source bigint, OUT same bigint)
+RETURNS SETOF record LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tte_sql_unmapped_sources';
+COMMENT ON FUNCTION tiktok._unmapped_sources() IS 'what rows had instead of a source, as it is counted in shared memory; the empty key stands for all of a table';
+
+CREATE VIEW tiktok.unmapped_source AS
+SELECT r.relation, r.key, r.no_source
+FROM (
+	SELECT u.relation::pg_catalog.regclass AS relation, nullif(u.key, '') AS key,
+		u.no_source OPERATOR(pg_catalog.-) CASE WHEN u.key OPERATOR(pg_catalog.=) '' THEN coalesce((
+			SELECT pg_catalog.sum(n.no_source) FROM tiktok._unmapped_sources() n
+			WHERE n.relation OPERATOR(pg_catalog.=) u.relation AND n.key OPERATOR(pg_catalog.<>) ''), 0)::bigint ELSE 0 END AS no_source
+	FROM tiktok._unmapped_sources() u
+	WHERE EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) u.relation)) r
+WHERE r.no_source OPERATOR(pg_catalog.>) 0;
+COMMENT ON VIEW tiktok.unmapped_source IS 'what rows had in the column that names their source, and is no key or name of one, since the server was started: no event was recorded';
+COMMENT ON COLUMN tiktok.unmapped_source.relation IS 'table of the rows';
+COMMENT ON COLUMN tiktok.unmapped_source.key IS 'what they had, the first 64 of a table, cut at 63 bytes; NULL: nothing, or all the others';
+COMMENT ON COLUMN tiktok.unmapped_source.no_source IS 'rows with it';

@@ -20,11 +20,12 @@ COMMENT ON VIEW tiktok._source_health IS 'one row per source, as tiktok.health n
 
 -- Triggers that record events: the source is the first argument, which ends with a zero byte.
 CREATE VIEW tiktok._trigger AS
-SELECT t.tgrelid AS relation, t.tgname AS trigger_name, t.tgenabled <> 'D' AS enabled,
-	substring(t.tgargs FOR position('\x00'::bytea IN t.tgargs) - 1) AS source_bytes
+SELECT t.tgrelid AS relation, t.tgname AS trigger_name, t.tgenabled <> 'D' AS enabled, coalesce(convert_to(s.name, getdatabaseencoding()), a.source_bytes) AS source_bytes
 FROM pg_trigger t
+CROSS JOIN LATERAL (SELECT substring(t.tgargs FOR position('\x00'::bytea IN t.tgargs) - 1) AS source_bytes) a
+LEFT JOIN tiktok.source s ON substring(a.source_bytes FOR 1) = '=' AND s.key IS NOT NULL
 WHERE t.tgfoid = 'tiktok.track_row()'::regprocedure AND t.tgparentid = 0 AND t.tgnargs > 0;
-COMMENT ON VIEW tiktok._trigger IS 'the triggers that record events';
+COMMENT ON VIEW tiktok._trigger IS 'the triggers that record events, once for each source that they reach';
 
 CREATE FUNCTION tiktok._table_problem(extension oid, owner oid) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_table_problem';
@@ -203,6 +204,11 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 		'Join what may be missing by LEFT JOIN, and fire the trigger after everything is written.'
 	FROM tiktok.query_counters c
 	WHERE c.no_row > 0.01 * c.queried
+	UNION ALL
+	SELECT 'unmapped_source', 'warn', format('%s: %s rows named no source, among them %s', u.relation, sum(u.no_source), coalesce(string_agg(u.key, ', ' ORDER BY u.key), 'none with a key')),
+		'Set tiktok.source.key to what the rows have, or leave them out by the trigger''s condition.'
+	FROM tiktok.unmapped_source u
+	GROUP BY u.relation
 	UNION ALL
 	SELECT 'application_clock', 'warn', format('"%s": %s events of 24 hours came from the future', d.source, d.events),
 		'The clock of the application is ahead, or seconds and milliseconds are mixed up.'

@@ -446,6 +446,13 @@ bind_result(TteMapping *m, char *name, Oid type, AttrNumber attno)
 {
 	TteTarget  *target = &m->targets[m->ntargets];
 
+	if (strcmp(name, TTE_SOURCE_COLUMN) == 0)
+	{
+		m->source_target.attno = attno;
+		m->source_target.type = tte_value_type(type);
+		check_type(m, &m->source_target);
+		return;
+	}
 	if (strcmp(name, TTE_STAGE_COLUMN) == 0)
 	{
 		m->stage_of_query = attno;
@@ -510,6 +517,9 @@ bind_results(TteMapping *m, Relation rel)
 {
 	if (m->query_name != NULL)
 		bind_query(m, rel);
+	if (m->source_target.of_query && m->source_target.attno == InvalidAttrNumber)
+		problem_with_hint(m, ERRCODE_UNDEFINED_FUNCTION, pstrdup("The path of the source needs a function that follows it."),
+						  "Make the trigger with tiktok.create_trigger().");
 	for (int i = 0; i < m->ntargets; i++)
 	{
 		if (m->targets[i].of_query && m->targets[i].attno == InvalidAttrNumber)
@@ -639,6 +649,18 @@ bind_event(TteMapping *m, Relation rel, const char *argument)
 	}
 }
 
+static void
+bind_source(TteMapping *m, Relation rel, const char *argument)
+{
+	m->source = pstrdup(argument);
+	m->source_of_row = argument[0] == '=';
+	if (!m->source_of_row)
+		return;
+	m->source_target.name = TTE_SOURCE_COLUMN;
+	m->source_target.kind = TTE_TARGET_EVENT_ID;	/* read as an id is */
+	bind_column(m, RelationGetDescr(rel), &m->source_target, argument, argument + 1);
+}
+
 /* Where the stage lies behind an arrow. */
 static void
 check_stage(TteMapping *m)
@@ -705,9 +727,9 @@ tte_mapping_parse(const Trigger *trigger, Relation rel)
 				 errmsg("trigger \"%s\" has too few arguments", trigger->tgname),
 				 errhint("The arguments of tiktok.track_row are a source, an event (or '=column' for a lead's stage), and 'target=value' pairs."),
 				 tte_hide_statement()));
-	m->source = pstrdup(trigger->tgargs[0]);
 	m->zone = pg_tzset("UTC");
 	m->targets = palloc0(trigger->tgnargs * sizeof(TteTarget));
+	bind_source(m, rel, trigger->tgargs[0]);
 	bind_event(m, rel, trigger->tgargs[1]);
 	for (int i = 2; i < trigger->tgnargs; i++)
 		add_target(m, rel, trigger->tgargs[i]);

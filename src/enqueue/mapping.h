@@ -18,6 +18,9 @@
 /* The name of the result's column that is the stage. */
 #define TTE_STAGE_COLUMN	"stage"
 
+/* And the source. */
+#define TTE_SOURCE_COLUMN	"source"
+
 typedef enum TteTargetKind
 {
 	TTE_TARGET_FIELD,
@@ -44,6 +47,8 @@ typedef struct TteTarget
 typedef struct TteMapping
 {
 	char	   *source;
+	bool		source_of_row;	/* it is "=column" */
+	TteTarget	source_target;	/* then, where it is */
 	char	   *event;			/* NULL: by stage */
 	AttrNumber	stage_attno;	/* the column that has to change; 0: not by
 								 * stage, or it cannot be read */

@@ -46,6 +46,7 @@ typedef struct CachedSource
 {
 	struct CachedSource *next;
 	char	   *name;
+	char	   *key;			/* or NULL */
 	TteSource	source;			/* with its test code even if expired */
 	TimestampTz test_code_until;
 } CachedSource;
@@ -126,10 +127,14 @@ load_source(HeapTuple tuple, TupleDesc desc)
 	TteSourceRules *rules = &cached->source.rules;
 	bool		no_code;
 	Datum		code = heap_getattr(tuple, TTE_SOURCE_DEFAULT_CALLING_CODE, desc, &no_code);
+	bool		no_key;
+	Datum		key = heap_getattr(tuple, TTE_SOURCE_KEY, desc, &no_key);
 	bool		no_age;
 	Datum		age = heap_getattr(tuple, TTE_SOURCE_MAX_EVENT_AGE, desc, &no_age);
 
 	cached->name = text_column(tuple, desc, TTE_SOURCE_NAME);
+	cached->source.name = cached->name;
+	cached->key = no_key ? NULL : TextDatumGetCString(key);
 	cached->source.id = DatumGetInt32(column(tuple, desc, TTE_SOURCE_ID));
 	rules->source = tte_source_find(text_column(tuple, desc, TTE_SOURCE_EVENT_SOURCE));
 	rules->consent_required = strcmp(text_column(tuple, desc, TTE_SOURCE_CONSENT), "required") == 0;
@@ -229,6 +234,7 @@ static void
 copy_source(TteSource *source, const CachedSource *cached)
 {
 	*source = cached->source;
+	source->name = pstrdup(cached->name);
 	if (source->rules.calling_code != NULL)
 		source->rules.calling_code = pstrdup(source->rules.calling_code);
 	if (source->test_code != NULL)
@@ -275,6 +281,44 @@ tte_source_get(const char *name, TteSource *source)
 	} while (cached == NULL || cached->source.id != id);
 	copy_source(source, cached);
 	return true;
+}
+
+bool
+tte_source_of_key(const char *key, TteSource *source)
+{
+	const CachedSource *cached;
+
+	if (!cache_valid)
+		refresh();
+	for (cached = sources; cached != NULL; cached = cached->next)
+	{
+		if (cached->key != NULL && strcmp(cached->key, key) == 0)
+			return tte_source_get(pstrdup(cached->name), source);
+	}
+	return tte_source_get(key, source);
+}
+
+List *
+tte_sources_of_keys(void)
+{
+	List	   *found = NIL;
+
+	if (!cache_valid)
+		refresh();
+	for (int pass = 0; pass < 2 && found == NIL; pass++)
+	{
+		for (const CachedSource *cached = sources; cached != NULL; cached = cached->next)
+		{
+			TteSource  *source;
+
+			if (pass == 0 && cached->key == NULL)
+				continue;
+			source = palloc(sizeof(TteSource));
+			copy_source(source, cached);
+			found = lappend(found, source);
+		}
+	}
+	return found;
 }
 
 void

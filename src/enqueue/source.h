@@ -10,6 +10,7 @@
 
 #include "event/event.h"
 #include "fmgr.h"
+#include "nodes/pg_list.h"
 #include "storage/lockdefs.h"
 
 /* Columns of tiktok.source, in their order. */
@@ -31,12 +32,14 @@ enum TteSourceColumn
 	TTE_SOURCE_MAX_EVENT_AGE,
 	TTE_SOURCE_BATCH_SIZE,
 	TTE_SOURCE_REQUESTS_PER_SECOND,
-	TTE_SOURCE_CREATED_AT
+	TTE_SOURCE_CREATED_AT,
+	TTE_SOURCE_KEY
 };
 
 typedef struct TteSource
 {
 	int32		id;
+	const char *name;
 	TteSourceRules rules;
 	const char *test_code;		/* NULL: none that is valid now */
 } TteSource;
@@ -47,6 +50,12 @@ typedef struct TteSource
  * context.
  */
 extern bool tte_source_get(const char *name, TteSource *source);
+
+/* The same for what a row has: the source's key or, if it is none, its name. */
+extern bool tte_source_of_key(const char *key, TteSource *source);
+
+/* Those that rows can name: all with a key or, if none has one, all. */
+extern List *tte_sources_of_keys(void);
 
 /* The same, but raises an error if there is none. */
 extern void tte_source_require(const char *name, TteSource *source);

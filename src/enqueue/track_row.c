@@ -218,7 +218,7 @@ follow_path(TteEvent *event, const TteTarget *target, const TteJson *json)
 			json = element(json, key);
 		else
 		{
-			if (json->kind != TTE_JSON_NULL)
+			if (json->kind != TTE_JSON_NULL && event != NULL)
 				tte_event_note(event, target->name, "path");
 			json = NULL;
 		}
@@ -570,6 +570,18 @@ count_unmapped(int32 source_id, const char *stage)
 	}
 }
 
+/* The same for what a row has instead of a source's key. */
+static void
+count_without_source(int32 table, const char *key)
+{
+	int			len;
+	const char *utf8 = key ? tte_to_utf8(key, strlen(key), &len) : NULL;
+
+	tte_count(TTE_NO_SOURCE, TTE_OF_ROWS, table, "");
+	if (utf8 != NULL && tte_text_trace(utf8, len) < TTE_TRACE_LIKELY)
+		tte_count(TTE_NO_SOURCE, TTE_OF_ROWS, table, pnstrdup(key, pg_mbcliplen(key, strlen(key), TTE_STAGE_LEN - 1)));
+}
+
 /* By the topmost table, of which partitions have the triggers. */
 static void
 count_query(const TteRowEvent *row)
@@ -669,7 +681,8 @@ render_row(TteMapping *m, TriggerData *trigdata, TupleTableSlot *row, const TteQ
 
 	set_name(event, name);
 	tte_event_amounts(event, m->amounts);
-	check_source(event, m, &result->source);
+	if (!m->source_of_row || m->problem == NULL)
+		check_source(event, m, &result->source);
 	if (id != NULL && (!id_given || m->problem != NULL))
 		tte_event_id(event, id, strlen(id));
 	if (m->problem != NULL)
@@ -703,6 +716,50 @@ get_source(TteMapping *m, TteSource *source)
 	source->test_code = tte_test_code(source);
 }
 
+/* What the row has for a source: text in the server's encoding, or NULL. */
+static char *
+source_key(const TteMapping *m, TupleTableSlot *row, const TteQueryResult *query)
+{
+	const TteTarget *target = &m->source_target;
+	const TteJson *json;
+	bool		isnull = true;
+	Datum		value = (Datum) 0;
+	const char *text;
+	int			len;
+
+	if (!target->of_query)
+		value = slot_getattr(row, target->attno, &isnull);
+	else if (query->fate == TTE_QUERY_ROW)
+		value = heap_getattr(query->tuple, target->attno, query->desc, &isnull);
+	if (isnull)
+		return NULL;
+	json = follow_path(NULL, target, tte_value_read(&target->type, value, TTE_IDENTIFIER_CAP));
+	if (json == NULL || (json->kind != TTE_JSON_STRING && json->kind != TTE_JSON_NUMBER))
+		return NULL;
+	text = json->text;
+
+	len = json->len;
+	tte_unicode_trim(&text, &len);
+	return len > 0 ? tte_from_utf8(text, len) : NULL;
+}
+
+/* False: the row names none, and makes no event. */
+static bool
+find_source(TteMapping *m, TupleTableSlot *row, const TteQueryResult *query, TteRowEvent *result)
+{
+	char	   *key = source_key(m, row, query);
+
+	if (key != NULL && tte_source_of_key(key, &result->source))
+	{
+		result->source.test_code = tte_test_code(&result->source);
+		return true;
+	}
+	result->without_source = true;
+	result->source_key = key;
+	result->table = m->root;
+	return false;
+}
+
 void
 tte_row_event(TriggerData *trigdata, bool looking, bool ascii, TteRowEvent *result)
 {
@@ -714,8 +771,9 @@ tte_row_event(TriggerData *trigdata, bool looking, bool ascii, TteRowEvent *resu
 	bool		by_stage;
 
 	memset(result, 0, sizeof(*result));
-	get_source(m, &result->source);
-	by_stage = m->stage_attno != InvalidAttrNumber && result->source.id != 0;
+	if (!m->source_of_row)
+		get_source(m, &result->source);
+	by_stage = m->stage_attno != InvalidAttrNumber && (m->source_of_row || result->source.id != 0);
 	if (by_stage && !stage_has_changed(m, trigdata, row))
 		return;
 	if (m->query_name != NULL && m->problem == NULL)
@@ -727,10 +785,12 @@ tte_row_event(TriggerData *trigdata, bool looking, bool ascii, TteRowEvent *resu
 	result->without_row = query.fate == TTE_QUERY_NO_ROW;
 	if (result->without_row)
 		return;
-	if (by_stage && (m->stage_hops == 0 || (query.fate == TTE_QUERY_ROW && m->problem == NULL)))
+	if (m->source_of_row && m->problem == NULL && !find_source(m, row, &query, result))
+		return;
+	if (by_stage && result->source.id != 0 && (m->stage_hops == 0 || (query.fate == TTE_QUERY_ROW && m->problem == NULL)))
 	{
 		stage = row_stage(m, row, &query);
-		name = stage ? tte_stage_event(m->source, stage) : NULL;
+		name = stage ? tte_stage_event(result->source.name, stage) : NULL;
 		result->unmapped = stage && !name ? stage : NULL;
 		if (name == NULL)
 			return;
@@ -749,6 +809,8 @@ record(const TteRowEvent *row)
 			tte_outbox_drop_stand_in(row->source.id, row->source.test_code, row->event, row->stand_in);
 		tte_outbox_store(row->source.id, row->source.test_code, row->event, NULL);
 	}
+	else if (row->without_source)
+		count_without_source((int32) row->table, row->source_key);
 	else if (row->unmapped != NULL)
 		count_unmapped(row->source.id, row->unmapped);
 }

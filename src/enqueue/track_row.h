@@ -18,6 +18,8 @@ typedef struct TteRowEvent
 	TteRendered *event;			/* NULL: the row makes none */
 	char	   *unmapped;		/* its stage, where that is why; otherwise it
 								 * is null or has not changed */
+	bool		without_source; /* or it names none */
+	char	   *source_key;		/* what it has instead; or NULL */
 	bool		without_row;	/* or its query had no row, which is why */
 	Oid			table;			/* the topmost one */
 	const char *trigger;		/* of the query, where there is one */

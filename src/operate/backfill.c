@@ -173,7 +173,8 @@ check_rows(const TteRows *rows)
 				 errmsg("trigger \"%s\" does not fit table \"%s\"", trigger, table),
 				 errdetail("%s", m->problem),
 				 m->problem_hint ? errhint("%s", m->problem_hint) : 0));
-	tte_source_require(m->source, &source);
+	if (!m->source_of_row)
+		tte_source_require(m->source, &source);
 	if (!says_when(m))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -94,6 +94,38 @@ check_age(HeapTuple row, TupleDesc desc)
 		refuse("max_event_age", DatumGetCString(DirectFunctionCall1(interval_out, age)), "Use a positive interval.");
 }
 
+/* Rows name a source by its key or its name, so that no key may be another's name. */
+static void
+check_key(HeapTuple row, TupleDesc desc)
+{
+	char	   *key = text_of(row, desc, TTE_SOURCE_KEY);
+	char	   *name = text_of(row, desc, TTE_SOURCE_NAME);
+	bool		isnull;
+	int32		id = DatumGetInt32(heap_getattr(row, TTE_SOURCE_ID, desc, &isnull));
+	Relation	rel;
+	SysScanDesc scan;
+	HeapTuple	other;
+
+	if (key != NULL && (key[0] == '\0' || strlen(key) > 64 || strspn(key, " ") == strlen(key)))
+		refuse("key", key, "It has 1 to 64 bytes.");
+	rel = tte_own_table_open("source", AccessShareLock);
+	scan = systable_beginscan(rel, InvalidOid, false, SnapshotSelf, 0, NULL);
+	while (HeapTupleIsValid(other = systable_getnext(scan)))
+	{
+		char	   *other_key = text_of(other, desc, TTE_SOURCE_KEY);
+		char	   *other_name = text_of(other, desc, TTE_SOURCE_NAME);
+
+		if (DatumGetInt32(heap_getattr(other, TTE_SOURCE_ID, desc, &isnull)) == id)
+			continue;
+		if (key != NULL && strcmp(key, other_name) == 0)
+			refuse("key", key, "Another source has this name.");
+		if (name != NULL && other_key != NULL && strcmp(name, other_key) == 0)
+			refuse("name", name, "Another source has this key.");
+	}
+	systable_endscan(scan);
+	table_close(rel, NoLock);
+}
+
 static void
 check_source(HeapTuple row, TupleDesc desc)
 {
@@ -122,6 +154,7 @@ check_source(HeapTuple row, TupleDesc desc)
 	check_limit(row, desc, TTE_SOURCE_BATCH_SIZE);
 	check_limit(row, desc, TTE_SOURCE_REQUESTS_PER_SECOND);
 	check_age(row, desc);
+	check_key(row, desc);
 }
 
 /* Uses SnapshotSelf, to find events committed after this transaction's snapshot. */

@@ -57,7 +57,7 @@ typedef struct NewTrigger
 	Relation	rel;
 	Oid			relid;
 	char	   *table;			/* as SQL writes it */
-	TteSource	source;
+	List	   *sources;		/* TteSource: those that its events may be for */
 	char	   *name;
 	char	  **args;			/* of tiktok.track_row() */
 	int			nargs;
@@ -175,6 +175,8 @@ find_arrows(const NewTrigger *new)
 {
 	List	   *arrows = NIL;
 
+	if (new->args[0][0] == '=')
+		arrows = add_path(arrows, TTE_SOURCE_COLUMN, new->args[0], new->args[0] + 1);
 	if (new->args[1][0] == '=')
 		arrows = add_path(arrows, TTE_STAGE_COLUMN, new->args[1], new->args[1] + 1);
 	for (int i = 2; i < new->nargs; i++)
@@ -209,9 +211,9 @@ make_function(NewTrigger *new, const char *query)
 
 /* An event that has nothing but a name has no other first problem than its name. */
 static void
-check_event(const NewTrigger *new)
+check_event(const NewTrigger *new, const TteSource *source)
 {
-	TteEvent   *event = tte_event_begin(&new->source.rules, false);
+	TteEvent   *event = tte_event_begin(&source->rules, false);
 	const char *name = new->mapping->event;
 	const char *final;
 	const char *utf8;
@@ -225,10 +227,21 @@ check_event(const NewTrigger *new)
 	tte_event_name(event, utf8, len);
 	tte_event_consent(event, TTE_YES);
 	rendered = tte_event_finish(event, tte_random_id(), tte_now());
-	verdict = tte_name_check(new->source.rules.source, utf8, len, new->source.rules.rename_legacy_events, &final);
+	verdict = tte_name_check(source->rules.source, utf8, len, source->rules.rename_legacy_events, &final);
 	if (verdict != TTE_NAME_OK && verdict != TTE_NAME_RENAMED)
 		tte_refuse_invalid(rendered);
 	tte_notice_rename(rendered);
+}
+
+static int
+kinds_of(const NewTrigger *new)
+{
+	int			kinds = 0;
+	ListCell   *cell;
+
+	foreach(cell, new->sources)
+		kinds |= TTE_SOURCE_BIT(((TteSource *) lfirst(cell))->rules.source);
+	return kinds;
 }
 
 static void
@@ -253,11 +266,11 @@ check_mapping(const NewTrigger *new)
 			sources = tte_fields[target->field].sources;
 		else if (target->kind != TTE_TARGET_LIMITED_DATA_USE)
 			continue;
-		if ((sources & TTE_SOURCE_BIT(new->source.rules.source)) == 0)
+		if ((sources & kinds_of(new)) == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("target \"%s\" is not known to event source \"%s\"",
-							target->name, tte_source_names[new->source.rules.source]),
+							target->name, tte_source_names[((TteSource *) linitial(new->sources))->rules.source]),
 					 errdetail("TikTok takes other fields from events of source \"%s\".", m->source),
 					 errhint("Leave it out.")));
 	}
@@ -295,35 +308,35 @@ has_field(const TteMapping *m, TteSection section, int field)
 }
 
 static void
-require_target(const NewTrigger *new, TteSection section, int field, const char *what, const char *hint)
+require_target(const NewTrigger *new, const TteSource *source, TteSection section, int field, const char *what, const char *hint)
 {
 	if (!has_field(new->mapping, section, field))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("mapping has no %s", what),
-				 errdetail("Every event of source \"%s\" would be invalid.", new->mapping->source),
+				 errdetail("Every event of source \"%s\" would be invalid.", source->name),
 				 errhint("%s", hint)));
 }
 
 /* Without these no event can be sent; a function may give them. */
 static void
-check_required(const NewTrigger *new)
+check_required(const NewTrigger *new, const TteSource *source)
 {
-	const TteSourceRules *rules = &new->source.rules;
+	const TteSourceRules *rules = &source->rules;
 
 	if (new->mapping->using_name != NULL)
 		return;
 	if (rules->source == TTE_WEB)
-		require_target(new, TTE_SECTION_PAGE, TTE_FIELD_URL, "target \"url\"",
+		require_target(new, source, TTE_SECTION_PAGE, TTE_FIELD_URL, "target \"url\"",
 					   "Give the address of the page on which it happened, a column or a literal.");
 	if (rules->source == TTE_APP)
-		require_target(new, TTE_SECTION_APP, TTE_FIELD_APP_ID, "target \"app_id\"",
+		require_target(new, source, TTE_SECTION_APP, TTE_FIELD_APP_ID, "target \"app_id\"",
 					   "Give the number in the App Store or the package name, a column or a literal.");
 	if (rules->source == TTE_CRM && rules->require_lead_id)
-		require_target(new, TTE_SECTION_LEAD, TTE_FIELD_LEAD_ID, "target \"lead_id\"",
+		require_target(new, source, TTE_SECTION_LEAD, TTE_FIELD_LEAD_ID, "target \"lead_id\"",
 					   "Give TikTok's number of the lead, or set require_lead_id to false for the source.");
 	else
-		require_target(new, TTE_SECTION_USER, -1, "identifier",
+		require_target(new, source, TTE_SECTION_USER, -1, "identifier",
 					   "Give as many as there are, such as email, phone, external_id, ttclid.");
 }
 
@@ -350,10 +363,12 @@ warn_owner(const NewTrigger *new)
 static void
 check(NewTrigger *new)
 {
+	ListCell   *cell;
 	Trigger		trigger = {.tgname = new->name, .tgnargs = new->nargs, .tgargs = new->args};
 
 	new->mapping = tte_mapping_parse(&trigger, new->rel);
-	check_event(new);
+	foreach(cell, new->sources)
+		check_event(new, lfirst(cell));
 	check_mapping(new);
 	if (new->at_commit && !new->mapping->has_event_id && new->mapping->nkeys == 0)
 		ereport(ERROR,
@@ -361,7 +376,8 @@ check(NewTrigger *new)
 				 errmsg("at_commit needs an \"event_id\" or a primary key"),
 				 errdetail("A row that is written twice in a transaction would make two events.")));
 	check_time(new->mapping);
-	check_required(new);
+	foreach(cell, new->sources)
+		check_required(new, lfirst(cell));
 }
 
 /*
@@ -551,6 +567,25 @@ optional_bool(FunctionCallInfo fcinfo, int argument)
 	return !PG_ARGISNULL(argument) && PG_GETARG_BOOL(argument);
 }
 
+static void
+find_sources(NewTrigger *new, const char *source)
+{
+	TteSource  *only = palloc(sizeof(TteSource));
+
+	if (source[0] != '=')
+	{
+		tte_source_require(source, only);
+		new->sources = list_make1(only);
+	}
+	else
+		new->sources = tte_sources_of_keys();
+	if (new->sources == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("there is no event source"),
+				 errhint("Insert the sources that rows may name into tiktok.source, with their key.")));
+}
+
 /* Finds the trigger's name and, if it is taken, makes room for it. */
 static void
 open_for(NewTrigger *new, FunctionCallInfo fcinfo, const char *source, const char *event)
@@ -581,7 +616,7 @@ tte_sql_create_trigger(PG_FUNCTION_ARGS)
 
 	tte_require_argument(fcinfo, ARG_RELATION, "relation");
 	tte_require_argument(fcinfo, ARG_MAPPING, "mapping");
-	tte_source_require(source, &new.source);
+	find_sources(&new, source);
 	initStringInfo(&new.executed);
 	new.relid = PG_GETARG_OID(ARG_RELATION);
 	new.at_commit = optional_bool(fcinfo, ARG_AT_COMMIT);

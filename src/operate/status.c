@@ -25,6 +25,7 @@ PG_FUNCTION_INFO_V1(tte_sql_worker_status);
 PG_FUNCTION_INFO_V1(tte_sql_enqueue_counters);
 PG_FUNCTION_INFO_V1(tte_sql_unmapped_stages);
 PG_FUNCTION_INFO_V1(tte_sql_query_counters);
+PG_FUNCTION_INFO_V1(tte_sql_unmapped_sources);
 PG_FUNCTION_INFO_V1(tte_sql_source_id);
 
 static const char *
@@ -168,6 +169,13 @@ Datum
 tte_sql_query_counters(PG_FUNCTION_ARGS)
 {
 	return_named(fcinfo, TTE_OF_TABLE, 0, TTE_QUERIED, TTE_NO_ROW);
+	return (Datum) 0;
+}
+
+Datum
+tte_sql_unmapped_sources(PG_FUNCTION_ARGS)
+{
+	return_named(fcinfo, TTE_OF_ROWS, 0, TTE_NO_SOURCE, TTE_NO_SOURCE);
 	return (Datum) 0;
 }
 

@@ -33,7 +33,7 @@
 #include "server/common.h"
 #include "server/compat.h"
 
-#define MAX_COLUMNS	17
+#define MAX_COLUMNS	18
 #define MAX_KEY		4
 
 typedef struct Column
@@ -102,7 +102,7 @@ static const Table tables[] = {
 			{"external_id_case", TEXTOID}, {"default_calling_code", TEXTOID, true}, {"require_lead_id", BOOLOID},
 			{"rename_legacy_events", BOOLOID}, {"currency_policy", TEXTOID}, {"max_event_age", INTERVALOID, true},
 			{"batch_size", INT4OID},
-			{"requests_per_second", INT4OID}, {"created_at", TIMESTAMPTZOID}
+			{"requests_per_second", INT4OID}, {"created_at", TIMESTAMPTZOID}, {"key", TEXTOID, true}
 	}},
 	{"lead_stage",
 		{
