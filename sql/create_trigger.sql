@@ -61,6 +61,7 @@ CREATE TABLE sales_2 (email text, extra int, id int NOT NULL, shop text NOT NULL
 ALTER TABLE sales_2 DROP COLUMN extra;
 ALTER TABLE sales ATTACH PARTITION sales_2 FOR VALUES FROM (100) TO (200);
 SELECT tiktok.create_trigger('sales', 'store', 'Purchase', '{"event_time": "now", "email": "email", "value": 5, "currency": "''EUR''"}', 'shop = ''A''');
+CREATE TRIGGER by_hand AFTER INSERT ON sales FOR EACH ROW WHEN (new.shop = 'A') EXECUTE FUNCTION tiktok.track_row('store', 'Purchase', 'email=email', 'value=''5''', 'currency=''EUR''');
 INSERT INTO sales VALUES ('A', 7, 'a@example.com'), ('A', 107, 'a@example.com'), ('B', 8, 'a@example.com');
 SELECT event_id, status FROM tiktok.event_status WHERE source = 'store' ORDER BY id;
 

@@ -21,7 +21,7 @@ CREATE TABLE orders_1 PARTITION OF orders FOR VALUES FROM (0) TO (100);
 CREATE TABLE plain (id int PRIMARY KEY, email text);
 RESET ROLE;
 -- a warning, which a plain table does not need
-SELECT tiktok.create_trigger('orders', 'shop', 'ViewContent', '{"event_time": "now", "email": "email", "url": "''https://example.com/''"}') IS NOT NULL;
+SELECT tiktok.create_trigger('orders', 'shop', 'ViewContent', '{"event_id": "id", "event_time": "now", "email": "email", "url": "''https://example.com/''"}') IS NOT NULL;
 SELECT tiktok.create_trigger('plain', 'shop', 'ViewContent', '{"event_time": "now", "email": "email", "url": "''https://example.com/''"}') IS NOT NULL;
 -- what the owner does, before and after
 CREATE TABLE part_of_another (id int NOT NULL, email text) PARTITION BY RANGE (id);

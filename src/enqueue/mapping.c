@@ -582,6 +582,7 @@ add_target(TteMapping *m, Relation rel, const char *argument)
 	if (strcmp(name, "amounts") == 0)
 	{
 		bind_amounts(m, argument, value);
+		m->has_amounts = true;
 		return;
 	}
 	if (strcmp(name, "time_zone") == 0)

@@ -72,6 +72,7 @@ typedef struct TteMapping
 	Oid		   *query_types;
 	AttrNumber	stage_of_query; /* its result's column for the stage, or 0 */
 	SPIPlanPtr	query_plan;		/* kept; NULL: not yet made */
+	bool		has_amounts;
 	int			amounts;		/* see tte_event_amounts() */
 	pg_tz	   *zone;			/* of times without one */
 	Oid			root;			/* the topmost partitioned table, or the table */

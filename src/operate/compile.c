@@ -563,8 +563,7 @@ tte_compile(Relation rel, const char *trigger, const char *query, List *arrows, 
 	find_used(&c);
 	memset(compiled, 0, sizeof(*compiled));
 	make_statements(&c, trigger, arrows, compiled);
-	foreach(cell, c.tables)
-		compiled->tables = lappend(compiled->tables, relation_name(lfirst_oid(cell)));
+	compiled->relids = c.tables;
 }
 
 void

@@ -28,7 +28,7 @@ typedef struct TteCompiled
 	Oid			owner;			/* as whom it will be run */
 	int			nargs;
 	List	   *statements;		/* that make it */
-	List	   *tables;			/* that the query reads, as SQL writes them */
+	List	   *relids;			/* of what the query reads */
 } TteCompiled;
 
 /*

@@ -31,6 +31,7 @@
 #include "enqueue/value.h"
 #include "operate/compile.h"
 #include "operate/condition.h"
+#include "operate/remarks.h"
 #include "operate/rows.h"
 #include "server/common.h"
 #include "server/compat.h"
@@ -67,6 +68,7 @@ typedef struct NewTrigger
 	TteMapping *mapping;
 	TteCompiled compiled;		/* its name NULL: there is no function */
 	StringInfoData executed;
+	StringInfoData remarks;
 } NewTrigger;
 
 PG_FUNCTION_INFO_V1(tte_sql_create_trigger);
@@ -360,6 +362,19 @@ warn_owner(const NewTrigger *new)
 			 errhint("As a superuser: SELECT tiktok.grant_owner(%s);", quote_literal_cstr(quote_identifier(role)))));
 }
 
+/* A row that moves to another partition is inserted there; its key may have changed, because the partition's columns are in it. */
+static void
+check_partitioned(const NewTrigger *new)
+{
+	if (new->rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE && !new->mapping->has_event_id && new->mapping->using_name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("mapping has no target \"event_id\""),
+				 errdetail("Table \"%s\" is partitioned by columns of its primary key: a row that moves to another partition would make a second event.",
+						   RelationGetRelationName(new->rel)),
+				 errhint("Name a column that stays the same.")));
+}
+
 static void
 check(NewTrigger *new)
 {
@@ -375,6 +390,7 @@ check(NewTrigger *new)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("at_commit needs an \"event_id\" or a primary key"),
 				 errdetail("A row that is written twice in a transaction would make two events.")));
+	check_partitioned(new);
 	check_time(new->mapping);
 	foreach(cell, new->sources)
 		check_required(new, lfirst(cell));
@@ -561,6 +577,16 @@ create_triggers(NewTrigger *new, const char *condition)
 			psprintf("(%s) AND (%s) IS NOT TRUE", holds, tte_condition_text(new->rel, expr, "old")));
 }
 
+/* Those that are not new yet are in the relation's list of triggers. */
+static void
+add_remarks(NewTrigger *new, bool condition)
+{
+	Trigger		trigger = {.tgname = new->name, .tgnargs = new->nargs, .tgargs = new->args};
+	TteRemarked remarked = {new->rel, &trigger, new->mapping, &new->compiled, condition, new->at_commit};
+
+	tte_remarks(&remarked, &new->remarks);
+}
+
 static bool
 optional_bool(FunctionCallInfo fcinfo, int argument)
 {
@@ -618,6 +644,7 @@ tte_sql_create_trigger(PG_FUNCTION_ARGS)
 	tte_require_argument(fcinfo, ARG_MAPPING, "mapping");
 	find_sources(&new, source);
 	initStringInfo(&new.executed);
+	initStringInfo(&new.remarks);
 	new.relid = PG_GETARG_OID(ARG_RELATION);
 	new.at_commit = optional_bool(fcinfo, ARG_AT_COMMIT);
 	new.replica = optional_bool(fcinfo, ARG_REPLICA);
@@ -627,9 +654,11 @@ tte_sql_create_trigger(PG_FUNCTION_ARGS)
 	check(&new);
 	create_triggers(&new, PG_ARGISNULL(ARG_CONDITION) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(ARG_CONDITION)));
 	warn_owner(&new);
+	add_remarks(&new, !PG_ARGISNULL(ARG_CONDITION));
 	relation_close(new.rel, NoLock);
 	foreach(cell, new.at_end)
 		run_statement(&new.executed, lfirst(cell));
+	appendStringInfoString(&new.executed, new.remarks.data);
 	PG_RETURN_TEXT_P(cstring_to_text(new.executed.data));
 }
 
