@@ -633,7 +633,8 @@ bind_event(TteMapping *m, Relation rel, const char *argument)
 	}
 	parts = tte_mapping_path(argument, argument + 1, &m->stage_hops);
 	m->stage_attno = tte_find_column(RelationGetDescr(rel), linitial(parts));
-	if (list_length(parts) > m->stage_hops + 1)
+	set_path(&m->stage_path, list_copy_tail(parts, m->stage_hops + 1));
+	if (m->stage_path.path_len > 0 && m->stage_hops == 0)
 		syntax_error(argument, "The stage is a column, as in '=status'.");
 	if (m->stage_attno == InvalidAttrNumber)
 	{
@@ -671,7 +672,7 @@ check_stage(TteMapping *m)
 	if (m->stage_of_query == 0)
 		problem_with_hint(m, ERRCODE_UNDEFINED_FUNCTION, pstrdup("The path of the stage needs a function that follows it."),
 						  "Make the trigger with tiktok.create_trigger().");
-	else if (!can_be_stage(&m->stage_type))
+	else if (m->stage_path.path_len > 0 ? m->stage_type.kind != TTE_VALUE_JSON : !can_be_stage(&m->stage_type))
 		problem(m, ERRCODE_DATATYPE_MISMATCH, pstrdup("The column of the stage has a type that cannot be a stage."));
 }
 

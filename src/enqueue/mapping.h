@@ -55,6 +55,7 @@ typedef struct TteMapping
 	int			stage_hops;		/* arrows between it and the stage */
 	TteValueType change_type;	/* of that column */
 	TteValueType stage_type;
+	TteTarget	stage_path;		/* keys below the last column of a path */
 	bool		by_stage;
 	bool		has_event_id;
 	bool		recorded_now;	/* event_time=now: rows are written when it

@@ -526,6 +526,23 @@ apply_using(TteEvent *event, const TteMapping *m, Relation rel, bool looking, Tu
 	return false;
 }
 
+/* A text or number, in the server's encoding and without blanks around it; NULL: there is none. */
+static char *
+text_at(const TteTarget *path, const TteValueType *type, Datum value)
+{
+	const TteJson *json = follow_path(NULL, path, tte_value_read(type, value, TTE_IDENTIFIER_CAP));
+	const char *text;
+	int			len;
+
+	if (json == NULL || (json->kind != TTE_JSON_STRING && json->kind != TTE_JSON_NUMBER))
+		return NULL;
+	text = json->text;
+
+	len = json->len;
+	tte_unicode_trim(&text, &len);
+	return len > 0 ? tte_from_utf8(text, len) : NULL;
+}
+
 /* Of the column that has to change.  Those without a stage have none. */
 static bool
 stage_has_changed(const TteMapping *m, TriggerData *trigdata, TupleTableSlot *row)
@@ -552,7 +569,9 @@ row_stage(const TteMapping *m, TupleTableSlot *row, const TteQueryResult *query)
 		value = slot_getattr(row, m->stage_attno, &isnull);
 	else if (query->fate == TTE_QUERY_ROW)
 		value = heap_getattr(query->tuple, m->stage_of_query, query->desc, &isnull);
-	return isnull ? NULL : tte_value_text(&m->stage_type, value);
+	if (isnull)
+		return NULL;
+	return m->stage_path.path_len > 0 ? text_at(&m->stage_path, &m->stage_type, value) : tte_value_text(&m->stage_type, value);
 }
 
 /* A stage that might be an identifier is counted without its name. */
@@ -721,26 +740,14 @@ static char *
 source_key(const TteMapping *m, TupleTableSlot *row, const TteQueryResult *query)
 {
 	const TteTarget *target = &m->source_target;
-	const TteJson *json;
 	bool		isnull = true;
 	Datum		value = (Datum) 0;
-	const char *text;
-	int			len;
 
 	if (!target->of_query)
 		value = slot_getattr(row, target->attno, &isnull);
 	else if (query->fate == TTE_QUERY_ROW)
 		value = heap_getattr(query->tuple, target->attno, query->desc, &isnull);
-	if (isnull)
-		return NULL;
-	json = follow_path(NULL, target, tte_value_read(&target->type, value, TTE_IDENTIFIER_CAP));
-	if (json == NULL || (json->kind != TTE_JSON_STRING && json->kind != TTE_JSON_NUMBER))
-		return NULL;
-	text = json->text;
-
-	len = json->len;
-	tte_unicode_trim(&text, &len);
-	return len > 0 ? tte_from_utf8(text, len) : NULL;
+	return isnull ? NULL : text_at(target, &target->type, value);
 }
 
 /* False: the row names none, and makes no event. */
