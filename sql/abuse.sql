@@ -33,9 +33,10 @@ SELECT CASE
 	WHEN name IN ('kind', 'email') THEN quote_literal('email')
 	WHEN name = 'timeout' THEN quote_literal('0')
 	WHEN name = 'relation' THEN quote_literal('pg_class')
+	WHEN name = 'query' THEN quote_literal('SELECT 1 AS value')
 	WHEN name = 'limited_data_use' THEN 'false'
 	WHEN type = 'boolean'::regtype THEN 'true'
-	WHEN type IN ('integer'::regtype, 'bigint'::regtype) THEN '1'
+	WHEN type IN ('integer'::regtype, 'bigint'::regtype, 'numeric'::regtype) THEN '1'
 	WHEN type = 'jsonb'::regtype THEN quote_literal('{}')
 	WHEN type = 'interval'::regtype THEN quote_literal('1 hour')
 	WHEN type = 'timestamptz'::regtype THEN 'now()'

@@ -574,7 +574,7 @@ add_target(TteMapping *m, Relation rel, const char *argument)
 		bind_using(m, rel, value);
 		return;
 	}
-	if (strcmp(name, "query") == 0)
+	if (strcmp(name, "row_query") == 0)
 	{
 		m->query_name = pstrdup(value);
 		return;

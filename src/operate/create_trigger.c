@@ -204,7 +204,7 @@ make_function(NewTrigger *new, const char *query)
 	foreach(cell, new->compiled.statements)
 		run_statement(&new->executed, lfirst(cell));
 	tte_compiled_check(&new->compiled);
-	new->args[new->nargs++] = psprintf("query=%s", new->compiled.name);
+	new->args[new->nargs++] = psprintf("row_query=%s", new->compiled.name);
 }
 
 /*
