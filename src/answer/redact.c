@@ -391,7 +391,8 @@ tte_redact(char *text, size_t size)
 		else
 			put_token(text, size, &used, &p, &run_end, &kept);
 	}
-	text[used] = '\0';
+	text[		used] = '\0';
+
 	pfree(original);
 }
 
@@ -400,14 +401,14 @@ static bool
 stands_at(const char *text, const char *p, const char *value, size_t len)
 {
 	return pg_tolower((unsigned char) *p) == pg_tolower((unsigned char) *value) && pg_strncasecmp(p, value, len) == 0 &&
-		!(is_wordy(*value) && p > text && is_wordy(p[-1])) &&
+		!(is_wordy(*value) && p > text &&is_wordy(p[-1])) &&
 		!(is_wordy(value[len - 1]) && is_wordy(p[len]));
 }
 
 bool
 tte_redact_value(char *text, const char *value, size_t len)
 {
-	char	   *end = text + strlen(text);
+	char	   *end = text +strlen(text);
 	bool		found = false;
 
 	if (len < strlen(MASK))
