@@ -10,23 +10,19 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "event/identity.h"
+#include "event/identity_value.h"
 
 /* pg_config.h says so for most builds; the plain SHA256 functions need it. */
 #ifndef OPENSSL_API_COMPAT
 #define OPENSSL_API_COMPAT 0x10101000L
 #endif
-#include <ctype.h>
 #include <openssl/sha.h>
 
 #include "event/address.h"
-#include "event/country.h"
 #include "event/phone.h"
 #include "event/unicode.h"
 #include "event/url.h"
 
-#define MAX_NAME		255		/* characters of a name or city */
-#define MAX_EMAIL		320		/* characters of an address and its name */
 #define MAX_USER_AGENT	2048	/* bytes */
 #define LONGEST_JUNK	15
 
@@ -40,7 +36,7 @@ typedef struct Kind
 } Kind;
 
 static const Kind kinds[TTE_IDENTIFIERS] = {
-	[TTE_EMAIL] = {true, MAX_EMAIL},
+	[TTE_EMAIL] = {true, TTE_MAX_EMAIL},
 	[TTE_PHONE] = {true, 128},
 	[TTE_EXTERNAL_ID] = {true, 512},
 	[TTE_TTCLID] = {false, 1000},
@@ -52,10 +48,10 @@ static const Kind kinds[TTE_IDENTIFIERS] = {
 	[TTE_IDFV] = {false, 64},
 	[TTE_GAID] = {false, 64},
 	[TTE_ATT_STATUS] = {false, 32},
-	[TTE_FIRST_NAME] = {true, MAX_NAME},
-	[TTE_LAST_NAME] = {true, MAX_NAME},
-	[TTE_CITY] = {false, MAX_NAME},
-	[TTE_STATE] = {false, MAX_NAME},
+	[TTE_FIRST_NAME] = {true, TTE_MAX_NAME},
+	[TTE_LAST_NAME] = {true, TTE_MAX_NAME},
+	[TTE_CITY] = {false, TTE_MAX_NAME},
+	[TTE_STATE] = {false, TTE_MAX_NAME},
 	[TTE_COUNTRY] = {false, 128},
 	[TTE_ZIP_CODE] = {true, 64}
 };
@@ -65,14 +61,6 @@ const char *const tte_identifier_names[TTE_IDENTIFIERS] = {
 	"locale", "idfa", "idfv", "gaid", "att_status", "first_name",
 	"last_name", "city", "state", "country", "zip_code"
 };
-
-/* A value without the blanks around it, looked through once. */
-typedef struct Value
-{
-	const char *at;
-	int			len;
-	bool		ascii;
-} Value;
 
 int
 tte_identifier_find(const char *name)
@@ -95,8 +83,8 @@ tte_identifier_hashed(TteIdentifier kind)
  * Hashes
  */
 
-static bool
-is_hex(const char *str, int len)
+bool
+tte_is_hex(const char *str, int len)
 {
 	for (int i = 0; i < len; i++)
 	{
@@ -169,7 +157,7 @@ is_junk_hash(const char *hash)
 
 /* A SHA-256 that the caller made comes out in lower case. */
 static const char *
-take_hash(const Value *value, StringInfo out)
+take_hash(const TteIdentifierValue *value, StringInfo out)
 {
 	char		hash[TTE_HEX_LEN];
 
@@ -186,15 +174,15 @@ take_hash(const Value *value, StringInfo out)
  */
 
 /* They have no width, but change how letters are written: Persian has them. */
-static bool
-is_joiner(TteIdentifier kind, uint32 code)
+bool
+tte_is_joiner(TteIdentifier kind, uint32 code)
 {
 	return (code == 0x200C || code == 0x200D) && (kind == TTE_FIRST_NAME || kind == TTE_LAST_NAME);
 }
 
 /* Characters beyond ASCII: valid, none of them control or format? */
 static const char *
-inspect_wide(TteIdentifier kind, const Value *value, int max_chars, bool controls_allowed)
+inspect_wide(TteIdentifier kind, const TteIdentifierValue *value, int max_chars, bool controls_allowed)
 {
 	const char *at = value->at;
 	const char *end = at + value->len;
@@ -208,7 +196,7 @@ inspect_wide(TteIdentifier kind, const Value *value, int max_chars, bool control
 
 		if (code == REPLACEMENT)
 			return "encoding";
-		if (!controls_allowed && tte_unicode_control(code) && !is_joiner(kind, code))
+		if (!controls_allowed && tte_unicode_control(code) && !tte_is_joiner(kind, code))
 			return "control";
 		chars++;
 	}
@@ -217,7 +205,7 @@ inspect_wide(TteIdentifier kind, const Value *value, int max_chars, bool control
 
 /* Is text what it should be, short enough and without control characters? */
 static const char *
-inspect(TteIdentifier kind, Value *value)
+inspect(TteIdentifier kind, TteIdentifierValue *value)
 {
 	int			max_chars = kinds[kind].max_chars;
 	bool		controls_allowed = (kind == TTE_USER_AGENT || kind == TTE_PHONE);
@@ -268,7 +256,7 @@ static const TteWord junk_id_words[] = {TTE_WORD("na"), TTE_WORD("nil"), TTE_WOR
 static const char zero_uuid[] = "00000000-0000-0000-0000-000000000000";
 
 static bool
-is_word(const Value *value, const TteWord *words, int count)
+is_word(const TteIdentifierValue *value, const TteWord *words, int count)
 {
 	for (int i = 0; i < count; i++)
 	{
@@ -282,7 +270,7 @@ is_word(const Value *value, const TteWord *words, int count)
 static bool
 is_junk_text(TteIdentifier kind, const char *str, int len)
 {
-	Value		value = {str, len, true};
+	TteIdentifierValue value = {str, len, true};
 
 	if (kinds[kind].hashed && is_lower_sha256(str, len))
 		return is_junk_hash(str);
@@ -294,8 +282,8 @@ is_junk_text(TteIdentifier kind, const char *str, int len)
 		is_word(&value, junk_id_words, lengthof(junk_id_words));
 }
 
-static void
-append_lower(StringInfo out, const Value *value)
+void
+tte_append_lower(StringInfo out, const TteIdentifierValue *value)
 {
 	enlargeStringInfo(out, value->len);
 	for (int i = 0; i < value->len; i++)
@@ -308,19 +296,19 @@ append_lower(StringInfo out, const Value *value)
 	out->data[out->len] = '\0';
 }
 
-static void
-append_upper(StringInfo out, const Value *value)
-{
-	for (int i = 0; i < value->len; i++)
-		appendStringInfoCharMacro(out, pg_ascii_toupper((unsigned char) value->at[i]));
-}
-
-static void
-append_code(StringInfo out, uint32 code)
+void
+tte_append_code(StringInfo out, uint32 code)
 {
 	char		bytes[4];
 
 	tte_append(out, bytes, tte_utf8_encode(code, bytes));
+}
+
+static void
+append_upper(StringInfo out, const TteIdentifierValue *value)
+{
+	for (int i = 0; i < value->len; i++)
+		appendStringInfoCharMacro(out, pg_ascii_toupper((unsigned char) value->at[i]));
 }
 
 /*
@@ -329,220 +317,13 @@ append_code(StringInfo out, uint32 code)
 
 /* MD5 and SHA-1, which people have from other networks. */
 static bool
-is_other_hash(const Value *value)
+is_other_hash(const TteIdentifierValue *value)
 {
-	return (value->len == 32 || value->len == 40) && is_hex(value->at, value->len);
-}
-
-/* Labels of letters, digits and inner dashes, two at least, no IP address. */
-static bool
-is_domain(const char *at, const char *end)
-{
-	const char *label = at;
-	bool		dot = false;
-	bool		letters = false;
-
-	for (; at < end; at++)
-	{
-		unsigned char c = *at;
-
-		if (c == '.')
-		{
-			if (at == label || at[-1] == '-' || *label == '-')
-				return false;
-			label = at + 1;
-			dot = true;
-			letters = false;
-			continue;
-		}
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80 || c == '-')
-			letters = true;
-		else if (!(c >= '0' && c <= '9'))
-			return false;
-	}
-	return dot && letters && at > label && *label != '-' && end[-1] != '-';
-}
-
-/* What stands around an address or between two, or in a quoted one. */
-static bool
-is_address_syntax(char c)
-{
-	switch (c)
-	{
-		case '\0':
-		case ' ':
-		case '"':
-		case '(':
-		case ')':
-		case ',':
-		case ':':
-		case ';':
-		case '<':
-		case '>':
-		case '[':
-		case ']':
-		case '\\':
-			return true;
-		default:
-			return false;
-	}
-}
-
-/* Takes what stands around an address off it. */
-static void
-strip_email(Value *value)
-{
-	static const TteWord labels[] = {
-		TTE_WORD("mailto:"), TTE_WORD("email:"), TTE_WORD("e-mail:"), TTE_WORD("mail:"),
-		TTE_WORD("email="), TTE_WORD("e-mail="), TTE_WORD("mail=")
-	};
-	int			before;
-
-	do
-	{
-		before = value->len;
-		while (value->len > 0 && *value->at != '\0' && strchr("'\"`=<([ ", *value->at) != NULL)
-		{
-			value->at++;
-			value->len--;
-		}
-		for (int i = 0; i < lengthof(labels); i++)
-		{
-			if (value->len > labels[i].len && pg_strncasecmp(value->at, labels[i].text, labels[i].len) == 0)
-			{
-				value->at += labels[i].len;
-				value->len -= labels[i].len;
-			}
-		}
-	} while (value->len < before);
-	while (value->len > 0 && strchr(".,:;!?'\"`>)] ", value->at[value->len - 1]) != NULL)
-		value->len--;
-}
-
-/* The address in brackets of "Name <name@example.com>". */
-static void
-take_bracketed(Value *value)
-{
-	const char *end = value->at + value->len;
-	const char *open = memchr(value->at, '<', value->len);
-	const char *close = open != NULL ? memchr(open, '>', end - open) : NULL;
-
-	if (close == NULL || memchr(open, '@', close - open) == NULL)
-		return;
-	value->at = open + 1;
-	value->len = close - open - 1;
-}
-
-/* Has the word a letter or digit? */
-static bool
-has_letter(const char *at, const char *end)
-{
-	for (; at < end; at++)
-	{
-		if (isalnum((unsigned char) *at) || (unsigned char) *at >= 0x80)
-			return true;
-	}
-	return false;
-}
-
-/*
- * The first of several addresses.  A word beside one may be a part of it that
- * went astray, so it leaves all as it is.
- */
-static void
-take_first(Value *value)
-{
-	const char *end = value->at + value->len;
-	const char *first = NULL;
-	int			first_len = 0;
-
-	for (const char *at = value->at; at < end; at++)
-	{
-		const char *start = at;
-
-		while (at < end && *at != ' ' && *at != ',' && *at != ';' && *at != '|')
-			at++;
-		if (memchr(start, '@', at - start) == NULL)
-		{
-			if (has_letter(start, at))
-				return;
-		}
-		else if (first == NULL)
-		{
-			first = start;
-			first_len = at - start;
-		}
-	}
-	if (first != NULL)
-	{
-		value->at = first;
-		value->len = first_len;
-	}
-}
-
-/* As toLowerCase() of a browser, where TikTok's Pixel hashes the same address. */
-static void
-append_lower_text(StringInfo out, const Value *value)
-{
-	uint32		given[MAX_EMAIL];
-	uint32		lower[2 * MAX_EMAIL];
-	const char *at = value->at;
-	const char *end = at + value->len;
-	int			n = 0;
-
-	while (at < end)
-		given[n++] = tte_utf8_next(&at);
-	n = tte_unicode_lower_text(given, n, lower);
-	for (int i = 0; i < n; i++)
-		append_code(out, lower[i]);
-}
-
-/* A local part without syntax, "@", a domain. */
-static bool
-is_email(const Value *value)
-{
-	const char *sign = memchr(value->at, '@', value->len);
-
-	if (sign == NULL || sign == value->at || !is_domain(sign + 1, value->at + value->len))
-		return false;
-	for (const char *at = value->at; at < sign; at++)
-	{
-		if (is_address_syntax(*at))
-			return false;
-	}
-	return true;
-}
-
-/*
- * One "@" with something sensible on both sides.  Quoted local parts are
- * refused; dots in odd places of the local part are not, some providers had
- * them.
- */
-static const char *
-normalize_email(const Value *given, const TteIdentityRules *rules, StringInfo out)
-{
-	Value		value = *given;
-
-	if (is_other_hash(&value))
-		return "not_sha256";
-	if (!is_email(&value) || !isalnum((unsigned char) *value.at) || memchr(value.at, '=', value.len) != NULL)
-	{
-		take_bracketed(&value);
-		strip_email(&value);
-		take_first(&value);
-		strip_email(&value);
-		if (!is_email(&value))
-			return "email_syntax";
-	}
-	if (value.ascii || rules->previous)
-		append_lower(out, &value);
-	else
-		append_lower_text(out, &value);
-	return NULL;
+	return (value->len == 32 || value->len == 40) && tte_is_hex(value->at, value->len);
 }
 
 static const char *
-normalize_phone(const Value *value, const TteIdentityRules *rules, StringInfo out)
+normalize_phone(const TteIdentifierValue *value, const TteIdentityRules *rules, StringInfo out)
 {
 	TtePhone	phone;
 	const char *reason;
@@ -559,7 +340,7 @@ normalize_phone(const Value *value, const TteIdentityRules *rules, StringInfo ou
 }
 
 static const char *
-normalize_external_id(const Value *value, const TteIdentityRules *rules, StringInfo out)
+normalize_external_id(const TteIdentifierValue *value, const TteIdentityRules *rules, StringInfo out)
 {
 	const char *at = value->at;
 	const char *end = at + value->len;
@@ -567,11 +348,11 @@ normalize_external_id(const Value *value, const TteIdentityRules *rules, StringI
 	if (!rules->lower_external_id)
 		tte_append(out, value->at, value->len);
 	else if (value->ascii)
-		append_lower(out, value);
+		tte_append_lower(out, value);
 	else
 	{
 		while (at < end)
-			append_code(out, tte_unicode_lower(tte_utf8_next(&at)));
+			tte_append_code(out, tte_unicode_lower(tte_utf8_next(&at)));
 	}
 	return NULL;
 }
@@ -582,7 +363,7 @@ normalize_external_id(const Value *value, const TteIdentityRules *rules, StringI
 
 /* Language, then script, region and variants: en, en-US, zh_Hant_TW. */
 static const char *
-normalize_locale(const Value *value, StringInfo out)
+normalize_locale(const TteIdentifierValue *value, StringInfo out)
 {
 	int			part = 0;
 	int			len = 0;
@@ -610,12 +391,12 @@ normalize_locale(const Value *value, StringInfo out)
 
 /* An advertising or vendor id: hex digits and dashes, not all zero. */
 static const char *
-normalize_device_id(TteIdentifier kind, const Value *value, StringInfo out)
+normalize_device_id(TteIdentifier kind, const TteIdentifierValue *value, StringInfo out)
 {
 	int			digits = 0;
 	bool		zero = true;
 
-	if (value->len == TTE_HEX_LEN && is_hex(value->at, value->len))
+	if (value->len == TTE_HEX_LEN && tte_is_hex(value->at, value->len))
 	{
 		if (kind == TTE_IDFV)
 			return "hashed";
@@ -625,7 +406,7 @@ normalize_device_id(TteIdentifier kind, const Value *value, StringInfo out)
 	{
 		if (value->at[i] == '-')
 			continue;
-		if (!is_hex(value->at + i, 1))
+		if (!tte_is_hex(value->at + i, 1))
 			return "id_syntax";
 		digits++;
 		zero = zero && value->at[i] == '0';
@@ -637,14 +418,14 @@ normalize_device_id(TteIdentifier kind, const Value *value, StringInfo out)
 	if (kind == TTE_IDFA)
 		append_upper(out, value);
 	else if (kind == TTE_GAID)
-		append_lower(out, value);
+		tte_append_lower(out, value);
 	else
 		tte_append(out, value->at, value->len);
 	return NULL;
 }
 
 static const char *
-normalize_att_status(const Value *value, StringInfo out)
+normalize_att_status(const TteIdentifierValue *value, StringInfo out)
 {
 	static const TteWord allowed[] = {
 		TTE_WORD("AUTHORIZED"), TTE_WORD("DENIED"), TTE_WORD("NOT_DETERMINED"),
@@ -677,191 +458,13 @@ cut_length(const char *value, int len)
 	return cut;
 }
 
-/*
- * Names and places
- */
-
-/* Lower case, no punctuation, one blank between words, NFC. */
 static const char *
-normalize_wide_name(const Value *value, StringInfo out)
-{
-	uint32		given[MAX_NAME];
-	uint32		room[2 * MAX_NAME];
-	uint32		name[6 * MAX_NAME + 1];
-	const char *at = value->at;
-	const char *end = at + value->len;
-	bool		blank = false;
-	int			n = 0;
-	int			m = 0;
-
-	while (at < end)
-		given[n++] = tte_utf8_next(&at);
-	n = tte_unicode_lower_text(given, n, room);
-	for (int i = 0; i < n; i++)
-	{
-		if (tte_unicode_blank(room[i]) && !is_joiner(TTE_LAST_NAME, room[i]))
-			blank = (m > 0);
-		else if (!tte_unicode_punctuation(room[i]))
-		{
-			if (blank)
-				name[m++] = ' ';
-			blank = false;
-			name[m++] = room[i];
-		}
-	}
-	m = tte_unicode_nfc(name, m);
-	for (int i = 0; i < m; i++)
-		append_code(out, name[i]);
-	return m == 0 ? "junk" : NULL;
-}
-
-static const char *
-normalize_name(const Value *value, StringInfo out)
-{
-	int			start = out->len;
-	bool		blank = false;
-
-	if (!value->ascii)
-		return normalize_wide_name(value, out);
-	for (int i = 0; i < value->len; i++)
-	{
-		unsigned char c = value->at[i];
-
-		if (c == ' ')
-			blank = (out->len > start);
-		else if (!tte_unicode_punctuation(c))
-		{
-			if (blank)
-				appendStringInfoCharMacro(out, ' ');
-			blank = false;
-			appendStringInfoCharMacro(out, pg_ascii_tolower(c));
-		}
-	}
-	return out->len == start ? "junk" : NULL;
-}
-
-/* Lower-case ASCII letters and digits; accents are taken off. */
-static int
-fold(const char *at, const char *end, char *to, int size)
-{
-	uint32		name[4 * MAX_NAME + 1];
-	int			n = 0;
-
-	while (at < end)
-		name[n++] = tte_utf8_next(&at);
-	return tte_unicode_fold(name, n, false, to, size);
-}
-
-static const char *
-normalize_country(const Value *value, StringInfo out)
-{
-	const char *code;
-
-	if (value->len == TTE_HEX_LEN && is_hex(value->at, value->len))
-		return "hashed";
-	code = tte_country_find(value->at, value->len);
-	if (code == NULL)
-		return "country";
-	appendStringInfoString(out, code);
-	return NULL;
-}
-
-/* Is the part behind the country a subdivision of ISO 3166-2, as in DE-BY? */
-static bool
-is_subdivision(const Value *value, const char *country)
-{
-	int			len = value->len - 3;
-
-	if (!value->ascii || len < 1 || len > 3 || value->at[2] != '-' ||
-		pg_strncasecmp(value->at, country, 2) != 0)
-		return false;
-	for (int i = 0; i < len; i++)
-	{
-		if (!isalnum((unsigned char) value->at[3 + i]))
-			return false;
-	}
-	return true;
-}
-
-static const char *
-normalize_place(TteIdentifier kind, const Value *value, const TteIdentityRules *rules,
-				StringInfo out)
-{
-	char		letters[4 * MAX_NAME];
-	const char *at = value->at;
-	const char *code = NULL;
-	int			n;
-
-	if (kind == TTE_STATE && rules->country != NULL && is_subdivision(value, rules->country))
-		at += 3;
-	n = fold(at, value->at + value->len, letters, sizeof(letters));
-	if (n == 0)
-		return "no_latin";
-	if (n == TTE_HEX_LEN && is_hex(letters, n))
-		return "hashed";
-	if (kind == TTE_STATE && (rules->country == NULL || strcmp(rules->country, "us") == 0))
-		code = tte_us_state_find(value->at, value->len);
-	if (code != NULL)
-		appendStringInfoString(out, code);
-	else
-		tte_append(out, letters, n);
-	return NULL;
-}
-
-/* Five digits, hyphen, four digits: only the USA has such. */
-static bool
-is_zip_plus_four(const Value *value)
-{
-	if (value->len != 10 || value->at[5] != '-')
-		return false;
-	for (int i = 0; i < 10; i++)
-	{
-		if (i != 5 && !isdigit((unsigned char) value->at[i]))
-			return false;
-	}
-	return true;
-}
-
-static const char *
-normalize_zip_code(const Value *value, const TteIdentityRules *rules, StringInfo out)
-{
-	char		code[16 + 1] = "";
-	int			digits = 0;
-	int			n = 0;
-
-	for (int i = 0; i < value->len; i++)
-	{
-		char		c = pg_ascii_tolower((unsigned char) value->at[i]);
-		bool		digit = (c >= '0' && c <= '9');
-
-		if (c == ' ' || c == '-')
-			continue;
-		if ((!digit && !(c >= 'a' && c <= 'z')) || n == lengthof(code) - 1)
-			return "zip_syntax";
-		digits += digit;
-		code[n++] = c;
-	}
-	if (rules->country != NULL ? strcmp(rules->country, "us") == 0 : is_zip_plus_four(value))
-	{
-		if (digits != n || (n != 5 && n != 9))
-			return "zip_syntax";
-		n = 5;
-	}
-	if (n > 0 && strspn(code, "0") >= n)
-		return "junk";
-	if (n < 2)
-		return "zip_syntax";
-	tte_append(out, code, n);
-	return NULL;
-}
-
-static const char *
-normalize(TteIdentifier kind, const Value *value, const TteIdentityRules *rules, StringInfo out)
+normalize(TteIdentifier kind, const TteIdentifierValue *value, const TteIdentityRules *rules, StringInfo out)
 {
 	switch (kind)
 	{
 		case TTE_EMAIL:
-			return normalize_email(value, rules, out);
+			return is_other_hash(value) ? "not_sha256" : tte_email_normalize(value, rules, out);
 		case TTE_PHONE:
 			return normalize_phone(value, rules, out);
 		case TTE_EXTERNAL_ID:
@@ -887,14 +490,14 @@ normalize(TteIdentifier kind, const Value *value, const TteIdentityRules *rules,
 			return normalize_att_status(value, out);
 		case TTE_FIRST_NAME:
 		case TTE_LAST_NAME:
-			return normalize_name(value, out);
+			return tte_name_normalize(value, out);
 		case TTE_COUNTRY:
-			return normalize_country(value, out);
+			return tte_country_normalize(value, out);
 		case TTE_CITY:
 		case TTE_STATE:
-			return normalize_place(kind, value, rules, out);
+			return tte_place_normalize(kind, value, rules, out);
 		case TTE_ZIP_CODE:
-			return normalize_zip_code(value, rules, out);
+			return tte_zip_code_normalize(value, rules, out);
 	}
 	return "type";
 }
@@ -903,19 +506,19 @@ normalize(TteIdentifier kind, const Value *value, const TteIdentityRules *rules,
 static bool
 means_nothing(TteIdentifier kind, uint32 code)
 {
-	return code >= 0xA0 && tte_unicode_control(code) && !is_joiner(kind, code);
+	return code >= 0xA0 && tte_unicode_control(code) && !tte_is_joiner(kind, code);
 }
 
 /* Takes invisible marks out, and makes all blanks one, where it is not our business to keep them. */
 static void
-drop_marks(TteIdentifier kind, Value *value)
+drop_marks(TteIdentifier kind, TteIdentifierValue *value)
 {
 	const char *at = value->at;
 	const char *end = at + value->len;
 	char	   *copy;
 	char	   *to;
 
-	if (value->len > 4 * MAX_EMAIL || !tte_utf8_valid(at, value->len))
+	if (value->len > 4 * TTE_MAX_EMAIL || !tte_utf8_valid(at, value->len))
 		return;
 	copy = to = palloc(value->len);
 	while (at < end)
@@ -942,13 +545,13 @@ const char *
 tte_identifier_normalize(TteIdentifier kind, const char *value, int len,
 						 const TteIdentityRules *rules, StringInfo out)
 {
-	Value		given;
+	TteIdentifierValue given;
 	int			start = out->len;
 	const char *reason;
 
 	if (kind == TTE_USER_AGENT)
 		len = cut_length(value, len);
-	given = (Value) {value, len, false};
+	given = (TteIdentifierValue) {value, len, false};
 	tte_unicode_trim(&given.at, &given.len);
 	if (given.len == 0)
 		return "";
@@ -967,7 +570,7 @@ tte_identifier_normalize(TteIdentifier kind, const char *value, int len,
 		return reason;
 	if (is_junk_text(kind, given.at, given.len))
 		return "junk";
-	if (kinds[kind].hashed && given.len == TTE_HEX_LEN && is_hex(given.at, given.len))
+	if (kinds[kind].hashed && given.len == TTE_HEX_LEN && tte_is_hex(given.at, given.len))
 		return take_hash(&given, out);
 	reason = normalize(kind, &given, rules, out);
 	if (reason == NULL && is_junk_text(kind, out->data + start, out->len - start))
