@@ -14,19 +14,11 @@ CREATE TABLE tiktok.source (
 	require_lead_id boolean NOT NULL DEFAULT true,
 	rename_legacy_events boolean NOT NULL DEFAULT true,
 	currency_policy text NOT NULL DEFAULT 'without_value',
-	max_event_age interval,
+	max_event_age interval NOT NULL,
 	batch_size int NOT NULL DEFAULT 1000,
 	requests_per_second int NOT NULL DEFAULT 50,
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	key text UNIQUE,
-	CHECK (event_source IN ('web', 'app', 'offline', 'crm')),
-	CHECK (consent IN ('optional', 'required')),
-	CHECK (identifiers IN ('hash_on_delivery', 'hash_on_enqueue')),
-	CHECK (external_id_case IN ('keep', 'lower')),
-	CHECK (currency_policy IN ('without_value', 'send', 'refuse')),
-	CHECK (max_event_age > '0'),
-	CHECK (batch_size BETWEEN 1 AND 1000),
-	CHECK (requests_per_second BETWEEN 1 AND 1000)
+	key text UNIQUE
 );
 COMMENT ON TABLE tiktok.source IS 'event sources: one row per Pixel, app, offline event set or CRM event set';
 COMMENT ON COLUMN tiktok.source.id IS 'number of the source, by which events refer to it';
@@ -42,7 +34,7 @@ COMMENT ON COLUMN tiktok.source.default_calling_code IS 'country calling code fo
 COMMENT ON COLUMN tiktok.source.require_lead_id IS 'false: a crm event may have an e-mail address or phone number instead of a lead_id';
 COMMENT ON COLUMN tiktok.source.rename_legacy_events IS 'send CompletePayment as Purchase and SubmitForm as Lead';
 COMMENT ON COLUMN tiktok.source.currency_policy IS 'an event with a currency of ISO 4217 that TikTok does not take: without_value sends it without value, currency and prices; send sends them; refuse makes it invalid';
-COMMENT ON COLUMN tiktok.source.max_event_age IS 'older events expire; NULL: 7 days (web, app) or 28 days (offline, crm)';
+COMMENT ON COLUMN tiktok.source.max_event_age IS 'older events expire; if NULL is stored, it becomes 7 days (web, app) or 28 days (offline, crm)';
 COMMENT ON COLUMN tiktok.source.batch_size IS 'maximum number of events in one request';
 COMMENT ON COLUMN tiktok.source.requests_per_second IS 'maximum number of requests per second';
 COMMENT ON COLUMN tiktok.source.created_at IS 'when the source was created';
@@ -118,7 +110,7 @@ SELECT pg_catalog.pg_extension_config_dump('tiktok.lead_stage', '');
 
 CREATE FUNCTION tiktok._check_source() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'tte_sql_check_source';
-COMMENT ON FUNCTION tiktok._check_source() IS 'rejects invalid rows of tiktok.source, and removal of a source that has events';
+COMMENT ON FUNCTION tiktok._check_source() IS 'rejects invalid rows of tiktok.source, and removal of a source that has events; sets the default of max_event_age';
 
 CREATE FUNCTION tiktok._configuration_changed() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'tte_sql_configuration_changed';
@@ -128,6 +120,7 @@ CREATE TRIGGER check_source BEFORE INSERT OR UPDATE OR DELETE ON tiktok.source
 	FOR EACH ROW EXECUTE FUNCTION tiktok._check_source();
 CREATE TRIGGER check_truncate BEFORE TRUNCATE ON tiktok.source
 	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._check_source();
+ALTER TABLE tiktok.source ENABLE ALWAYS TRIGGER check_source;
 
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.source
 	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();

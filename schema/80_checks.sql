@@ -12,8 +12,7 @@ SELECT s.id AS source_id,
 	s.enabled,
 	c.valid_until AS test_code_until,
 	EXISTS (SELECT FROM tiktok.event e WHERE e.source_id = s.id) AS has_events,
-	least(coalesce(s.max_event_age, CASE WHEN s.event_source IN ('web', 'app') THEN interval '7 days' ELSE interval '28 days' END),
-		interval '1000 years') + interval '2 days' AS kept_for
+	least(s.max_event_age, interval '1000 years') + interval '2 days' AS kept_for
 FROM tiktok.source s
 LEFT JOIN tiktok.test_code c ON c.source_id = s.id AND c.valid_until > now();
 COMMENT ON VIEW tiktok._source_health IS 'one row per source, as tiktok.health needs it';

@@ -12,6 +12,11 @@ INSERT INTO tiktok.source (name, event_source, event_source_id, default_calling_
 INSERT INTO tiktok.source (name, event_source, event_source_id, batch_size) VALUES ('s', 'web', 'C1', 1001);
 INSERT INTO tiktok.source (name, event_source, event_source_id, requests_per_second) VALUES ('s', 'web', 'C1', 0);
 INSERT INTO tiktok.source (name, event_source, event_source_id, max_event_age) VALUES ('s', 'web', 'C1', '-1 day');
+INSERT INTO tiktok.source (name, event_source, event_source_id, currency_policy) VALUES ('s', 'web', 'C1', 'guess');
+-- also where other triggers do not fire
+SET session_replication_role = replica;
+INSERT INTO tiktok.source (name, event_source, event_source_id) VALUES ('s', 'Web', 'C1');
+RESET session_replication_role;
 \set VERBOSITY terse
 INSERT INTO tiktok.source (name, event_source, event_source_id) VALUES (NULL, 'web', 'C1');
 INSERT INTO tiktok.source (name, event_source, event_source_id) VALUES ('s', NULL, 'C1');
@@ -20,6 +25,15 @@ INSERT INTO tiktok.source (name, event_source, event_source_id) VALUES ('s', NUL
 INSERT INTO tiktok.source (name, event_source, event_source_id, default_calling_code) VALUES ('s', 'web', 'C1', 'DE');
 SELECT name, event_source, enabled, consent, limited_data_use, identifiers, external_id_case, require_lead_id, rename_legacy_events,
 	max_event_age, batch_size, requests_per_second FROM tiktok.source;
+
+-- without a max_event_age a source has the default of its kind
+BEGIN;
+INSERT INTO tiktok.source (name, event_source, event_source_id, max_event_age) VALUES ('app', 'app', 'C1', NULL), ('store', 'offline', 'C1', DEFAULT),
+	('crm', 'crm', 'C1', NULL), ('own', 'web', 'C1', '3 days');
+UPDATE tiktok.source SET max_event_age = '1 day' WHERE name IN ('s', 'store');
+UPDATE tiktok.source SET max_event_age = NULL WHERE name = 'store';
+SELECT name, max_event_age FROM tiktok.source ORDER BY name;
+ROLLBACK;
 
 -- changes are seen at once, also in the transaction that makes them
 SELECT tiktok.preview('s', 'ViewContent', 'v1', user_data => '{"phone": "030 23125123"}', page => '{"url": "https://example.com/"}') -> 'user';

@@ -51,9 +51,7 @@
 /* Longer intervals are cut to this one, so that dates stay in range. */
 #define FOREVER			"interval '1000 years'"
 
-#define MAX_EVENT_AGE \
-	"least(coalesce(s.max_event_age, CASE WHEN s.event_source IN ('web', 'app') " \
-	"THEN interval '7 days' ELSE interval '28 days' END), " FOREVER ")"
+#define MAX_EVENT_AGE	"least(s.max_event_age, " FOREVER ")"
 
 typedef enum Stage
 {
@@ -91,7 +89,7 @@ struct TtePurge
 static const char terms_sql[] =
 "SELECT s.id, clock_timestamp() - greatest(least($1, " FOREVER "), " MAX_EVENT_AGE " + interval '2 days'),"
 " clock_timestamp() - CASE WHEN $2 < interval '0' THEN " MAX_EVENT_AGE " ELSE least($2, " FOREVER ") END "
-"FROM (SELECT id, event_source, max_event_age FROM tiktok.source UNION ALL SELECT 0, 'crm', NULL) s";
+"FROM (SELECT id, max_event_age FROM tiktok.source UNION ALL SELECT 0, interval '0') s";
 
 /*
  * $2 and $3: sources and their terms; $4: the latest term.  An increment other
@@ -164,7 +162,7 @@ run(const char *sql, int nargs, Oid *types, Datum *args)
 	return SPI_processed;
 }
 
-/* Source 0 has the events whose source did not exist. */
+/* Source 0 has the events whose source did not exist, so none was ever sent. */
 static void
 load_terms(TtePurge *purge)
 {

@@ -44,8 +44,7 @@
 
 static TteStatement sources_sql = {2, {INT8OID, OIDOID},
 "SELECT s.id, s.name, s.event_source, s.event_source_id, s.enabled, s.batch_size, s.requests_per_second, "
-"least(extract(epoch FROM coalesce(s.max_event_age, "
-"CASE WHEN s.event_source IN ('web', 'app') THEN interval '7 days' ELSE interval '28 days' END)), 4e12) * 1e6::numeric, "
+"least(extract(epoch FROM s.max_event_age), 4e12) * 1e6::numeric, "
 "t.token, t.system_identifier, t.database_oid, coalesce(c.paused, false), c.changed_at, "
 "NOT EXISTS (SELECT FROM tiktok.installation i WHERE i.system_identifier = $1 AND i.database_oid = $2) "
 "OR EXISTS (SELECT FROM tiktok.origin o WHERE o.system_identifier <> $1 OR o.database_oid <> $2), u.state "

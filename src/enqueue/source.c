@@ -85,14 +85,6 @@ interval_usec(const Interval *interval)
 	return (int64) Min(usec, 4e18);
 }
 
-static int64
-default_age(TteEventSource source)
-{
-	int			days = source == TTE_WEB || source == TTE_APP ? 7 : 28;
-
-	return days * USECS_PER_DAY;
-}
-
 static TteCurrencyPolicy
 currency_policy(const char *word)
 {
@@ -129,14 +121,18 @@ load_source(HeapTuple tuple, TupleDesc desc)
 	Datum		code = heap_getattr(tuple, TTE_SOURCE_DEFAULT_CALLING_CODE, desc, &no_code);
 	bool		no_key;
 	Datum		key = heap_getattr(tuple, TTE_SOURCE_KEY, desc, &no_key);
-	bool		no_age;
-	Datum		age = heap_getattr(tuple, TTE_SOURCE_MAX_EVENT_AGE, desc, &no_age);
+	int			kind = tte_source_find(text_column(tuple, desc, TTE_SOURCE_EVENT_SOURCE));
 
 	cached->name = text_column(tuple, desc, TTE_SOURCE_NAME);
 	cached->source.name = cached->name;
 	cached->key = no_key ? NULL : TextDatumGetCString(key);
 	cached->source.id = DatumGetInt32(column(tuple, desc, TTE_SOURCE_ID));
-	rules->source = tte_source_find(text_column(tuple, desc, TTE_SOURCE_EVENT_SOURCE));
+	/* only if the trigger that checks the table has been disabled */
+	if (kind < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid event_source of source \"%s\"", cached->name)));
+	rules->source = kind;
 	rules->consent_required = strcmp(text_column(tuple, desc, TTE_SOURCE_CONSENT), "required") == 0;
 	rules->limited_data_use = DatumGetBool(column(tuple, desc, TTE_SOURCE_LIMITED_DATA_USE));
 	rules->hash_on_enqueue = strcmp(text_column(tuple, desc, TTE_SOURCE_IDENTIFIERS), "hash_on_enqueue") == 0;
@@ -145,7 +141,7 @@ load_source(HeapTuple tuple, TupleDesc desc)
 	rules->require_lead_id = DatumGetBool(column(tuple, desc, TTE_SOURCE_REQUIRE_LEAD_ID));
 	rules->rename_legacy_events = DatumGetBool(column(tuple, desc, TTE_SOURCE_RENAME_LEGACY_EVENTS));
 	rules->currency_policy = currency_policy(text_column(tuple, desc, TTE_SOURCE_CURRENCY_POLICY));
-	rules->max_event_age = no_age ? default_age(rules->source) : interval_usec(DatumGetIntervalP(age));
+	rules->max_event_age = interval_usec(DatumGetIntervalP(column(tuple, desc, TTE_SOURCE_MAX_EVENT_AGE)));
 	cached->next = sources;
 	sources = cached;
 }

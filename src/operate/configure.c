@@ -64,13 +64,16 @@ text_of(HeapTuple tuple, TupleDesc desc, int column)
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
+/* The last choice may be NULL. */
 static void
-check_choice(HeapTuple row, TupleDesc desc, int column, const char *a, const char *b)
+check_choice(HeapTuple row, TupleDesc desc, int column, const char *a, const char *b, const char *c)
 {
 	char	   *value = text_of(row, desc, column);
 
-	if (value != NULL && strcmp(value, a) != 0 && strcmp(value, b) != 0)
-		refuse(NameStr(TupleDescAttr(desc, column - 1)->attname), value, psprintf("Use %s or %s.", a, b));
+	if (value == NULL || strcmp(value, a) == 0 || strcmp(value, b) == 0 || (c && strcmp(value, c) == 0))
+		return;
+	refuse(NameStr(TupleDescAttr(desc, column - 1)->attname), value,
+		   c ? psprintf("Use %s, %s or %s.", a, b, c) : psprintf("Use %s or %s.", a, b));
 }
 
 static void
@@ -148,13 +151,30 @@ check_source(HeapTuple row, TupleDesc desc)
 			   "Use the id that Events Manager shows: the pixel code, the TikTok App ID or the event set id.");
 	if (code && tte_calling_code_of(code) == NULL)
 		refuse("default_calling_code", code, "Use a country calling code, as 49, or a country, as DE.");
-	check_choice(row, desc, TTE_SOURCE_CONSENT, "optional", "required");
-	check_choice(row, desc, TTE_SOURCE_IDENTIFIERS, "hash_on_delivery", "hash_on_enqueue");
-	check_choice(row, desc, TTE_SOURCE_EXTERNAL_ID_CASE, "keep", "lower");
+	check_choice(row, desc, TTE_SOURCE_CONSENT, "optional", "required", NULL);
+	check_choice(row, desc, TTE_SOURCE_IDENTIFIERS, "hash_on_delivery", "hash_on_enqueue", NULL);
+	check_choice(row, desc, TTE_SOURCE_EXTERNAL_ID_CASE, "keep", "lower", NULL);
+	check_choice(row, desc, TTE_SOURCE_CURRENCY_POLICY, "without_value", "send", "refuse");
 	check_limit(row, desc, TTE_SOURCE_BATCH_SIZE);
 	check_limit(row, desc, TTE_SOURCE_REQUESTS_PER_SECOND);
 	check_age(row, desc);
 	check_key(row, desc);
+}
+
+/* Without a max_event_age, the source gets the default of its kind. */
+static HeapTuple
+set_default_age(HeapTuple row, TupleDesc desc)
+{
+	char	   *kind = text_of(row, desc, TTE_SOURCE_EVENT_SOURCE);
+	Interval	age = {0};
+	Datum		value = IntervalPGetDatum(&age);
+	int			column = TTE_SOURCE_MAX_EVENT_AGE;
+	bool		isnull = false;
+
+	if (kind == NULL || !heap_attisnull(row, column, desc))
+		return row;
+	age.day = strcmp(kind, "web") == 0 || strcmp(kind, "app") == 0 ? 7 : 28;
+	return heap_modify_tuple_by_cols(row, desc, 1, &column, &value, &isnull);
 }
 
 /* Uses SnapshotSelf, to find events committed after this transaction's snapshot. */
@@ -250,10 +270,12 @@ tte_sql_check_source(PG_FUNCTION_ARGS)
 			check_unused(trigdata->tg_trigtuple, desc);
 	}
 	if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
+	{
 		check_unused(row, desc);
-	else
-		check_source(row, desc);
-	return PointerGetDatum(row);
+		return PointerGetDatum(row);
+	}
+	check_source(row, desc);
+	return PointerGetDatum(set_default_age(row, desc));
 }
 
 /* Sessions cache these tables, and an UPDATE sends no relcache message by itself. */

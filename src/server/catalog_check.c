@@ -100,9 +100,8 @@ static const Table tables[] = {
 			{"id", INT4OID}, {"name", TEXTOID}, {"event_source", TEXTOID}, {"event_source_id", TEXTOID},
 			{"enabled", BOOLOID}, {"consent", TEXTOID}, {"limited_data_use", BOOLOID}, {"identifiers", TEXTOID},
 			{"external_id_case", TEXTOID}, {"default_calling_code", TEXTOID, true}, {"require_lead_id", BOOLOID},
-			{"rename_legacy_events", BOOLOID}, {"currency_policy", TEXTOID}, {"max_event_age", INTERVALOID, true},
-			{"batch_size", INT4OID},
-			{"requests_per_second", INT4OID}, {"created_at", TIMESTAMPTZOID}, {"key", TEXTOID, true}
+			{"rename_legacy_events", BOOLOID}, {"currency_policy", TEXTOID}, {"max_event_age", INTERVALOID},
+			{"batch_size", INT4OID}, {"requests_per_second", INT4OID}, {"created_at", TIMESTAMPTZOID}, {"key", TEXTOID, true}
 	}},
 	{"lead_stage",
 		{
