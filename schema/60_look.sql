@@ -50,7 +50,6 @@ COMMENT ON COLUMN tiktok.event_status.value IS 'value, in currency';
 COMMENT ON COLUMN tiktok.event_status.currency IS 'ISO 4217 code';
 COMMENT ON COLUMN tiktok.event_status.notes IS 'what was left out of the event, and why';
 
--- The upper bound on xid is always true. It makes the planner expect few rows behind the cursor, and use the index.
 CREATE VIEW tiktok.backlog AS
 SELECT s.name AS source,
 	CASE WHEN NOT s.enabled THEN 'disabled' WHEN c.paused THEN 'paused' ELSE coalesce(t.state, 'sending') END AS state,
@@ -66,13 +65,7 @@ LEFT JOIN tiktok.source_control c ON c.source_id OPERATOR(pg_catalog.=) s.id
 LEFT JOIN tiktok.source_state t ON t.source_id OPERATOR(pg_catalog.=) s.id
 CROSS JOIN LATERAL (
 	SELECT pg_catalog.count(*) AS pending, pg_catalog.min(e.enqueued_at) AS oldest
-	FROM tiktok.event e
-	WHERE e.source_id OPERATOR(pg_catalog.=) s.id
-	AND e.xid OPERATOR(pg_catalog.>=) coalesce((SELECT pg_catalog.pg_snapshot_xmin(u.prev_snapshot) FROM tiktok.cursor u
-		WHERE u.source_id OPERATOR(pg_catalog.=) s.id), '0'::pg_catalog.xid8)
-	AND e.xid OPERATOR(pg_catalog.<=) '18446744073709551615'::pg_catalog.xid8
-	AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id OPERATOR(pg_catalog.=) e.id)
-	AND NOT EXISTS (SELECT FROM tiktok.retry w WHERE w.id OPERATOR(pg_catalog.=) e.id)) p
+	FROM tiktok._pending e WHERE e.source_id OPERATOR(pg_catalog.=) s.id) p
 CROSS JOIN LATERAL (
 	SELECT pg_catalog.count(*) AS retrying, pg_catalog.min(e.enqueued_at) AS oldest, pg_catalog.min(w.next_attempt_at) AS next_attempt_at
 	FROM tiktok.retry w JOIN tiktok.event e ON e.id OPERATOR(pg_catalog.=) w.id

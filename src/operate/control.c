@@ -38,11 +38,6 @@
 #define BY_ID "id" EQ "$1"
 #define BY_SOURCE "source_id" EQ "$1"
 
-/* All pending events are behind the cursor. */
-#define BEHIND_CURSOR \
-	" AND e.xid OPERATOR(pg_catalog.>=) coalesce((SELECT pg_catalog.pg_snapshot_xmin(c.prev_snapshot)" \
-	" FROM tiktok.cursor c WHERE c.source_id" EQ "$1), '0'::pg_catalog.xid8)"
-
 /* When TikTok may first have received an event; NULL: never. */
 #define RECEIVED \
 	"coalesce(d.possibly_received_at," \
@@ -89,20 +84,22 @@ static const char state_sql[] =
 	"forgotten AS (DELETE FROM tiktok.identity i USING final f WHERE i.id" EQ "f.id) " \
 	"SELECT pg_catalog.count(*) FROM final"
 
+#define PENDING_BY_ID \
+	"tiktok.event e WHERE e." BY_ID " AND e.payload IS NOT NULL" \
+	" AND NOT EXISTS (SELECT FROM tiktok.retry r WHERE r.id" EQ "e.id)"
+
 /*
  * Closes pending events.  One in flight may be received; one from before a
  * recovery may have been.
  */
-#define DISCARD_PENDING(which) \
+#define DISCARD_PENDING(from) \
 	"WITH " CLOSE("", \
 	"least((SELECT i.recovered_to FROM tiktok.installation i WHERE e.xid OPERATOR(pg_catalog.<) i.recovered_xid)," \
 	" (SELECT pg_catalog.min(q.started_at) FROM tiktok.request q" \
 	"  WHERE q.source_id" EQ "e.source_id AND q.finished_at IS NULL" \
 	"  AND ROW(e.xid, e.id) OPERATOR(pg_catalog.>=) ROW(q.first_xid, q.first_id)" \
 	"  AND ROW(e.xid, e.id) OPERATOR(pg_catalog.<=) ROW(q.last_xid, q.last_id)))" \
-	" FROM tiktok.event e WHERE e." which " AND e.payload IS NOT NULL" \
-	" AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id" EQ "e.id)" \
-	" AND NOT EXISTS (SELECT FROM tiktok.retry r WHERE r.id" EQ "e.id)")
+	" FROM " from)
 
 #define DISCARD_RETRYING(which) \
 	"WITH gone AS (DELETE FROM tiktok.retry WHERE " which " RETURNING *), " \
@@ -137,7 +134,7 @@ static const Move retry_moves[] = {
 
 /* Pending before retrying, because events may move in that direction meanwhile. */
 static const Move discard_moves[] = {
-	{"pending", DISCARD_PENDING(BY_SOURCE BEHIND_CURSOR), DISCARD_PENDING(BY_ID), true},
+	{"pending", DISCARD_PENDING("tiktok._pending e WHERE e." BY_SOURCE), DISCARD_PENDING(PENDING_BY_ID), true},
 	{"retrying", DISCARD_RETRYING(BY_SOURCE), DISCARD_RETRYING(BY_ID), true},
 	{"rejected", DISCARD_FINAL(BY_SOURCE), DISCARD_FINAL(BY_ID), false},
 	{"uncertain", DISCARD_FINAL(BY_SOURCE), DISCARD_FINAL(BY_ID), false},

@@ -3,8 +3,8 @@
  * wait.c
  *	  tiktok.wait(): waits until no event is unfinished.
  *
- * For scripts and tests.  The query begins with the newest event, which is most
- * likely to be unfinished, so it is cheap while there is a backlog.
+ * For scripts and tests.  The query begins with the newest event of each source,
+ * which is most likely to be unfinished, so it is cheap while there is a backlog.
  *
  *-------------------------------------------------------------------------
  */
@@ -30,12 +30,10 @@ PG_FUNCTION_INFO_V1(tte_sql_wait);
 
 static const char unfinished_sql[] =
 "SELECT EXISTS (SELECT FROM tiktok.retry) OR EXISTS ("
-" SELECT FROM tiktok.source s LEFT JOIN tiktok.cursor c ON c.source_id OPERATOR(pg_catalog.=) s.id,"
-" LATERAL (SELECT FROM tiktok.event e"
-"  WHERE e.source_id OPERATOR(pg_catalog.=) s.id"
-"  AND e.xid OPERATOR(pg_catalog.>=) coalesce(pg_catalog.pg_snapshot_xmin(c.prev_snapshot), '0'::pg_catalog.xid8)"
-"  AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id OPERATOR(pg_catalog.=) e.id)"
-"  ORDER BY e.xid DESC, e.id DESC LIMIT 1) pending)";
+" SELECT FROM tiktok.source s, LATERAL (SELECT e.id FROM tiktok.event e"
+"  WHERE e.source_id OPERATOR(pg_catalog.=) s.id ORDER BY e.xid DESC, e.id DESC LIMIT 1) newest"
+" WHERE NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id OPERATOR(pg_catalog.=) newest.id))"
+" OR EXISTS (SELECT FROM tiktok._pending)";
 
 /* Has this transaction recorded events, not rolled back to a savepoint? */
 static const char own_sql[] =

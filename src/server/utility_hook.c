@@ -148,11 +148,7 @@ static int64
 count_open_events(void)
 {
 	static const char sql[] =
-	"SELECT (SELECT count(*) FROM tiktok.source s LEFT JOIN tiktok.cursor c ON c.source_id = s.id "
-	"CROSS JOIN LATERAL (SELECT FROM tiktok.event e WHERE e.source_id = s.id "
-	"AND e.xid >= coalesce(pg_snapshot_xmin(c.prev_snapshot), '0'::xid8) AND e.payload IS NOT NULL "
-	"AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id = e.id) "
-	"AND NOT EXISTS (SELECT FROM tiktok.retry r WHERE r.id = e.id) LIMIT $1) o) "
+	"SELECT (SELECT count(*) FROM (SELECT FROM tiktok._pending LIMIT $1) p) "
 	"+ (SELECT count(*) FROM (SELECT FROM tiktok.retry LIMIT $1) r)";
 	Oid			types[] = {INT8OID};
 	Datum		values[] = {Int64GetDatum(COUNT_LIMIT + 1)};
