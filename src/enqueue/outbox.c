@@ -521,7 +521,7 @@ tte_outbox_store(int32 source_id, const char *test_code, const TteRendered *even
 	if (found != 0)
 		return found;
 	insert_companion(id, event);
-	tte_wake_at_commit();
+	tte_wake_source_at_commit(source_id);
 	return id;
 }
 

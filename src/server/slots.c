@@ -85,6 +85,8 @@ init_slot(TteSlot *slot)
 	pg_atomic_init_u32(&slot->database, 0);
 	pg_atomic_init_u32(&slot->proc, 0);
 	pg_atomic_init_u32(&slot->wake, 0);
+	for (int word = 0; word < TTE_NEWS_WORDS; word++)
+		pg_atomic_init_u64(&slot->news[word], 0);
 	pg_atomic_init_u32(&slot->requeue, 0);
 	pg_atomic_init_u32(&slot->reconfigure, 0);
 	pg_atomic_init_u32(&slot->leave, 0);

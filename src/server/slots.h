@@ -41,11 +41,18 @@ typedef enum TteExitReason
  * launcher sees that its worker has ended.  Meanwhile the worker in it is the
  * only consumer of that database's queue.  The atomics are read without a lock.
  */
+/* With more than 4096 sources some share a bit. */
+#define TTE_NEWS_WORDS	64
+#define TTE_NEWS_WORD(source_id)	((uint32) (source_id) / 64 % TTE_NEWS_WORDS)
+#define TTE_NEWS_BIT(source_id)	(UINT64CONST(1) << ((uint32) (source_id) % 64))
+
 typedef struct TteSlot
 {
 	pg_atomic_uint32 database;	/* Oid, 0: free */
 	pg_atomic_uint32 proc;		/* process number + 1, 0: no worker */
 	pg_atomic_uint32 wake;		/* events committed since it was cleared */
+	pg_atomic_uint64 news[TTE_NEWS_WORDS];	/* of which sources, a bit for each
+											 * id modulo their number */
 	pg_atomic_uint32 requeue;	/* statuses changed by operators since it was
 								 * cleared */
 	pg_atomic_uint32 reconfigure;	/* configuration changed since it was

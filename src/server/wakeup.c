@@ -24,6 +24,18 @@ static bool wake_launcher = false;
 static bool stop_worker = false;
 static bool requeue = false;
 static bool reconfigure = false;
+static uint64 news[TTE_NEWS_WORDS]; /* sources with new events */
+
+static void
+wake_slot(TteSlot *slot)
+{
+	for (int word = 0; word < TTE_NEWS_WORDS; word++)
+	{
+		if (news[word] != 0)
+			pg_atomic_fetch_or_u64(&slot->news[word], news[word]);
+	}
+	tte_slot_wake(slot);
+}
 
 static void
 wake_now(void)
@@ -38,7 +50,7 @@ wake_now(void)
 		if (slot != NULL && reconfigure)
 			pg_atomic_write_u32(&slot->reconfigure, 1);
 		if (slot != NULL)
-			tte_slot_wake(slot);
+			wake_slot(slot);
 	}
 	if (stop_worker && (slot = tte_slot_of(MyDatabaseId)) != NULL)
 		tte_slot_stop(slot);
@@ -72,6 +84,8 @@ at_transaction_end(XactEvent event, void *arg)
 		default:
 			return;
 	}
+	if (wake_worker)
+		memset(news, 0, sizeof(news));
 	wake_worker = wake_launcher = stop_worker = requeue = reconfigure = false;
 }
 
@@ -89,6 +103,15 @@ tte_wake_at_commit(void)
 {
 	register_callback();
 	wake_worker = true;
+	memset(news, 0xFF, sizeof(news));
+}
+
+void
+tte_wake_source_at_commit(int32 source_id)
+{
+	register_callback();
+	wake_worker = true;
+	news[TTE_NEWS_WORD(source_id)] |= TTE_NEWS_BIT(source_id);
 }
 
 void

@@ -13,6 +13,9 @@
  * database (events were enqueued or configuration changed), or the launcher.
  */
 extern void tte_wake_at_commit(void);
+
+/* The same; the worker need not look at other sources. */
+extern void tte_wake_source_at_commit(int32 source_id);
 extern void tte_wake_launcher_at_commit(void);
 
 /* The same, after the extension was dropped: the worker ends. */
