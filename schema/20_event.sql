@@ -73,7 +73,7 @@ COMMENT ON COLUMN tiktok.request.last_id IS 'tiktok.event.id of its last event';
 COMMENT ON COLUMN tiktok.request.http_status IS 'HTTP status of the answer; NULL: there was none';
 COMMENT ON COLUMN tiktok.request.code IS 'TikTok''s return code; see tiktok.explain_code';
 COMMENT ON COLUMN tiktok.request.message IS 'TikTok''s message, or what went wrong on the way';
-COMMENT ON COLUMN tiktok.request.outcome IS 'delivered, retry, singly, isolate, split, throttle, stop_credential, stop_configuration, stop_endpoint; failed (an event could not be put into the body: nothing was sent), abandoned (the server was stopped), interrupted (a process of it died)';
+COMMENT ON COLUMN tiktok.request.outcome IS 'delivered, retry, singly, isolate, split, blocked, throttle, stop_credential, stop_configuration, stop_endpoint; failed (an event could not be put into the body: nothing was sent), abandoned (the server was stopped), interrupted (a process of it died)';
 COMMENT ON COLUMN tiktok.request.request_id IS 'TikTok''s id of the request, for its support';
 COMMENT ON COLUMN tiktok.request.bytes IS 'size of the body';
 COMMENT ON COLUMN tiktok.request.is_test IS 'it carried test events';
@@ -106,18 +106,21 @@ CREATE TABLE tiktok.retry (
 	possibly_received_at timestamptz,
 	next_attempt_at timestamptz NOT NULL,
 	last_request_id bigint,
-	code int
+	code int,
+	kind text
 );
-CREATE INDEX retry_due ON tiktok.retry (source_id, next_attempt_at);
-COMMENT ON TABLE tiktok.retry IS 'events that were sent without success and will be sent again';
+CREATE INDEX retry_due ON tiktok.retry (source_id, next_attempt_at) WHERE kind IS NULL;
+CREATE INDEX retry_kind ON tiktok.retry (source_id, kind, id) WHERE kind IS NOT NULL;
+COMMENT ON TABLE tiktok.retry IS 'events that were sent without success and will be sent again, and those that are sent out of turn';
 COMMENT ON COLUMN tiktok.retry.id IS 'tiktok.event.id';
 COMMENT ON COLUMN tiktok.retry.source_id IS 'tiktok.source.id';
-COMMENT ON COLUMN tiktok.retry.attempts IS 'how often the event was sent';
+COMMENT ON COLUMN tiktok.retry.attempts IS 'how often the event was sent; 0: it waits for its first attempt';
 COMMENT ON COLUMN tiktok.retry.first_attempt_at IS 'when it was first sent';
 COMMENT ON COLUMN tiktok.retry.possibly_received_at IS 'first attempt that TikTok may have received; no automatic attempt later than 47 hours after it';
-COMMENT ON COLUMN tiktok.retry.next_attempt_at IS 'when it is due to be sent again';
+COMMENT ON COLUMN tiktok.retry.next_attempt_at IS 'when it is due to be sent again; infinity: it is under way, or about to be';
 COMMENT ON COLUMN tiktok.retry.last_request_id IS 'the last request that carried it';
 COMMENT ON COLUMN tiktok.retry.code IS 'TikTok''s return code of that request';
+COMMENT ON COLUMN tiktok.retry.kind IS 'event name, while TikTok refuses events of that name: they are sent one by one; NULL: it goes like any other';
 
 CREATE TABLE tiktok.cursor (
 	source_id int PRIMARY KEY,

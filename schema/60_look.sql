@@ -7,12 +7,12 @@ SELECT e.id,
 	e.event_id,
 	e.event_time,
 	e.enqueued_at,
-	coalesce(d.status, CASE WHEN r.id IS NULL THEN 'pending' ELSE 'retrying' END) AS status,
+	coalesce(d.status, CASE WHEN r.attempts OPERATOR(pg_catalog.>) 0 OR r.possibly_received_at IS NOT NULL THEN 'retrying' ELSE 'pending' END) AS status,
 	d.reason,
 	coalesce(d.attempts, r.attempts, CASE WHEN d.request_id IS NULL THEN 0 ELSE 1 END) AS attempts,
 	coalesce(d.first_attempt_at, r.first_attempt_at, q.started_at) AS first_attempt_at,
 	q.started_at AS last_attempt_at,
-	r.next_attempt_at,
+	CASE WHEN r.next_attempt_at OPERATOR(pg_catalog.<) 'infinity' THEN r.next_attempt_at END AS next_attempt_at,
 	CASE WHEN d.status OPERATOR(pg_catalog.=) 'delivered' THEN d.at END AS delivered_at,
 	q.http_status,
 	q.code,
@@ -55,10 +55,10 @@ SELECT s.name AS source,
 	CASE WHEN NOT s.enabled THEN 'disabled' WHEN c.paused THEN 'paused' ELSE coalesce(t.state, 'sending') END AS state,
 	CASE WHEN NOT s.enabled THEN NULL WHEN c.paused THEN c.reason ELSE t.reason END AS reason,
 	CASE WHEN NOT s.enabled THEN NULL WHEN c.paused THEN c.changed_at ELSE t.since END AS since,
-	p.pending,
+	p.pending OPERATOR(pg_catalog.+) r.waiting AS pending,
 	r.retrying,
 	least(p.oldest, r.oldest) AS oldest_enqueued_at,
-	greatest(t.probe_at, CASE WHEN p.pending OPERATOR(pg_catalog.=) 0 THEN r.next_attempt_at END) AS next_attempt_at,
+	greatest(t.probe_at, CASE WHEN p.pending OPERATOR(pg_catalog.=) 0 AND r.next_attempt_at OPERATOR(pg_catalog.<) 'infinity' THEN r.next_attempt_at END) AS next_attempt_at,
 	s.requests_per_second
 FROM tiktok.source s
 LEFT JOIN tiktok.source_control c ON c.source_id OPERATOR(pg_catalog.=) s.id
@@ -67,7 +67,9 @@ CROSS JOIN LATERAL (
 	SELECT pg_catalog.count(*) AS pending, pg_catalog.min(e.enqueued_at) AS oldest
 	FROM tiktok._pending e WHERE e.source_id OPERATOR(pg_catalog.=) s.id) p
 CROSS JOIN LATERAL (
-	SELECT pg_catalog.count(*) AS retrying, pg_catalog.min(e.enqueued_at) AS oldest, pg_catalog.min(w.next_attempt_at) AS next_attempt_at
+	SELECT pg_catalog.count(*) FILTER (WHERE w.attempts OPERATOR(pg_catalog.>) 0 OR w.possibly_received_at IS NOT NULL) AS retrying,
+		pg_catalog.count(*) FILTER (WHERE w.attempts OPERATOR(pg_catalog.=) 0 AND w.possibly_received_at IS NULL) AS waiting,
+		pg_catalog.min(e.enqueued_at) AS oldest, pg_catalog.min(w.next_attempt_at) AS next_attempt_at
 	FROM tiktok.retry w JOIN tiktok.event e ON e.id OPERATOR(pg_catalog.=) w.id
 	WHERE w.source_id OPERATOR(pg_catalog.=) s.id) r;
 COMMENT ON VIEW tiktok.backlog IS 'one row per source: how many events are unfinished, and whether they are being sent';
@@ -80,6 +82,22 @@ COMMENT ON COLUMN tiktok.backlog.retrying IS 'events that were sent without succ
 COMMENT ON COLUMN tiktok.backlog.oldest_enqueued_at IS 'when the oldest of these was recorded';
 COMMENT ON COLUMN tiktok.backlog.next_attempt_at IS 'when the next attempt is due; NULL: as soon as possible';
 COMMENT ON COLUMN tiktok.backlog.requests_per_second IS 'maximum number of requests per second, from tiktok.source';
+
+CREATE VIEW tiktok.backlog_kind AS
+SELECT s.name AS source,
+	w.kind AS event,
+	pg_catalog.count(*) AS waiting,
+	pg_catalog.min(e.enqueued_at) AS oldest_enqueued_at
+FROM tiktok.retry w
+JOIN tiktok.source s ON s.id OPERATOR(pg_catalog.=) w.source_id
+JOIN tiktok.event e ON e.id OPERATOR(pg_catalog.=) w.id
+WHERE w.kind IS NOT NULL
+GROUP BY s.name, w.kind;
+COMMENT ON VIEW tiktok.backlog_kind IS 'one row per source and event name that TikTok refuses: its events are sent one by one until one is accepted';
+COMMENT ON COLUMN tiktok.backlog_kind.source IS 'name of the source';
+COMMENT ON COLUMN tiktok.backlog_kind.event IS 'event name';
+COMMENT ON COLUMN tiktok.backlog_kind.waiting IS 'events of that name that wait';
+COMMENT ON COLUMN tiktok.backlog_kind.oldest_enqueued_at IS 'when the oldest of these was recorded';
 
 CREATE FUNCTION tiktok._worker_status(
 	OUT database_oid oid, OUT pid int, OUT state text, OUT since timestamptz, OUT in_flight int,

@@ -23,7 +23,7 @@ FROM (
 		e.id, e.source_id, s.name AS source, s.event_source, e.event, e.event_id, e.event_time, e.enqueued_at, e.value, e.currency, e.match_keys, e.notes,
 		e.payload IS NOT NULL AS has_payload,
 		e.event IN ('Purchase', 'CompletePayment', 'PlaceAnOrder', 'InitiateCheckout', 'AddPaymentInfo', 'AddToCart', 'Subscribe') AS is_sale,
-		coalesce(d.status, CASE WHEN r.id IS NULL THEN 'pending' ELSE 'retrying' END) AS status,
+		coalesce(d.status, CASE WHEN r.attempts > 0 OR r.possibly_received_at IS NOT NULL THEN 'retrying' ELSE 'pending' END) AS status,
 		d.reason,
 		d.at
 	FROM tiktok.event e

@@ -134,10 +134,16 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 			WHEN b.state = 'paused' THEN 'Call tiktok.resume().'
 			WHEN b.state = 'no_token' THEN CASE WHEN b.reason LIKE '%file%' THEN 'Mend the file in tiktok_events.access_token_dir.' ELSE 'Call tiktok.set_access_token().' END
 			WHEN b.state = 'copied' THEN 'If this database is the one to send, call tiktok.confirm_database(); a copy should send nothing.'
+			WHEN b.state = 'open' AND b.reason LIKE 'blocked:%' THEN
+				'Something in front of TikTok refuses the requests: look at proxy, firewall and tiktok_events.endpoint first, then at the token.'
 			WHEN b.state = 'open' THEN format('It tries again %s. tiktok.explain_code() tells what a code means; tiktok.resume() tries at once.',
 				coalesce('at ' || date_trunc('second', b.next_attempt_at), 'by itself'))
 		END
 	FROM backlog b
+	UNION ALL
+	SELECT 'kind', 'warn', format('TikTok refuses events "%s" of "%s": %s wait and are sent one by one', k.event, k.source, k.waiting),
+		format('Look at SELECT code, message FROM tiktok.event_status WHERE source = %L AND event = %L AND status = ''rejected'';', k.source, k.event)
+	FROM tiktok.backlog_kind k
 	UNION ALL
 	SELECT 'unused', 'warn', format('"%s" has no event', h.source),
 		CASE WHEN t.n > 0 THEN format('There are triggers (%s): are they enabled, and do their conditions hold?', t.n)

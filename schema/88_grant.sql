@@ -4,7 +4,7 @@ CREATE FUNCTION tiktok._privilege(OUT role text, OUT privilege text, OUT object 
 RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT v.role, 'SELECT', 'TABLE tiktok.' || o
 	FROM (VALUES
-		('reader', '{event_status, backlog, worker_status, enqueue_counters, unmapped_stage, unmapped_source, query_counters, request_log,
+		('reader', '{event_status, backlog, backlog_kind, worker_status, enqueue_counters, unmapped_stage, unmapped_source, query_counters, request_log,
 			delivery_stats, match_key_coverage, lateness, value_problems, identifier_problems, stage_coverage, dedup_overlap, volume_floor,
 			_fate, _match_key, _pixel_match, _truth_relation, _source_health, _publication, _trigger, _report_stage,
 			weekly_floor, source_of_truth, platform_count}'::text[])) v (role, objects),

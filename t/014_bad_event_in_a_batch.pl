@@ -55,9 +55,9 @@ sql("SELECT count(tiktok.track('bad', 'ViewContent', 'bad-' || n, user_data => j
 sql("SELECT tiktok.set_access_token('bad', '$Rehearsal::TOKEN')");
 ok($node->poll_query_until('postgres', "SELECT state = 'open' FROM tiktok.backlog WHERE source = 'bad'"), 'a batch where all are bad stops the source');
 is(Rehearsal::statuses($node, "source = 'bad'"), 'pending 992, rejected 8', 'after eight refusals');
-is(sql("SELECT reason FROM tiktok.backlog WHERE source = 'bad'"), 'stop_configuration: code 40002', 'and why');
+is(sql("SELECT reason FROM tiktok.backlog WHERE source = 'bad'"), 'refused: code 40002', 'and why');
 cmp_ok($tiktok->stats->{requests}, '<=', 30, 'and few requests: ' . $tiktok->stats->{requests});
-is(batch('beside', []), 1, 'other sources go on');
+cmp_ok(batch('beside', []), '<=', 4, 'other sources go on, beside a few probes');
 $tiktok->script;
 sql("SELECT tiktok.resume('bad')");
 ok(Rehearsal::drained($node, 30), 'an operator resumes it');

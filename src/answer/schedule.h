@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * schedule.h
- *	  When to try again: retry times, the breaker of a source, the rate of a
- *	  token.  Pure arithmetic: the caller brings the clock and the dice.
+ *	  When to try again: retry times, pauses of a source, and what a token
+ *	  allows.  Pure arithmetic: the caller brings the clock and the dice.
  *
  * Times are microseconds of one clock of the caller's choice; dice is a
  * uniform random number in [0, 1).
@@ -23,59 +23,40 @@ extern int64 tte_retry_delay(int attempts, double dice);
 /* No delay is that long. */
 #define TTE_RETRY_LONGEST	(INT64CONST(8) * 3600 * 1000000)
 
-/* No more tries after this many (the horizon ends most events before). */
-#define TTE_RETRY_ATTEMPTS	15
-
-typedef enum TteBreakerState
-{
-	TTE_BREAKER_CLOSED,
-	TTE_BREAKER_OPEN,
-	TTE_BREAKER_HALF_OPEN		/* one probe is out */
-} TteBreakerState;
-
-typedef struct TteBreaker
-{
-	TteBreakerState state;
-	TteOutcome	cause;			/* of the last opening */
-	int64		since;			/* of the state, ignoring half-open episodes */
-	int64		probe_at;		/* OPEN: when one request may go */
-	int			failures;		/* in a row, for back-off and for RETRY
-								 * outcomes */
-	int			ramp;			/* after closing: most events of the next
-								 * request, 0 = no limit */
-	int			in_flight;		/* sent and not back */
-	int			stale;			/* of these: sent before the last opening or
-								 * reset */
-} TteBreaker;
-
-/* How many events the source may put into its next request now: 0 none. */
-extern int	tte_breaker_allows(const TteBreaker *breaker, int64 now, int batch_size);
-
 /*
- * From when on it allows something, as long as no result comes in: 0 at once,
- * PG_INT64_MAX not before the probe is back.
+ * How long a stopped source waits for its next probe, after so many that failed in
+ * a row since it stopped.  The first one goes at once, unless the answer names a pause.
  */
-extern int64 tte_breaker_due(const TteBreaker *breaker);
+extern int64 tte_probe_delay(const TteReply *reply, int failures, double dice);
 
-/* A request goes out.  Each one ends with tte_breaker_result() or _dropped(). */
-extern void tte_breaker_sent(TteBreaker *breaker);
-
-/* It came back.  Returns true when the state changed between closed and open (log it). */
-extern bool tte_breaker_result(TteBreaker *breaker, const TteReply *reply, int64 now, double dice);
-
-/* A request that will never come back, because the transport was given up. */
-extern void tte_breaker_dropped(TteBreaker *breaker);
-
-/* The operator or a new token says: go on.  The caller sets since. */
-extern void tte_breaker_reset(TteBreaker *breaker);
-
-/* A token bucket of one second's depth. */
-typedef struct TteRate
+/* What all sources with the same token share.  Zeroed: it allows everything. */
+typedef struct TteToken
 {
-	int64		next_free;		/* when the bucket will be full again */
-} TteRate;
+	int64		full_at;		/* when its bucket of one second will be full
+								 * again */
+	int64		paused_until;	/* by TikTok */
+	int64		breached_at;	/* the last answer that said "too often" */
+	int			breaches;		/* in a row */
+	int64		trial_at;		/* after a pause: the one request that went,
+								 * unanswered; 0: none */
+	bool		tried;			/* since the last pause */
+	char		reason[64];		/* of the pause, in a few words */
+} TteToken;
 
-/* 0 when a request may start now (and counts it), else when to ask again. */
-extern int64 tte_rate_take(TteRate *rate, int per_second, int64 now);
+/* 0 when a request may start now, else when to ask again.  A request that starts takes from it. */
+extern int64 tte_token_due(const TteToken *token, int per_second, int64 now);
+extern void tte_token_take(TteToken *token, int per_second, int64 now);
+
+/* An answer says "too often", to a request that was started then: all pause. */
+extern void tte_token_throttled(TteToken *token, const TteReply *reply, const char *text, int64 started_at, int64 now);
+
+/* Is it paused for longer than a moment? */
+extern bool tte_token_waits(const TteToken *token, int64 now);
+
+/* It says nothing of the kind, or there is none. */
+extern void tte_token_passed(TteToken *token, int64 started_at);
+
+/* Times that were in the future may come again only in years: forget them. */
+extern void tte_token_clock_set_back(TteToken *token, int64 now);
 
 #endif							/* TTE_SCHEDULE_H */

@@ -21,11 +21,9 @@
 #define SECOND				INT64CONST(1000000)
 #define RETRY_AFTER_CAP		3600	/* seconds: the longest pause obeyed */
 #define RETRY_AFTER_ABSURD	86400	/* seconds: not believed at all */
-#define TOO_OFTEN_PAUSE		(5 * 60 * SECOND)	/* TikTok's rule for 40100 */
 #define MAINTENANCE_PAUSE	(15 * 60 * SECOND)
 #define BLOCKED_PAUSE		(30 * 60 * SECOND)
 
-#define CODE_TOO_OFTEN		40100
 #define CODE_MAINTENANCE	60001
 #define CODE_BLOCKED		61000
 
@@ -50,6 +48,8 @@ tte_outcome_name(TteOutcome outcome)
 			return "isolate";
 		case TTE_OUTCOME_SPLIT:
 			return "split";
+		case TTE_OUTCOME_BLOCKED:
+			return "blocked";
 		case TTE_OUTCOME_THROTTLE:
 			return "throttle";
 		case TTE_OUTCOME_STOP_CREDENTIAL:
@@ -421,10 +421,6 @@ is_success(int status)
 	return status >= 200 && status <= 299 && status != 206;
 }
 
-/*
- * 40700 is judged as RETRY; who knows how often an event was tried turns the
- * second one into ISOLATE.
- */
 static void
 judge_code(int status, TteReply *reply)
 {
@@ -446,9 +442,7 @@ judge_code(int status, TteReply *reply)
 		reply->outcome = TTE_OUTCOME_RETRY;
 	reply->possibly_received = reply->outcome == TTE_OUTCOME_RETRY ||
 		class == TTE_CODE_SINGLY || class == TTE_CODE_DUPLICATE;
-	if (reply->code == CODE_TOO_OFTEN)
-		reply->retry_after = Max(reply->retry_after, TOO_OFTEN_PAUSE);
-	else if (reply->code == CODE_MAINTENANCE)
+	if (reply->code == CODE_MAINTENANCE)
 		reply->retry_after = Max(reply->retry_after, MAINTENANCE_PAUSE);
 	else if (reply->code == CODE_BLOCKED)
 		reply->retry_after = Max(reply->retry_after, BLOCKED_PAUSE);
@@ -456,8 +450,7 @@ judge_code(int status, TteReply *reply)
 
 /*
  * The outcome of a status without a usable code.  A 4xx that is not listed is
- * nothing that one event can be blamed for: better to stop and be seen than to
- * reject event after event.
+ * of something in front of TikTok.
  */
 static TteOutcome
 outcome_of_status(int status)
@@ -467,14 +460,6 @@ outcome_of_status(int status)
 		case 400:
 		case 422:
 			return TTE_OUTCOME_ISOLATE;
-		case 401:
-		case 403:
-			return TTE_OUTCOME_STOP_CREDENTIAL;
-		case 404:
-		case 405:
-		case 407:
-		case 410:
-			return TTE_OUTCOME_STOP_ENDPOINT;
 		case 408:
 		case 425:
 		case 429:
@@ -482,11 +467,7 @@ outcome_of_status(int status)
 		case 413:
 			return TTE_OUTCOME_SPLIT;
 	}
-	if (status >= 300 && status <= 399)
-		return TTE_OUTCOME_STOP_ENDPOINT;
-	if (status >= 400 && status <= 499)
-		return TTE_OUTCOME_STOP_CONFIGURATION;
-	return TTE_OUTCOME_RETRY;
+	return status >= 300 && status <= 499 ? TTE_OUTCOME_BLOCKED : TTE_OUTCOME_RETRY;
 }
 
 static void
@@ -543,4 +524,86 @@ tte_reply_judge(TteTransport transport, int status, const char *body, size_t bod
 		judge_status(status, reply);
 	if (reply->outcome == TTE_OUTCOME_DELIVERED)
 		reply->retry_after = 0;
+}
+
+/*-------------------------------------------------------------------------
+ * Verdict
+ *-------------------------------------------------------------------------
+ */
+
+/*
+ * Trouble that may be the event's or the source's.  Nothing tells them apart but
+ * what became of other events.
+ */
+static TteVerdicts
+verdict_by_others(const TteReply *reply, bool single, int attempts, TteOthers others)
+{
+	switch (others)
+	{
+		case TTE_OTHERS_NONE:
+			if (reply->outcome == TTE_OUTCOME_THROTTLE && reply->has_code)
+				return (TteVerdicts) {TTE_EVENTS_WAIT, TTE_SOURCE_THROTTLED};
+			return (TteVerdicts) {TTE_EVENTS_RETRY, TTE_SOURCE_DOUBTFUL};
+
+		case TTE_OTHERS_FAILED:
+			if (reply->outcome == TTE_OUTCOME_THROTTLE)
+				return (TteVerdicts) {TTE_EVENTS_WAIT, TTE_SOURCE_THROTTLED};
+			if (reply->possibly_received)
+				return (TteVerdicts) {TTE_EVENTS_RETRY, TTE_SOURCE_STOPS};
+			return (TteVerdicts) {TTE_EVENTS_WAIT, TTE_SOURCE_STOPS};
+
+		case TTE_OTHERS_PASSED:
+			break;
+	}
+	if (!single)
+		return (TteVerdicts) {TTE_EVENTS_SPLIT, TTE_SOURCE_GOES_ON};
+	if (reply->outcome == TTE_OUTCOME_SPLIT ||
+		(reply->outcome == TTE_OUTCOME_BLOCKED && attempts + 1 >= TTE_BLOCKED_ATTEMPTS))
+		return (TteVerdicts) {TTE_EVENTS_REJECTED, TTE_SOURCE_GOES_ON};
+	return (TteVerdicts) {TTE_EVENTS_RETRY, TTE_SOURCE_GOES_ON};
+}
+
+static TteVerdicts
+verdict_on_refusal(bool single)
+{
+	if (single)
+		return (TteVerdicts) {TTE_EVENTS_REJECTED, TTE_SOURCE_REFUSES};
+	return (TteVerdicts) {TTE_EVENTS_SPLIT, TTE_SOURCE_GOES_ON};
+}
+
+TteVerdicts
+tte_verdict(const TteReply *reply, bool single, int attempts, TteOthers others)
+{
+	switch (reply->outcome)
+	{
+		case TTE_OUTCOME_DELIVERED:
+			return (TteVerdicts) {TTE_EVENTS_DELIVERED, TTE_SOURCE_PASSES};
+
+		case TTE_OUTCOME_SINGLY:
+			return (TteVerdicts) {single ? TTE_EVENTS_RETRY : TTE_EVENTS_SINGLY, TTE_SOURCE_GOES_ON};
+
+		case TTE_OUTCOME_ISOLATE:
+			return verdict_on_refusal(single);
+
+		case TTE_OUTCOME_SPLIT:
+			if (!single)
+				return (TteVerdicts) {TTE_EVENTS_SPLIT, TTE_SOURCE_GOES_ON};
+			return verdict_by_others(reply, single, attempts, others);
+
+		case TTE_OUTCOME_RETRY:
+			/* a code that is to be retried once points at the events the second time */
+			if (reply->has_code && attempts > 0 && tte_code_class(reply->code, NULL, NULL) == TTE_CODE_RETRY_ONCE)
+				return verdict_on_refusal(single);
+			return verdict_by_others(reply, single, attempts, others);
+
+		case TTE_OUTCOME_BLOCKED:
+		case TTE_OUTCOME_THROTTLE:
+			return verdict_by_others(reply, single, attempts, others);
+
+		case TTE_OUTCOME_STOP_CREDENTIAL:
+		case TTE_OUTCOME_STOP_CONFIGURATION:
+		case TTE_OUTCOME_STOP_ENDPOINT:
+			break;
+	}
+	return (TteVerdicts) {TTE_EVENTS_WAIT, TTE_SOURCE_STOPS};
 }

@@ -18,17 +18,20 @@ typedef enum TteTransport
 	TTE_TRANSPORT_AMBIGUOUS		/* it may have arrived */
 } TteTransport;
 
+/* What an answer is, whoever it is about. */
 typedef enum TteOutcome
 {
 	TTE_OUTCOME_DELIVERED,
-	TTE_OUTCOME_RETRY,			/* later, same bytes */
-	TTE_OUTCOME_SINGLY,			/* resend one by one (20001) */
-	TTE_OUTCOME_ISOLATE,		/* one bad event failed all: find it */
-	TTE_OUTCOME_SPLIT,			/* body too large: halve */
-	TTE_OUTCOME_THROTTLE,		/* pause the source, nothing consumed */
-	TTE_OUTCOME_STOP_CREDENTIAL,	/* breaker of the source, nothing consumed */
+	TTE_OUTCOME_SINGLY,			/* accepted in part (20001) */
+	TTE_OUTCOME_ISOLATE,		/* TikTok refuses an event */
+	TTE_OUTCOME_SPLIT,			/* the body is too large */
+	TTE_OUTCOME_RETRY,			/* 5xx, time-out, reset: may have been received */
+	TTE_OUTCOME_BLOCKED,		/* a 3xx or 4xx without a code, of something in
+								 * front of TikTok */
+	TTE_OUTCOME_THROTTLE,
+	TTE_OUTCOME_STOP_CREDENTIAL,	/* a code about the token */
 	TTE_OUTCOME_STOP_CONFIGURATION,
-	TTE_OUTCOME_STOP_ENDPOINT	/* breaker: DNS, connect, TLS, redirect, 404 */
+	TTE_OUTCOME_STOP_ENDPOINT	/* DNS, connect, TLS: nothing was sent */
 } TteOutcome;
 
 extern const char *tte_outcome_name(TteOutcome outcome);	/* "delivered", "retry",
@@ -58,6 +61,51 @@ typedef struct TteReply
 extern void tte_reply_judge(TteTransport transport, int status, const char *body, size_t body_len,
 							bool truncated, const char *transport_error,
 							const char *retry_after, int64 now, TteReply *reply);
+
+/* What else of the source was sent since the request started, without its events. */
+typedef enum TteOthers
+{
+	TTE_OTHERS_NONE,			/* nothing, or as much failed as passed */
+	TTE_OTHERS_PASSED,			/* something, and most requests do */
+	TTE_OTHERS_FAILED			/* another request failed, and nothing passed
+								 * between the two */
+} TteOthers;
+
+typedef enum TteEventsVerdict
+{
+	TTE_EVENTS_DELIVERED,
+	TTE_EVENTS_REJECTED,
+	TTE_EVENTS_RETRY,			/* on the schedule, one attempt more */
+	TTE_EVENTS_WAIT,			/* until the source goes on; no attempt */
+	TTE_EVENTS_SPLIT,			/* the parts at once */
+	TTE_EVENTS_SINGLY			/* each of them at once */
+} TteEventsVerdict;
+
+typedef enum TteSourceVerdict
+{
+	TTE_SOURCE_PASSES,
+	TTE_SOURCE_REFUSES,			/* eight of these, and none that passes: it
+								 * stops */
+	TTE_SOURCE_GOES_ON,			/* nothing is learnt about it */
+	TTE_SOURCE_DOUBTFUL,		/* another event decides */
+	TTE_SOURCE_THROTTLED,		/* all sources of the token pause */
+	TTE_SOURCE_STOPS
+} TteSourceVerdict;
+
+typedef struct TteVerdicts
+{
+	TteEventsVerdict events;
+	TteSourceVerdict source;
+} TteVerdicts;
+
+/* So often a single event may be blocked while others pass. */
+#define TTE_BLOCKED_ATTEMPTS	15
+
+/*
+ * What an answer means for the events of the request, single or several, which had
+ * so many attempts before, and for their source.
+ */
+extern TteVerdicts tte_verdict(const TteReply *reply, bool single, int attempts, TteOthers others);
 
 /*
  * Masks in message and request_id the token and the identifiers in the body that

@@ -27,9 +27,9 @@ name_event(void *event)
 	errcontext("preparing event " INT64_FORMAT " to be sent", ((TteBatchEvent *) event)->id);
 }
 
-/* Appends the event to the body of its batch; false: it is not what we write. */
+/* Appends the event to the body of its request; false: it is not what we write. */
 static bool
-render_event(TteBatch *batch, TteBatchEvent *event, bool ascii)
+render_event(TteRequest *request, TteBatchEvent *event, bool ascii)
 {
 	int			payload_len;
 	int			user_data_len = 0;
@@ -40,18 +40,14 @@ render_event(TteBatch *batch, TteBatchEvent *event, bool ascii)
 	payload = tte_queue_bytes(event->payload, &payload_len);
 	if (event->user_data != NULL)
 		user_data = tte_queue_bytes(event->user_data, &user_data_len);
-	event->start = batch->body.len;
-	if (!tte_wire_event(&batch->body, payload, payload_len, user_data, user_data_len, ascii))
-		return false;
-	event->end = batch->body.len;
-	return true;
+	return tte_wire_event(&request->body, payload, payload_len, user_data, user_data_len, ascii);
 }
 
 /* The same, with errors caught and reported: whatever it is, it is the event's. */
 static bool
-try_event(TteBatch *batch, TteBatchEvent *event, bool ascii, bool *unreadable)
+try_event(TteRequest *request, TteBatchEvent *event, bool ascii, bool *unreadable)
 {
-	MemoryContext old = MemoryContextSwitchTo(batch->stored);
+	MemoryContext old = MemoryContextSwitchTo(request->stored);
 	ErrorContextCallback context = {error_context_stack, name_event, event};
 	volatile bool done = false;
 
@@ -59,7 +55,7 @@ try_event(TteBatch *batch, TteBatchEvent *event, bool ascii, bool *unreadable)
 	PG_TRY();
 	{
 		error_context_stack = &context;
-		done = render_event(batch, event, ascii);
+		done = render_event(request, event, ascii);
 		*unreadable = !done;
 	}
 	PG_CATCH();
@@ -76,49 +72,45 @@ try_event(TteBatch *batch, TteBatchEvent *event, bool ascii, bool *unreadable)
 	return done;
 }
 
-/* The event goes to the end of the request, and from there into one of its own. */
+/* n events from i on go by themselves. */
 static void
-leave_out(TteRequest *request, int i)
+leave_out(TteRequest *request, int i, int n)
 {
-	TteBatchEvent *events = request->batch->events;
-	TteBatchEvent bad = events[i];
+	int64	   *ids = palloc(n * sizeof(int64));
 
-	request->hi--;
-	memmove(&events[i], &events[i + 1], (request->hi - i) * sizeof(TteBatchEvent));
-	events[request->hi] = bad;
-	tte_sender_wait(request->batch, request->hi, request->hi + 1);
+	for (int k = 0; k < n; k++)
+		ids[k] = request->events[i + k].id;
+	tte_part_leave_out(request->sender, ids, n);
+	request->nevents -= n;
+	memmove(&request->events[i], &request->events[i + n], (request->nevents - i) * sizeof(TteBatchEvent));
 }
 
-/* Puts the events into the body, as many as it may hold; the others wait. */
+/* Puts the events into the body, as many as it may hold. */
 static void
 render_events(TteRequest *request, const TteSendLimits *limits)
 {
-	TteBatch   *batch = request->batch;
-	int			room = batch->body.len + limits->max_body - batch->head_len - TTE_WIRE_CLOSE_LEN;
-	int			i = request->lo;
+	int			room = limits->max_body - TTE_WIRE_CLOSE_LEN;
+	int			i = 0;
 
-	while (i < request->hi)
+	while (i < request->nevents)
 	{
-		int			before = batch->body.len;
+		int			before = request->body.len;
 		bool		unreadable;
 		bool		done;
 
-		if (i > request->lo)
-			appendStringInfoChar(&batch->body, ',');
-		done = try_event(batch, &batch->events[i], limits->ascii, &unreadable);
-		if (done && (i == request->lo || batch->body.len <= room))
+		if (i > 0)
+			appendStringInfoChar(&request->body, ',');
+		done = try_event(request, &request->events[i], limits->ascii, &unreadable);
+		if (done && (i == 0 || request->body.len <= room))
 		{
 			i++;
 			continue;
 		}
-		batch->body.len = before;
+		request->body.len = before;
 		if (done)
-		{
-			tte_sender_wait(batch, i, request->hi);
-			request->hi = i;
-		}
-		else if (request->hi - request->lo > 1)
-			leave_out(request, i);
+			leave_out(request, i, request->nevents - i);
+		else if (request->nevents > 1)
+			leave_out(request, i, 1);
 		else
 		{
 			request->failed = true;
@@ -126,53 +118,29 @@ render_events(TteRequest *request, const TteSendLimits *limits)
 			return;
 		}
 	}
-	for (i = request->lo; i < request->hi; i++)
-		batch->events[i].payload = batch->events[i].user_data = NULL;
-	batch->unrendered -= request->hi - request->lo;
-	if (batch->unrendered == 0)
-		MemoryContextReset(batch->stored);
-	batch->sender->event_bytes = (batch->events[request->hi - 1].end - batch->events[request->lo].start) /
-		(request->hi - request->lo) + 1;
-}
-
-/* The request's body: that of the batch, or its envelope around some of its events. */
-static void
-assemble(TteRequest *request)
-{
-	TteBatch   *batch = request->batch;
-	MemoryContext old = MemoryContextSwitchTo(batch->context);
-	int			start = batch->events[request->lo].start;
-	int			end = batch->events[request->hi - 1].end;
-	StringInfoData body;
-
-	if (request->lo == 0 && request->hi == batch->nevents && batch->open == 1)
-	{
-		tte_wire_close(&batch->body);
-		request->body = batch->body.data;
-		request->body_len = batch->body.len;
-	}
-	else
-	{
-		initStringInfo(&body);
-		enlargeStringInfo(&body, batch->head_len + end - start + TTE_WIRE_CLOSE_LEN);
-		appendBinaryStringInfo(&body, batch->body.data, batch->head_len);
-		appendBinaryStringInfo(&body, batch->body.data + start, end - start);
-		tte_wire_close(&body);
-		request->body = body.data;
-		request->body_len = body.len;
-	}
-	MemoryContextSwitchTo(old);
 }
 
 bool
 tte_body_build(TteRequest *request, const TteSendLimits *limits)
 {
-	if (request->batch->events[request->lo].payload != NULL)
-		render_events(request, limits);
-	if (!request->failed)
-		assemble(request);
-	request->events = request->hi - request->lo;
-	request->first = tte_place(&request->batch->events[request->lo]);
-	request->last = tte_place(&request->batch->events[request->hi - 1]);
-	return !request->failed;
+	const TteSourceConfig *config = &request->sender->config;
+	MemoryContext old = MemoryContextSwitchTo(request->context);
+	int			head;
+
+	initStringInfo(&request->body);
+	MemoryContextSwitchTo(old);
+	tte_wire_open(&request->body, config->event_source, config->event_source_id, request->test_code);
+	head = request->body.len;
+	render_events(request, limits);
+	request->try.events = request->nevents;
+	request->try.span.first = tte_place(&request->events[0]);
+	request->try.span.last = tte_place(&request->events[request->nevents - 1]);
+	if (request->failed)
+		return false;
+	request->sender->event_bytes = (request->body.len - head) / request->nevents + 1;
+	tte_wire_close(&request->body);
+	for (int i = 0; i < request->nevents; i++)
+		request->events[i].payload = request->events[i].user_data = NULL;
+	MemoryContextReset(request->stored);
+	return true;
 }

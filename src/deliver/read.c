@@ -18,15 +18,16 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "answer/schedule.h"
+#include "answer/breaker.h"
 #include "deliver/read.h"
 #include "deliver/statement.h"
 #include "server/common.h"
 #include "server/faultpoint.h"
 
-#define EVENT_COLUMNS "e.xid, e.id, e.event_time, e.test_code, e.payload"
-#define EVENT_RANGE \
-	"FROM tiktok.event e WHERE e.source_id = $1 AND (e.xid, e.id) > ($2, $3) AND e.xid < $4 AND e.payload IS NOT NULL "
+#define EVENT_COLUMNS "e.xid, e.id, e.event_time, e.event, e.test_code, e.payload"
+#define EVENT_BEHIND \
+	"FROM tiktok.event e WHERE e.source_id = $1 AND (e.xid, e.id) > ($2, $3) AND e.payload IS NOT NULL "
+#define EVENT_RANGE EVENT_BEHIND "AND e.xid < $4 "
 
 static TteStatement load_cursor_sql = {1, {INT4OID},
 "SELECT prev_snapshot::text, snapshot::text, position_xid, position_id "
@@ -49,7 +50,8 @@ static TteStatement identities_sql = {1, {INT8ARRAYOID},
 /* times that far away were set by a clock that has been set back since */
 static TteStatement recall_due_sql = {4, {INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID},
 "UPDATE tiktok.retry SET next_attempt_at = $2 WHERE id IN (SELECT id FROM tiktok.retry "
-"WHERE source_id = $1 AND next_attempt_at > $4 ORDER BY next_attempt_at DESC LIMIT $3 FOR UPDATE SKIP LOCKED)"};
+"WHERE source_id = $1 AND kind IS NULL AND next_attempt_at > $4 AND next_attempt_at < 'infinity' "
+"ORDER BY next_attempt_at DESC LIMIT $3 FOR UPDATE SKIP LOCKED)"};
 
 /*
  * an operator may have put back what then arrived after all, or deleted
@@ -57,22 +59,55 @@ static TteStatement recall_due_sql = {4, {INT4OID, TIMESTAMPTZOID, INT4OID, TIME
  */
 static TteStatement drop_due_sql = {3, {INT4OID, TIMESTAMPTZOID, INT4OID},
 "WITH due AS (SELECT id FROM tiktok.retry "
-"WHERE source_id = $1 AND next_attempt_at <= $2 ORDER BY next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED) "
+"WHERE source_id = $1 AND kind IS NULL AND next_attempt_at <= $2 ORDER BY next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED) "
 "DELETE FROM tiktok.retry r USING due "
 "LEFT JOIN tiktok.event e ON e.id = due.id LEFT JOIN tiktok.delivery d ON d.id = due.id "
 "WHERE r.id = due.id AND (e.id IS NULL OR d.id IS NOT NULL)"};
 
+/* What failed by itself goes by itself. */
+#define RETRY_COLUMNS \
+	EVENT_COLUMNS ", i.user_data, r.attempts, q.started_at, r.possibly_received_at, " \
+	"r.attempts > 0 AND q.events = 1, q.outcome IN ('interrupted', 'failed'), " \
+	"q.outcome = 'interrupted' AND q.events = 1 " \
+	"FROM tiktok.retry r JOIN tiktok.event e ON e.id = r.id LEFT JOIN tiktok.identity i ON i.id = e.id " \
+	"LEFT JOIN tiktok.request q ON q.id = r.last_request_id "
+#define NO_DELIVERY "AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id = r.id) "
+
 static TteStatement read_due_sql = {3, {INT4OID, TIMESTAMPTZOID, INT4OID},
-"SELECT " EVENT_COLUMNS ", i.user_data, r.attempts, r.possibly_received_at, q.outcome IN ('interrupted', 'failed'), "
-"q.outcome = 'interrupted' AND q.events = 1 "
-"FROM tiktok.retry r JOIN tiktok.event e ON e.id = r.id LEFT JOIN tiktok.identity i ON i.id = e.id "
-"LEFT JOIN tiktok.request q ON q.id = r.last_request_id "
-"WHERE r.source_id = $1 AND r.next_attempt_at <= $2 "
-"AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id = r.id) ORDER BY r.next_attempt_at LIMIT $3 "
-"FOR UPDATE OF r SKIP LOCKED"};
+"SELECT " RETRY_COLUMNS "WHERE r.source_id = $1 AND r.kind IS NULL AND r.next_attempt_at <= $2 " NO_DELIVERY
+"ORDER BY r.next_attempt_at LIMIT $3 FOR UPDATE OF r SKIP LOCKED"};
+
+#define READ_KIND(order) \
+	"SELECT " RETRY_COLUMNS "WHERE r.source_id = $1 AND r.kind = $2 " NO_DELIVERY \
+	"ORDER BY r.id " order " LIMIT $3 FOR UPDATE OF r SKIP LOCKED"
+
+static TteStatement read_kind_oldest_sql = {3, {INT4OID, TEXTOID, INT4OID}, READ_KIND("ASC")};
+
+static TteStatement read_kind_newest_sql = {3, {INT4OID, TEXTOID, INT4OID}, READ_KIND("DESC")};
+
+static TteStatement read_ids_sql = {1, {INT8ARRAYOID},
+"SELECT " RETRY_COLUMNS "WHERE r.id = ANY ($1) " NO_DELIVERY "FOR UPDATE OF r SKIP LOCKED"};
+
+/* The newest thousand are enough to find another name among. */
+static TteStatement pick_new_sql = {4, {INT4OID, XID8OID, INT8OID, TEXTOID},
+"SELECT n.id FROM (SELECT e.xid, e.id, e.event " EVENT_BEHIND TTE_NO_FATE
+"ORDER BY e.xid DESC, e.id DESC LIMIT 1000) n ORDER BY n.event = $4, n.xid DESC, n.id DESC LIMIT 1"};
+
+/* Not tried by itself yet, of another name, the newest. */
+static TteStatement pick_waiting_sql = {3, {INT4OID, TEXTOID, INT8OID},
+"SELECT r.id FROM tiktok.retry r JOIN tiktok.event e ON e.id = r.id LEFT JOIN tiktok.request q ON q.id = r.last_request_id "
+"WHERE r.source_id = $1 AND r.kind IS NULL AND r.next_attempt_at < 'infinity' AND r.attempts = 0 AND r.possibly_received_at IS NULL "
+"AND r.id <> $3 " NO_DELIVERY "ORDER BY (q.events = 1) IS TRUE, e.event = $2, r.id DESC LIMIT 1"};
+
+static TteStatement pick_tried_sql = {2, {INT4OID, INT8OID},
+"SELECT r.id FROM (SELECT r.id, r.last_request_id FROM tiktok.retry r WHERE r.source_id = $1 AND r.kind IS NULL AND r.next_attempt_at < 'infinity' " NO_DELIVERY
+"LIMIT 1000) r ORDER BY r.id = $2, r.last_request_id NULLS FIRST LIMIT 1"};
+
+static TteStatement kinds_sql = {1, {INT4OID},
+"SELECT DISTINCT kind FROM tiktok.retry WHERE source_id = $1 AND kind IS NOT NULL"};
 
 static TteStatement next_due_sql = {1, {INT4OID},
-"SELECT min(next_attempt_at) FROM tiktok.retry WHERE source_id = $1"};
+"SELECT min(next_attempt_at) FROM tiktok.retry WHERE source_id = $1 AND kind IS NULL AND next_attempt_at < 'infinity'"};
 
 static void
 parse_snapshot(const char *printed, TteSnapshot *snapshot)
@@ -182,15 +217,18 @@ collect_rows(int n, bool due, TteQueueRow **rows)
 		row->xid = tte_result_xid(i, 1);
 		row->id = tte_result_int8(i, 2);
 		row->event_time = tte_result_time(i, 3);
-		row->test_code = tte_result_text(i, 4);
-		row->payload = tte_result_stored(i, 5);
+		row->name = tte_result_text(i, 4);
+		row->test_code = tte_result_text(i, 5);
+		row->payload = tte_result_stored(i, 6);
 		if (!due)
 			continue;
-		row->user_data = tte_result_stored(i, 6);
-		row->attempts = tte_result_int4(i, 7);
-		row->possibly_received_at = tte_result_time(i, 8);
-		row->suspect = tte_result_bool(i, 9);
-		row->alone = tte_result_bool(i, 10);
+		row->user_data = tte_result_stored(i, 7);
+		row->attempts = tte_result_int4(i, 8);
+		row->sent_at = tte_result_time(i, 9);
+		row->possibly_received_at = tte_result_time(i, 10);
+		row->interrupted = tte_result_bool(i, 12);
+		row->suspect = row->interrupted || tte_result_bool(i, 11);
+		row->alone = tte_result_bool(i, 13);
 	}
 	if (!due && n > 0)
 		add_identities(*rows, n);
@@ -218,6 +256,69 @@ tte_queue_read_due(int32 source_id, int64 now, int limit, TteQueueRow **rows)
 	tte_run(&recall_due_sql, args, NULL);
 	tte_run(&drop_due_sql, args, NULL);
 	return collect_rows(tte_run(&read_due_sql, args, NULL), true, rows);
+}
+
+int
+tte_queue_read_kind(int32 source_id, const char *kind, bool newest, int limit, TteQueueRow **rows)
+{
+	Datum		args[] = {Int32GetDatum(source_id), CStringGetTextDatum(kind), Int32GetDatum(limit)};
+
+	return collect_rows(tte_run(newest ? &read_kind_newest_sql : &read_kind_oldest_sql, args, NULL), true, rows);
+}
+
+int
+tte_queue_read_ids(const int64 *ids, int n, TteQueueRow **rows)
+{
+	Datum		args[] = {tte_int8_array(ids, n, INT8OID)};
+
+	return collect_rows(tte_run(&read_ids_sql, args, NULL), true, rows);
+}
+
+static int64
+only_id(uint64 found)
+{
+	int64		id = found > 0 ? tte_result_int8(0, 1) : 0;
+
+	if (found > 0)
+		tte_done();
+	return id;
+}
+
+int64
+tte_queue_pick_new(int32 source_id, TtePosition from, const char *not_name)
+{
+	Datum		args[] = {
+		Int32GetDatum(source_id), tte_xid_datum(from.xid), Int64GetDatum(from.id), CStringGetTextDatum(not_name ? not_name : "")
+	};
+
+	return only_id(tte_run(&pick_new_sql, args, NULL));
+}
+
+int64
+tte_queue_pick_waiting(int32 source_id, const char *not_name, int64 not_id)
+{
+	Datum		args[] = {Int32GetDatum(source_id), CStringGetTextDatum(not_name ? not_name : ""), Int64GetDatum(not_id)};
+
+	return only_id(tte_run(&pick_waiting_sql, args, NULL));
+}
+
+int64
+tte_queue_pick_tried(int32 source_id, int64 not_id)
+{
+	Datum		args[] = {Int32GetDatum(source_id), Int64GetDatum(not_id)};
+
+	return only_id(tte_run(&pick_tried_sql, args, NULL));
+}
+
+int
+tte_queue_kinds(int32 source_id, const char **names, int max)
+{
+	Datum		args[] = {Int32GetDatum(source_id)};
+	int			n = Min((int) tte_run(&kinds_sql, args, NULL), max);
+
+	for (int i = 0; i < n; i++)
+		names[i] = tte_result_text(i, 1);
+	return n;
 }
 
 const char *

@@ -34,7 +34,7 @@ static TteStatement start_request_sql = {9, {INT4OID, TIMESTAMPTZOID, INT4OID, X
 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id"};
 
 static TteStatement claim_retries_sql = {2, {INT8OID, INT8ARRAYOID},
-"UPDATE tiktok.retry SET last_request_id = $1 WHERE id = ANY ($2)"};
+"UPDATE tiktok.retry SET last_request_id = $1, next_attempt_at = 'infinity', kind = NULL WHERE id = ANY ($2)"};
 
 static TteStatement finish_request_sql = {12, {INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID, TEXTOID, INT4OID, XID8OID, INT8OID, XID8OID, INT8OID, INT4OID},
 "UPDATE tiktok.request SET finished_at = clock_timestamp(), http_status = $2, code = $3, message = $4, "
@@ -56,13 +56,29 @@ static TteStatement final_retry_sql = {7, {INT8OID, TEXTOID, TEXTOID, BOOLOID, I
 "WHERE id = ANY ($5) AND status = 'suppressed' AND $2 = 'delivered') "
 "DELETE FROM tiktok.identity i USING final WHERE i.id = final.id AND NOT $4"};
 
-static TteStatement retry_sql = {7, {INT4OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT8ARRAYOID, TIMESTAMPTZARRAYOID},
-"INSERT INTO tiktok.retry (id, source_id, attempts, first_attempt_at, possibly_received_at, next_attempt_at, last_request_id, code) "
-"SELECT u, $1, 1, $3, $4, n, $2, $5 FROM unnest($6, $7) t(u, n) "
+static TteStatement retry_sql = {9, {INT4OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID, TIMESTAMPTZOID, TEXTOID, INT8ARRAYOID},
+"INSERT INTO tiktok.retry (id, source_id, attempts, first_attempt_at, possibly_received_at, next_attempt_at, last_request_id, code, kind) "
+"SELECT u, $1, $6, $3, $4, $7, $2, $5, $8 FROM unnest($9) u "
 "WHERE NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id = u) "
-"ON CONFLICT (id) DO UPDATE SET attempts = retry.attempts + 1, next_attempt_at = excluded.next_attempt_at, "
+"ON CONFLICT (id) DO UPDATE SET attempts = retry.attempts + $6, next_attempt_at = excluded.next_attempt_at, "
 "possibly_received_at = coalesce(retry.possibly_received_at, excluded.possibly_received_at), "
-"last_request_id = excluded.last_request_id, code = excluded.code"};
+"last_request_id = coalesce(excluded.last_request_id, retry.last_request_id), "
+"code = CASE WHEN excluded.last_request_id IS NULL THEN retry.code ELSE excluded.code END, kind = excluded.kind"};
+
+static TteStatement lease_sql = {1, {INT8ARRAYOID},
+"UPDATE tiktok.retry SET next_attempt_at = 'infinity' WHERE id IN (SELECT id FROM tiktok.retry "
+"WHERE id = ANY ($1) AND kind IS NULL AND next_attempt_at < 'infinity' FOR UPDATE SKIP LOCKED) RETURNING id"};
+
+static TteStatement reset_leases_sql = {1, {INT4OID},
+"UPDATE tiktok.retry SET next_attempt_at = clock_timestamp() WHERE id IN (SELECT id FROM tiktok.retry "
+"WHERE source_id = $1 AND kind IS NULL AND next_attempt_at = 'infinity' FOR UPDATE SKIP LOCKED)"};
+
+static TteStatement leases_left_sql = {1, {INT4OID},
+"SELECT FROM tiktok.retry WHERE source_id = $1 AND kind IS NULL AND next_attempt_at = 'infinity' LIMIT 1"};
+
+static TteStatement wake_retries_sql = {2, {INT4OID, TIMESTAMPTZOID},
+"UPDATE tiktok.retry SET next_attempt_at = $2 + coalesce(last_request_id, id) % 100 * interval '0.1 s' WHERE id IN (SELECT id FROM tiktok.retry "
+"WHERE source_id = $1 AND kind IS NULL AND next_attempt_at > $2 AND next_attempt_at < 'infinity' FOR UPDATE SKIP LOCKED)"};
 
 static TteStatement open_requests_sql = {1, {INT4OID},
 "SELECT id, started_at, first_xid, first_id, last_xid, last_id "
@@ -71,9 +87,9 @@ static TteStatement open_requests_sql = {1, {INT4OID},
 static TteStatement newest_request_sql = {0, {0},
 "SELECT max(id) FROM tiktok.request"};
 
-/* the last argument is null when no byte of the request was sent */
+/* before others that are due; the last argument is null when no byte of the request was sent */
 static TteStatement recover_retries_sql = {2, {INT8OID, TIMESTAMPTZOID},
-"UPDATE tiktok.retry SET attempts = attempts + 1, "
+"UPDATE tiktok.retry SET attempts = attempts + 1, next_attempt_at = first_attempt_at, "
 "possibly_received_at = coalesce(possibly_received_at, $2) WHERE last_request_id = $1"};
 
 static TteStatement recover_events_sql = {8, {INT4OID, INT8OID, TIMESTAMPTZOID, XID8OID, INT8OID, XID8OID, INT8OID, TIMESTAMPTZOID},
@@ -198,29 +214,63 @@ tte_queue_record_final(const TteFinal *final, const int64 *ids, int n)
 	TTE_FAULT_POINT("fate-written", final->status);
 }
 
-void
-tte_queue_record_retry(int32 source_id, int64 request_id, int64 started_at, int64 possibly_received_at,
-					   bool has_code, int code, const int64 *ids, const int64 *next_attempts, int n)
+static Datum
+next_attempt_datum(int64 next)
 {
-	int64	   *next = palloc(n * sizeof(int64));
-	Datum		args[7];
-	char		nulls[] = "       ";
+	return next == TTE_LEASED ? TimestampTzGetDatum(DT_NOEND) : tte_time_datum(next);
+}
 
-	for (int i = 0; i < n; i++)
-		next[i] = next_attempts[i] - TTE_EPOCH_SHIFT;
-	args[0] = Int32GetDatum(source_id);
-	args[1] = Int64GetDatum(request_id);
-	args[2] = tte_time_datum(started_at);
-	args[3] = tte_time_datum(possibly_received_at);
-	args[4] = Int32GetDatum(code);
-	args[5] = tte_int8_array(ids, n, INT8OID);
-	args[6] = tte_int8_array(next, n, TIMESTAMPTZOID);
-	if (possibly_received_at == 0)
+void
+tte_queue_record_retry(const TteRetry *retry, const int64 *ids, int n)
+{
+	Datum		args[] = {
+		Int32GetDatum(retry->source_id), Int64GetDatum(retry->request_id), tte_time_datum(retry->first_attempt_at),
+		tte_time_datum(retry->possibly_received_at), Int32GetDatum(retry->code), Int32GetDatum(retry->attempts),
+		next_attempt_datum(retry->next_attempt_at), CStringGetTextDatum(retry->kind ? retry->kind : ""),
+		tte_int8_array(ids, n, INT8OID)
+	};
+	char		nulls[] = "         ";
+
+	if (n == 0)
+		return;
+	if (retry->request_id == 0)
+		nulls[1] = 'n';
+	if (retry->possibly_received_at == 0)
 		nulls[3] = 'n';
-	if (!has_code)
+	if (!retry->has_code)
 		nulls[4] = 'n';
+	if (retry->kind == NULL)
+		nulls[7] = 'n';
 	tte_run(&retry_sql, args, nulls);
 	TTE_FAULT_POINT("retry-written", NULL);
+}
+
+int
+tte_queue_lease(int64 *ids, int n)
+{
+	Datum		args[] = {tte_int8_array(ids, n, INT8OID)};
+	int			leased = tte_run(&lease_sql, args, NULL);
+
+	for (int i = 0; i < leased; i++)
+		ids[i] = tte_result_int8(i, 1);
+	return leased;
+}
+
+bool
+tte_queue_reset_leases(int32 source_id)
+{
+	Datum		args[] = {Int32GetDatum(source_id)};
+
+	tte_run(&reset_leases_sql, args, NULL);
+	return tte_run(&leases_left_sql, args, NULL) == 0;
+}
+
+void
+tte_queue_wake_retries(int32 source_id, int64 now)
+{
+	Datum		args[] = {Int32GetDatum(source_id), tte_time_datum(now)};
+
+	tte_run(&wake_retries_sql, args, NULL);
 }
 
 void

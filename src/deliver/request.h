@@ -59,8 +59,34 @@ extern void tte_queue_finish_request(const TteRequestEnd *end);
 /* Would recording a fate of that event have to wait for an open transaction? */
 extern bool tte_queue_busy(int64 id);
 extern void tte_queue_record_final(const TteFinal *final, const int64 *ids, int n);
-extern void tte_queue_record_retry(int32 source_id, int64 request_id, int64 started_at, int64 possibly_received_at,
-								   bool has_code, int code, const int64 *ids, const int64 *next_attempts, int n);
+
+/* Events that are sent again, or wait for it, in tiktok.retry. */
+typedef struct TteRetry
+{
+	int32		source_id;
+	int64		request_id;		/* that carried them; 0: none */
+	int64		first_attempt_at;
+	int64		possibly_received_at;	/* 0: not that one */
+	bool		has_code;		/* of the answer */
+	int			code;
+	int			attempts;		/* more than before */
+	int64		next_attempt_at;
+	const char *kind;			/* that is in doubt, or NULL */
+} TteRetry;
+
+/* They are under way, or in a part: nobody else reads them. */
+#define TTE_LEASED	PG_INT64_MAX
+
+extern void tte_queue_record_retry(const TteRetry *retry, const int64 *ids, int n);
+
+/* Takes those of the events that are not leased; returns how many, which come first then. */
+extern int	tte_queue_lease(int64 *ids, int n);
+
+/* What is leased, in no request and in no part, is due now; false: some of it is locked. */
+extern bool tte_queue_reset_leases(int32 source_id);
+
+/* All that is due later is due within ten seconds, events of one request together. */
+extern void tte_queue_wake_retries(int32 source_id, int64 now);
 
 /*
  * Closes an event with which a process died, or that failed, three times: the

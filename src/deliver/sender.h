@@ -8,7 +8,7 @@
 #ifndef TTE_SENDER_H
 #define TTE_SENDER_H
 
-#include "answer/schedule.h"
+#include "answer/breaker.h"
 #include "deliver/queue.h"
 #include "deliver/read.h"
 #include "deliver/request.h"
@@ -16,16 +16,33 @@
 
 typedef struct TteSender TteSender;
 
-/* An event of a batch: what the queue knows, and its place in the batch's body. */
+/* What became visible between two snapshots. */
+typedef struct TteWindow
+{
+	int			refs;
+	TteSnapshot prev;
+	TteSnapshot cur;
+} TteWindow;
+
+/* Keeps the stored cursor at the place where something was read, until it is recorded. */
+typedef struct TtePin
+{
+	dlist_node	node;			/* in the sender's list, in the order of
+								 * reading */
+	TteWindow  *window;			/* NULL: not from the queue */
+	TtePosition start;
+} TtePin;
+
+/* An event of a request. */
 typedef struct TteBatchEvent
 {
 	uint64		xid;
 	int64		id;
 	int			attempts;		/* before this one */
+	int64		sent_at;		/* the last of these; 0: none */
+	const char *name;
 	struct varlena *payload;	/* as stored; NULL once it is in the body */
 	struct varlena *user_data;	/* as stored, or NULL */
-	int			start;			/* bytes of its JSON in the body */
-	int			end;
 } TteBatchEvent;
 
 static inline TtePosition
@@ -34,60 +51,73 @@ tte_place(const TteBatchEvent *event)
 	return (TtePosition) {event->xid, event->id};
 }
 
-/* What was read at once.  Lives until the fate of every event is recorded. */
-typedef struct TteBatch
+/* The two halves of a batch. */
+typedef struct TteHalves
 {
-	dlist_node	node;			/* in the sender's list, in the order of
-								 * reading */
-	MemoryContext context;
-	MemoryContext stored;		/* what was read, until all of it is in the
-								 * body */
-	TteSender  *sender;
-	bool		from_retry;
-	bool		held;			/* back: its fate is known, but cannot be
-								 * recorded yet */
-	bool		alone;			/* to be sent while nothing else is in flight */
-	bool		stale;			/* fates were changed by hand since it was
-								 * read */
-	struct TteWindow *window;	/* from the queue: where it was carved */
-	TtePosition start;
-	int64		possibly_received_at;	/* from the queue: before a recovery;
-										 * 0: no */
-	StringInfoData body;
-	int			head_len;		/* the envelope before the first event */
-	const char *test_code;		/* of all its events, or NULL */
-	TteBatchEvent *events;
-	int			nevents;
-	int			unrendered;		/* events that are not in the body */
-	int			open;			/* requests to make or under way */
-	int			extra;			/* requests beyond the first */
-	int			culprits;		/* events found to be bad */
-} TteBatch;
+	int			open;
+	bool		passed;			/* both, so far */
+	int			events;
+} TteHalves;
 
-/* One request: a batch, or the part of it that is sent again by itself. */
+/* Events that are sent again by themselves: rows of tiktok.retry that nobody else reads. */
+typedef struct TtePart
+{
+	dlist_node	node;
+	TteHalves  *halves;			/* or NULL */
+	TteSpan		span;			/* these two of a batch that failed as a whole */
+	int64		failed_at;
+	int			n;
+	int64		ids[FLEXIBLE_ARRAY_MEMBER];
+} TtePart;
+
+/* A request: read at once, sent once.  Lives until what became of its events is recorded. */
 typedef struct TteRequest
 {
-	slist_node	node;			/* in a list of requests to make */
-	TteBatch   *batch;
-	int			lo;				/* events lo .. hi - 1 of the batch */
-	int			hi;
-	const char *body;
-	int			body_len;
+	TtePin		pin;
+	dlist_node	under_way;		/* in the worker's list, the oldest first */
+	MemoryContext context;
+	MemoryContext stored;		/* what was read, until it is in the body */
+	TteSender  *sender;
+	TteTry		try;
+	TteHalves  *halves;
+	bool		from_retry;
+	bool		alone;			/* nothing else is in flight meanwhile */
+	bool		interrupted;	/* no other retry of the source is */
+	int64		possibly_received_at;	/* from the queue: before a recovery;
+										 * 0: no */
+	const char *test_code;		/* of all its events, or NULL */
+	StringInfoData body;
+	TteBatchEvent *events;
+	int			nevents;
 	int64		id;				/* row of tiktok.request */
-	int64		started_at;
 	int			http_status;
 	bool		failed;			/* its only event cannot be put into a body */
 	bool		unreadable;		/* because it is not what we write */
-	int			events;			/* these three as it was sent */
-	TtePosition first;
-	TtePosition last;
 	bool		holding;		/* some of its events are held back */
-	bool		undecided;		/* of one held back: it was not sent */
-	const char *held_status;	/* its fate, NULL: another try */
-	const char *held_reason;
-	bool		held_identity;	/* keep it */
 	TteReply	reply;			/* once it has come back */
 } TteRequest;
+
+/* What is to be done with events that an operator's open transaction has moved. */
+typedef enum TteHeldAction
+{
+	TTE_HELD_FINAL,
+	TTE_HELD_RETRY,
+	TTE_HELD_WAIT				/* they are sent later if nobody closes them */
+} TteHeldAction;
+
+typedef struct TteHeld
+{
+	TtePin		pin;
+	slist_node	node;
+	MemoryContext context;
+	TteHeldAction action;
+	TteRequest *request;		/* a copy of what is needed of it; NULL: none */
+	const char *status;
+	const char *reason;
+	bool		keep_identity;
+	int			n;
+	int64	   *ids;
+} TteHeld;
 
 /* An event with which a process died, and died again, has the worker for itself. */
 typedef enum TteAlone
@@ -103,9 +133,17 @@ struct TteSender
 	MemoryContext context;
 	TteSourceConfig config;
 	MemoryContext config_context;
+	TteBreaker	breaker;
+	TteToken   *token;			/* of the first sender that has the same */
+	TteToken	own_token;
+	TteAlone	alone;
+	bool		interrupted_out;	/* what was in flight when a process died goes
+									 * one by one */
+
+	/* The queue */
 	bool		loaded;			/* the cursor has been read */
 	bool		look;			/* the queue may have something */
-	struct TteWindow *window;	/* being read */
+	TteWindow  *window;			/* being read */
 	TteSegment *segments;
 	int			nsegments;
 	int			segment;
@@ -113,37 +151,39 @@ struct TteSender
 	int			skip_windows;	/* windows to read without what has a fate */
 	bool		dirty;			/* the stored cursor is behind */
 	int64		stored_at;
-	dlist_head	batches;
-	slist_head	held;			/* what an operator's open transaction is
-								 * about */
+	dlist_head	pins;
+
+	/* tiktok.retry */
+	int64		next_due;		/* 0: nothing; not what is in flight or in
+								 * parts */
+	bool		wake_retries;	/* all are due now */
+	bool		reset_leases;	/* what a former worker had in flight or in
+								 * parts */
+	dlist_head	parts;
+	int			nparts;
+	dlist_head	failed;			/* batches that may be suspect later */
+	int			nfailed;
+	char	   *kinds[TTE_KINDS];	/* names of the breaker's */
+	bool		kind_rows[TTE_KINDS];	/* may it have events that wait? */
+	dlist_head	left_out;		/* of bodies: parts that have no rows yet */
+	char	   *suspect;		/* name of the events that stopped the source */
+
+	/* What an operator's open transaction is about */
+	slist_head	held;
 	int			nheld;			/* events in these */
 	int64		held_at;		/* when to look at these again */
-	bool		careful;		/* there was such a transaction when it was
+	bool		operator_open;	/* there was such a transaction when it was
 								 * looked */
-	slist_head	waiting;		/* requests to make before anything is read */
-	int			in_flight;
-	bool		rewind;			/* go back to what is unrecorded, once nothing
-								 * is in flight */
-	TteAlone	alone;
-	bool		retry_out;		/* a batch of retries is not recorded yet */
-	int64		next_due;		/* of tiktok.retry, 0: nothing */
-	TteBreaker	breaker;
-	char		trouble[160];	/* why the breaker is open */
-	char		logged[16];		/* why nothing was sent, "": it was; as the
-								 * log has it */
-	bool		state_stored;	/* the next two are what the table has */
+
+	/* What tiktok.source_state and the log have */
+	bool		state_stored;
 	char		stored_reason[160];
 	int64		stored_probe_at;
+	char		logged[16];		/* why nothing was sent, "": it was */
 	int64		expire_at;		/* while nothing may be sent: look for events
 								 * that are too old */
-	int			refused;		/* single events refused since one was
-								 * accepted */
 	int			event_bytes;	/* average size, for the number of rows to
 								 * read */
-	TteRate    *rate;			/* that of the token: of the first sender that
-								 * has it */
-	TteRate		own_rate;
-	int64		rate_free;		/* 0, or when the rate allows the next request */
 };
 
 /* Limits that hold for all senders of a worker. */
@@ -155,7 +195,19 @@ typedef struct TteSendLimits
 								 * recorded */
 	uint64		recovered_xid;	/* may have been received since recovered_to */
 	bool		others;			/* something is in flight */
+	bool		hangs;			/* the endpoint: one event at a time */
 } TteSendLimits;
+
+/* How often it is looked whether an operator's transaction has ended. */
+#define TTE_HELD_PAUSE	INT64CONST(1000000)
+
+/* With so many events held back a source waits for that transaction after all. */
+#define TTE_HELD_MAX	1000
+
+/*-------------------------------------------------------------------------
+ * sender.c: what the worker calls
+ *-------------------------------------------------------------------------
+ */
 
 extern TteSender *tte_sender_create(int32 source_id);
 extern void tte_sender_configure(TteSender *sender, const TteSourceConfig *config);
@@ -178,15 +230,8 @@ extern void tte_sender_load(TteSender *sender);
 /* Would tte_sender_next() find something to do now? */
 extern bool tte_sender_wants(TteSender *sender, int64 now);
 
-/* When it will, as far as that is known; 0: not by itself. */
+/* When it will, as far as that is known; PG_INT64_MAX: not by itself. */
 extern int64 tte_sender_due(TteSender *sender, int64 now);
-
-/*
- * Is it time to look for events that have become too old while nothing may be sent
- * to the source, and in a transaction: record some of them.
- */
-extern bool tte_sender_expires(const TteSender *sender, int64 now);
-extern void tte_sender_expire(TteSender *sender, const TteSnapshot *snapshot, const TteSendLimits *limits, int64 now);
 
 /*
  * In a transaction: the next request to send, recorded in tiktok.request; NULL
@@ -195,26 +240,82 @@ extern void tte_sender_expire(TteSender *sender, const TteSnapshot *snapshot, co
 extern TteRequest *tte_sender_next(TteSender *sender, const TteSnapshot *snapshot,
 								   const TteSendLimits *limits, int64 now);
 
-/* Makes a request of events lo .. hi - 1, to be sent before anything else is read. */
-extern void tte_sender_wait(TteBatch *batch, int lo, int hi);
+/*
+ * Is it time to look for events that have become too old while nothing may be sent
+ * to the source, and in a transaction: record some of them.
+ */
+extern bool tte_sender_expires(const TteSender *sender, int64 now);
+extern void tte_sender_expire(TteSender *sender, const TteSnapshot *snapshot, const TteSendLimits *limits, int64 now);
 
-/* In a transaction: records the fate of a request that came back, or failed. */
-extern void tte_sender_record(TteRequest *request, int64 now);
+/* In the same transaction, after all of them: stores state and, when it is time, the cursor. */
+extern void tte_sender_store(TteSender *sender, int64 now);
+
+/*-------------------------------------------------------------------------
+ * batch.c: from the tables to a request
+ *-------------------------------------------------------------------------
+ */
+
+/* In a transaction: reads the events of a request; NULL: there are none. */
+extern TteRequest *tte_batch_read(TteSender *sender, TteMove move, int limit, const TteSnapshot *snapshot,
+								  const TteSendLimits *limits, int64 now);
+
+/* Records events that are too old; returns how many. */
+extern int	tte_batch_expire(TteSender *sender, const TteSnapshot *snapshot, const TteSendLimits *limits, int64 now);
+extern void tte_batch_free(TteRequest *request);
+
+/* Begins to read a window; *position may lie inside. */
+extern void tte_window_open(TteSender *sender, const TteSnapshot *prev, const TteSnapshot *cur, TtePosition position);
+extern void tte_pin_drop(TtePin *pin);
+
+/*-------------------------------------------------------------------------
+ * outcome.c: from an answer to the tables
+ *-------------------------------------------------------------------------
+ */
+
+/* In a transaction: records what became of the events of a request that came back, or failed. */
+extern void tte_outcome_record(TteRequest *request, int64 now);
+
+/* Events that were left out of a body go by themselves; their rows are written in the next transaction. */
+extern void tte_part_leave_out(TteSender *sender, const int64 *ids, int n);
+extern void tte_outcome_record_left_out(TteSender *sender);
+
+/* Nobody waits for parts any more: they are due like other retries. */
+extern void tte_outcome_drop_parts(TteSender *sender, int64 now);
+extern void tte_part_add(TteSender *sender, const int64 *ids, int n, TteHalves *halves, bool first);
+
+/* Two parts of events whose rows nobody else reads; around one of them or, with -1, in halves. */
+extern void tte_part_split(TteSender *sender, const int64 *ids, int n, bool refused, int bad);
+
+/*-------------------------------------------------------------------------
+ * hold.c: an operator's open transaction
+ *-------------------------------------------------------------------------
+ */
+
+/*
+ * In a transaction, before fates are read or recorded: may a transaction be open
+ * that has moved some?  When one has ended since, or has committed a moment ago,
+ * what it moved must be skipped as after tte_sender_requeue().
+ */
+extern void tte_hold_watch(TteSender *sender);
+extern bool tte_hold_has(TteSender *sender, int64 id);
+
+/* Takes what would have to wait out of the request. */
+extern void tte_hold_busy(TteRequest *request, TteHeldAction action, const char *status, const char *reason, bool keep);
+
+/* The same for events that were read and not sent. */
+extern void tte_hold_unsent(TteSender *sender, const TtePin *pin, const int64 *ids, int n);
 
 /*
  * What could not be recorded because an operator's transaction is open: is it
  * time to look again, and in a transaction: records what can be.
  */
-extern bool tte_sender_holds(TteSender *sender, int64 now);
-extern void tte_sender_record_held(TteSender *sender, int64 now);
+extern bool tte_hold_due(TteSender *sender, int64 now);
+extern void tte_hold_record(TteSender *sender, int64 now);
 
-/*
- * In a transaction: goes back to the oldest unrecorded event, if that has to be
- * and nothing is in flight.
- */
-extern void tte_sender_rewind(TteSender *sender);
-
-/* In the same transaction, after all of them: stores state and, when it is time, the cursor. */
-extern void tte_sender_store(TteSender *sender, int64 now);
+/* Used by hold.c and outcome.c */
+extern void tte_outcome_final(TteRequest *request, const int64 *ids, int n, const char *status, const char *reason, bool keep);
+extern void tte_outcome_retry(TteRequest *request, const int64 *ids, int n, int attempts, int64 now);
+extern void tte_outcome_wait(TteSender *sender, const TteRequest *request, const int64 *ids, int n, int64 next, const char *kind);
+extern void tte_outcome_finish(const TteRequest *request);
 
 #endif							/* TTE_SENDER_H */

@@ -8,7 +8,7 @@
 #ifndef TTE_WINDOW_H
 #define TTE_WINDOW_H
 
-#include "event/base.h"
+#include "answer/breaker.h"
 
 /*
  * A snapshot as pg_snapshot prints it: transactions below xmax that are not in
@@ -28,13 +28,6 @@ typedef struct TteSegment
 	uint64		lo;
 	uint64		hi;
 } TteSegment;
-
-/* Position in the queue of a source; events at or before it have been read. */
-typedef struct TtePosition
-{
-	uint64		xid;
-	int64		id;
-} TtePosition;
 
 #define TTE_WINDOW_START	((TtePosition) {0, -1})
 

@@ -67,7 +67,9 @@ static TteSlot *slot;
 static TteHttp *http = NULL;
 static bool http_stale = false; /* make a new one as soon as nothing is in
 								 * flight */
-static dlist_head senders = DLIST_STATIC_INIT(senders);
+static dlist_head senders = DLIST_STATIC_INIT(senders);	/* the last served last */
+static dlist_head under_way = DLIST_STATIC_INIT(under_way); /* requests, the oldest first */
+static TteEndpoint endpoint_state;
 static MemoryContext turn_context;
 static TteInstallation installation;
 static int64 polled_at = 0;
@@ -90,6 +92,7 @@ static uint32 wait_pause;
 /* Requests that have come back and are not recorded yet. */
 static TteRequest *finished[MAX_REQUESTS];
 static int	nfinished = 0;
+static bool anyone_alone;		/* of those served in this turn */
 
 static void
 leave(TteExitReason reason)
@@ -113,6 +116,8 @@ forget_everything(void)
 	tte_http_destroy(http);
 	http = NULL;
 	nfinished = 0;
+	dlist_init(&under_way);
+	memset(&endpoint_state, 0, sizeof(endpoint_state));
 	dlist_foreach_modify(iter, &senders)
 	{
 		TteSender  *sender = dlist_container(TteSender, node, iter.cur);
@@ -234,9 +239,9 @@ find_sender(int32 source_id)
 	return NULL;
 }
 
-/* One limit of requests a second for each token. */
+/* One limit of requests a second, and one throttle, for each token. */
 static void
-share_rates(void)
+share_tokens(void)
 {
 	dlist_iter	one;
 	dlist_iter	other;
@@ -245,7 +250,7 @@ share_rates(void)
 	{
 		TteSender  *sender = dlist_container(TteSender, node, one.cur);
 
-		sender->rate = &sender->own_rate;
+		sender->token = &sender->own_token;
 		dlist_foreach(other, &senders)
 		{
 			TteSender  *first = dlist_container(TteSender, node, other.cur);
@@ -255,7 +260,7 @@ share_rates(void)
 			if (sender->config.token && first->config.token &&
 				strcmp(sender->config.token, first->config.token) == 0)
 			{
-				sender->rate = first->rate;
+				sender->token = first->token;
 				break;
 			}
 		}
@@ -314,7 +319,7 @@ drop_senders(const TteSourceConfig *configs, int n)
 		if (is_among(sender->config.id, configs, n))
 			continue;
 		sender->config.enabled = false;
-		if (sender->in_flight > 0)
+		if (sender->breaker.in_flight > 0)
 		{
 			tte_watch_reload();
 			continue;
@@ -346,7 +351,7 @@ read_sources(void)
 		if (configs[i].token != NULL)
 			explicit_bzero(configs[i].token, strlen(configs[i].token));
 	}
-	share_rates();
+	share_tokens();
 	TTE_FAULT_POINT("tokens-read", NULL);
 }
 
@@ -358,7 +363,7 @@ make_http(void)
 		.ca_file = tte_ca_file[0] ? tte_ca_file : NULL,
 		.connect_timeout_ms = tte_connect_timeout,
 		.request_timeout_ms = tte_request_timeout,
-		.max_connections = tte_max_in_flight,
+		.max_connections = TTE_MOST_TRANSFERS,
 	};
 	const char *error;
 
@@ -379,6 +384,15 @@ make_http(void)
 	return !http_stale;
 }
 
+/* It is not under way any more. */
+static void
+finish(TteRequest *request, bool answered)
+{
+	tte_endpoint_ended(&endpoint_state, &request->sender->breaker, &request->try, answered, tte_now());
+	dlist_delete(&request->under_way);
+	finished[nfinished++] = request;
+}
+
 static void
 judge(const TteHttpResult *result)
 {
@@ -387,10 +401,10 @@ judge(const TteHttpResult *result)
 	TTE_FAULT_POINT("answer-read", NULL);
 	tte_reply_judge(result->transport, result->status, result->body, result->body_len, result->truncated,
 					result->error, result->retry_after, tte_now(), &request->reply);
-	tte_reply_redact(&request->reply, result->exchange ? tte_http_token(result->exchange) : NULL, request->body);
+	tte_reply_redact(&request->reply, result->exchange ? tte_http_token(result->exchange) : NULL, request->body.data);
 	request->reply.possibly_received |= result->resent;
 	request->http_status = result->status;
-	finished[nfinished++] = request;
+	finish(request, result->transport == TTE_TRANSPORT_ANSWERED);
 }
 
 /* The request could not even be handed to libcurl. */
@@ -424,16 +438,16 @@ count_request(const TteRequest *request)
 
 	pg_atomic_fetch_add_u64(&slot->requests, 1);
 	if (delivered)
-		pg_atomic_fetch_add_u64(&slot->delivered, request->hi - request->lo);
+		pg_atomic_fetch_add_u64(&slot->delivered, request->try.events);
 	else
 		pg_atomic_fetch_add_u64(&slot->failed, 1);
 	if (tte_log_requests)
 		ereport(LOG,
 				(errmsg("tiktok_events: request " INT64_FORMAT " to source \"%s\": %d events, %s, http %d, code %d, %d ms",
-						request->id, request->batch->sender->config.name, request->hi - request->lo,
+						request->id, request->sender->config.name, request->try.events,
 						request->failed ? "failed" : tte_outcome_name(request->reply.outcome), request->http_status,
 						request->reply.has_code ? request->reply.code : -1,
-						(int) ((tte_now() - request->started_at) / 1000))));
+						(int) ((tte_now() - request->try.started_at) / 1000))));
 }
 
 static bool
@@ -443,7 +457,7 @@ anyone_holds(int64 now)
 
 	dlist_foreach(iter, &senders)
 	{
-		if (tte_sender_holds(dlist_container(TteSender, node, iter.cur), now))
+		if (tte_hold_due(dlist_container(TteSender, node, iter.cur), now))
 			return true;
 	}
 	return false;
@@ -464,15 +478,15 @@ record(void)
 	for (int i = 0; i < nfinished; i++)
 	{
 		count_request(finished[i]);
-		tte_sender_record(finished[i], now);
+		tte_outcome_record(finished[i], now);
 	}
 	nfinished = 0;
 	dlist_foreach(iter, &senders)
 	{
 		TteSender  *sender = dlist_container(TteSender, node, iter.cur);
 
-		if (tte_sender_holds(sender, now))
-			tte_sender_record_held(sender, now);
+		if (tte_hold_due(sender, now))
+			tte_hold_record(sender, now);
 		tte_sender_store(sender, now);
 	}
 	TTE_FAULT_POINT("before-record-commits", NULL);
@@ -536,6 +550,35 @@ held_up(int64 now)
 	return in_flight() > 0 && alone_sender(now) != NULL;
 }
 
+/* Whoever was served last is served last; false: nobody has anything to send. */
+static bool
+serve_next(TteSender *alone, TteRequest **requests, int *n, const TteSnapshot *snapshot, TteSendLimits *limits, int64 now)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &senders)
+	{
+		TteSender  *sender = dlist_container(TteSender, node, iter.cur);
+		TteRequest *request;
+
+		if ((alone != NULL && alone != sender) || !tte_sender_wants(sender, now))
+			continue;
+		limits->others = *n > 0 || endpoint_state.transfers > 0;
+		request = tte_sender_next(sender, snapshot, limits, now);
+		if (sender->alone != TTE_ALONE_NO)
+			anyone_alone = true;
+		if (request == NULL)
+			continue;
+		tte_endpoint_sent(&endpoint_state, now);
+		dlist_push_tail(&under_way, &request->under_way);
+		requests[(*n)++] = request;
+		dlist_delete(&sender->node);
+		dlist_push_tail(&senders, &sender->node);
+		return true;
+	}
+	return false;
+}
+
 /* Lets every sender in turn have a request, as long as there is room. */
 static int
 next_requests(TteRequest **requests, TteSendLimits *limits, int room, int64 now)
@@ -546,6 +589,7 @@ next_requests(TteRequest **requests, TteSendLimits *limits, int room, int64 now)
 	dlist_iter	iter;
 	int			n = 0;
 
+	anyone_alone = false;
 	tte_queue_snapshot(&snapshot);
 	TTE_FAULT_POINT("snapshot-taken", NULL);
 	changed = tte_watch_changed(now);
@@ -555,32 +599,19 @@ next_requests(TteRequest **requests, TteSendLimits *limits, int room, int64 now)
 		read_sources();
 	limits->recovered_to = installation.recovered_to;
 	limits->recovered_xid = installation.recovered_xid;
-	for (int round = 0; round < room; round++)
+	dlist_foreach(iter, &senders)
 	{
-		dlist_foreach(iter, &senders)
-		{
-			TteSender  *sender = dlist_container(TteSender, node, iter.cur);
+		TteSender  *sender = dlist_container(TteSender, node, iter.cur);
 
-			if (!sender->loaded)
-				tte_sender_load(sender);
-			tte_sender_rewind(sender);
-			if (round == 0 && tte_sender_expires(sender, now))
-				tte_sender_expire(sender, &snapshot, limits, now);
-			if (n < room && (alone == NULL || alone == sender) && tte_sender_wants(sender, now))
-			{
-				limits->others = n > 0 || in_flight() > 0;
-				requests[n] = tte_sender_next(sender, &snapshot, limits, now);
-				n += requests[n] != NULL;
-				if (sender->alone != TTE_ALONE_NO)
-					room = n;
-			}
-		}
+		if (!sender->loaded)
+			tte_sender_load(sender);
+		if (tte_sender_expires(sender, now))
+			tte_sender_expire(sender, &snapshot, limits, now);
 	}
+	while (room > n && serve_next(alone, requests, &n, &snapshot, limits, now) && !anyone_alone)
+		;
 	dlist_foreach(iter, &senders)
 		tte_sender_store(dlist_container(TteSender, node, iter.cur), now);
-	/* The first one in the list shall not always be the first to go. */
-	if (!dlist_is_empty(&senders))
-		dlist_push_tail(&senders, dlist_pop_head_node(&senders));
 	return n;
 }
 
@@ -590,11 +621,11 @@ send_request(TteRequest *request, const TteSendLimits *limits)
 {
 	if (!tte_body_build(request, limits))
 	{
-		finished[nfinished++] = request;
+		finish(request, false);
 		return;
 	}
 	tte_sent_note(request->id);
-	if (tte_http_post(http, request->batch->sender->config.token, request->body, request->body_len, request) == NULL)
+	if (tte_http_post(http, request->sender->config.token, request->body.data, request->body.len, request) == NULL)
 		judge_unsent(request);
 }
 
@@ -604,8 +635,10 @@ send_requests(bool woken)
 {
 	TteRequest *requests[MAX_REQUESTS];
 	int64		now = tte_now();
-	TteSendLimits limits = {.max_body = tte_max_body_size * 1024, .ascii = tte_ascii_payload()};
-	int			room = tte_max_in_flight - in_flight();
+	TteSendLimits limits = {
+		.max_body = tte_max_body_size * 1024, .ascii = tte_ascii_payload(), .hangs = tte_endpoint_hangs(&endpoint_state, now)
+	};
+	int			room = tte_endpoint_room(&endpoint_state, tte_max_in_flight, now);
 	int			n;
 
 	if (!tte_enabled || room <= 0 || held_up(now) ||
@@ -687,6 +720,24 @@ token_files_changed(void)
 	return changed;
 }
 
+/* Looks where a committed transaction has recorded something. */
+static void
+look_at_news(void)
+{
+	uint64		news[TTE_NEWS_WORDS];
+	dlist_iter	iter;
+
+	for (int word = 0; word < TTE_NEWS_WORDS; word++)
+		news[word] = pg_atomic_read_u64(&slot->news[word]) != 0 ? pg_atomic_exchange_u64(&slot->news[word], 0) : 0;
+	dlist_foreach(iter, &senders)
+	{
+		TteSender  *sender = dlist_container(TteSender, node, iter.cur);
+
+		if (news[TTE_NEWS_WORD(sender->config.id)] & TTE_NEWS_BIT(sender->config.id))
+			sender->look = true;
+	}
+}
+
 /*
  * Did anything happen that the queue has to be looked at for?  What the slow
  * poll notices may also be an operator's decision in a prepared transaction.
@@ -703,6 +754,7 @@ woken(void)
 			tte_watch_reload();
 		if (pg_atomic_exchange_u32(&slot->requeue, 0) != 0)
 			requeue_all();
+		look_at_news();
 		return true;
 	}
 	if (now - polled_at < SLOW_POLL && now >= polled_at)
@@ -712,7 +764,42 @@ woken(void)
 		return false;
 	if (max_prepared_xacts > 0)
 		requeue_all();
+	look_everywhere();
 	return true;
+}
+
+/* When the oldest request that is not slow was started; 0: there is none. */
+static int64
+oldest_start(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &under_way)
+	{
+		const TteTry *try = &dlist_container(TteRequest, under_way, iter.cur)->try;
+
+		if (!try->slow)
+			return try->started_at;
+	}
+	return 0;
+}
+
+/* What is unanswered for long leaves its slot to others. */
+static void
+note_slow(void)
+{
+	int64		now = tte_now();
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &under_way)
+	{
+		TteRequest *request = dlist_container(TteRequest, under_way, iter.cur);
+
+		if (now - request->try.started_at < TTE_SLOW)
+			break;
+		tte_endpoint_slow(&endpoint_state, &request->sender->breaker, &request->try);
+		tte_breaker_slow(&request->sender->breaker, &request->try);
+	}
 }
 
 /* Milliseconds until something is due. */
@@ -729,16 +816,19 @@ time_to_wait(void)
 		due = Min(due, tokens_seen_at + TOKEN_POLL);
 	if (!refused && !standing_by)
 		due = Min(due, purge_at);
-	if (tte_enabled && in_flight() < tte_max_in_flight && !(http_stale && in_flight() > 0) && !held_up(now))
+	if (tte_enabled && !(http_stale && in_flight() > 0) && !held_up(now))
 	{
+		bool		room = tte_endpoint_room(&endpoint_state, tte_max_in_flight, now) > 0;
+
+		if (!room)
+			due = Min(due, tte_endpoint_due(&endpoint_state, oldest_start(), now));
 		dlist_foreach(iter, &senders)
 		{
-			int64		sender_due = tte_sender_due(dlist_container(TteSender, node, iter.cur), now);
-
-			if (sender_due != 0)
-				due = Min(due, sender_due);
+			if (room)
+				due = Min(due, tte_sender_due(dlist_container(TteSender, node, iter.cur), now));
 		}
 	}
+	due = Min(due, oldest_start() == 0 ? due : oldest_start() + TTE_SLOW);
 	return due <= now ? 0 : Min((due - now) / 1000 + 1, SLOW_POLL / 1000);
 }
 
@@ -779,11 +869,11 @@ turn(void)
 	if (token_files_changed())
 	{
 		tte_watch_reload();
+		look_everywhere();
 		news = true;
 	}
-	if (news)
-		look_everywhere();
 	collect();
+	note_slow();
 	record();
 	send_requests(news);
 	if (in_flight() > 0)

@@ -38,6 +38,9 @@
 #define BY_ID "id" EQ "$1"
 #define BY_SOURCE "source_id" EQ "$1"
 
+/* A row r of tiktok.retry: it was sent.  Else it waits for its first attempt. */
+#define TRIED "r.attempts OPERATOR(pg_catalog.>) 0 OR r.possibly_received_at IS NOT NULL"
+
 /* When TikTok may first have received an event; NULL: never. */
 #define RECEIVED \
 	"coalesce(d.possibly_received_at," \
@@ -51,7 +54,7 @@
 
 /* The state of event $1; TikTok would count a copy of one received before $2. */
 static const char state_sql[] =
-"SELECT coalesce(d.status, CASE WHEN r.id IS NULL THEN 'pending' ELSE 'retrying' END),"
+"SELECT coalesce(d.status, CASE WHEN " TRIED " THEN 'retrying' ELSE 'pending' END),"
 " e.payload IS NOT NULL, " HAS_IDENTITY ", coalesce(" RECEIVED " OPERATOR(pg_catalog.<) $2, false), e.source_id, " WITHDRAWN
 " FROM tiktok.event e"
 " LEFT JOIN tiktok.delivery d ON d.id" EQ "e.id"
@@ -101,8 +104,8 @@ static const char state_sql[] =
 	"  AND ROW(e.xid, e.id) OPERATOR(pg_catalog.<=) ROW(q.last_xid, q.last_id)))" \
 	" FROM " from)
 
-#define DISCARD_RETRYING(which) \
-	"WITH gone AS (DELETE FROM tiktok.retry WHERE " which " RETURNING *), " \
+#define DISCARD_RETRYING(which, tried) \
+	"WITH gone AS (DELETE FROM tiktok.retry r WHERE r." which " AND (" tried ") RETURNING *), " \
 	CLOSE(", request_id, attempts, first_attempt_at", \
 	"coalesce(e.possibly_received_at, q.started_at), e.last_request_id, e.attempts, e.first_attempt_at" \
 	" FROM gone e LEFT JOIN tiktok.request q ON q.id" EQ "e.last_request_id AND q.finished_at IS NULL")
@@ -135,7 +138,8 @@ static const Move retry_moves[] = {
 /* Pending before retrying, because events may move in that direction meanwhile. */
 static const Move discard_moves[] = {
 	{"pending", DISCARD_PENDING("tiktok._pending e WHERE e." BY_SOURCE), DISCARD_PENDING(PENDING_BY_ID), true},
-	{"retrying", DISCARD_RETRYING(BY_SOURCE), DISCARD_RETRYING(BY_ID), true},
+	{"pending", DISCARD_RETRYING(BY_SOURCE, "NOT (" TRIED ")"), DISCARD_RETRYING(BY_ID, "NOT (" TRIED ")"), true},
+	{"retrying", DISCARD_RETRYING(BY_SOURCE, TRIED), DISCARD_RETRYING(BY_ID, TRIED), true},
 	{"rejected", DISCARD_FINAL(BY_SOURCE), DISCARD_FINAL(BY_ID), false},
 	{"uncertain", DISCARD_FINAL(BY_SOURCE), DISCARD_FINAL(BY_ID), false},
 	{NULL}
@@ -319,14 +323,19 @@ move(const char *sql, int32 source_id, Oid key_type, Datum key, const char *stat
 	return n;
 }
 
+/* A pending event may have a row of tiktok.retry or none. */
 static void
 move_event(const Move *m, const EventState *event, bool allow_double)
 {
-	if (move(m->id_sql, event->source_id, INT8OID, Int64GetDatum(event->id), m->status, allow_double) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("status of event %lld has changed meanwhile", (long long) event->id),
-				 errhint("Check its status in tiktok.event_status and try again.")));
+	for (; m->status != NULL && strcmp(m->status, event->status) == 0; m++)
+	{
+		if (move(m->id_sql, event->source_id, INT8OID, Int64GetDatum(event->id), m->status, allow_double) > 0)
+			return;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("status of event %lld has changed meanwhile", (long long) event->id),
+			 errhint("Check its status in tiktok.event_status and try again.")));
 }
 
 /* status NULL: the moves marked by_default. */

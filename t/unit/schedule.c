@@ -14,45 +14,20 @@
 #define HOUR		(60 * MINUTE)
 #define START		(INT64CONST(1794000000) * SECOND)
 
-static TteReply
-came_to(TteOutcome outcome, int64 retry_after)
-{
-	TteReply	reply = {0};
-
-	reply.outcome = outcome;
-	reply.retry_after = retry_after;
-	reply.bad_index = -1;
-	return reply;
-}
-
-/* One request and its result. */
-static bool
-exchange(TteBreaker *breaker, TteOutcome outcome, int64 now)
-{
-	TteReply	reply = came_to(outcome, 0);
-
-	tte_breaker_sent(breaker);
-	return tte_breaker_result(breaker, &reply, now, 0.5);
-}
-
-static bool
-result(TteBreaker *breaker, TteOutcome outcome, int64 retry_after, int64 now)
-{
-	TteReply	reply = came_to(outcome, retry_after);
-
-	return tte_breaker_result(breaker, &reply, now, 0.5);
-}
-
 static double
 dice(void)
 {
 	return random() / (RAND_MAX + 1.0);
 }
 
-/*-------------------------------------------------------------------------
- * Retry times
- *-------------------------------------------------------------------------
- */
+static TteReply
+came_to(TteOutcome outcome, int code, int64 retry_after)
+{
+	return (TteReply)
+	{
+		.outcome = outcome, .has_code = code != 0, .code = code, .retry_after = retry_after, .bad_index = -1
+	};
+}
 
 static void
 test_retry_delay(void)
@@ -69,10 +44,10 @@ test_retry_delay(void)
 	{
 		snprintf(name, sizeof(name), "delay after try %d", i + 1);
 		ok(tte_retry_delay(i + 1, 0.5) == plain[i], name);
-		if (i + 1 < TTE_RETRY_ATTEMPTS)
+		if (i + 1 < TTE_BLOCKED_ATTEMPTS)
 			sum += tte_retry_delay(i + 1, 0.5);
 	}
-	ok(sum > 43 * HOUR && sum < TTE_RETRY_HORIZON, "all tries fit into the horizon");
+	ok(sum > 43 * HOUR && sum < TTE_RETRY_HORIZON, "fifteen tries fit into the horizon");
 	for (int i = 0; i < 100000; i++)
 	{
 		int			attempts = 1 + random() % 20;
@@ -87,346 +62,85 @@ test_retry_delay(void)
 	ok(tte_retry_delay(PG_INT32_MAX, 0.999) < TTE_RETRY_LONGEST, "any number of tries");
 }
 
-/*-------------------------------------------------------------------------
- * The breaker
- *-------------------------------------------------------------------------
- */
-
 static void
-test_closed(void)
+test_probe_delay(void)
 {
-	TteBreaker	breaker = {0};
+	TteReply	trouble = came_to(TTE_OUTCOME_RETRY, 0, 0);
+	TteReply	token = came_to(TTE_OUTCOME_STOP_CREDENTIAL, 40105, 0);
+	TteReply	pause = came_to(TTE_OUTCOME_RETRY, 0, 90 * SECOND);
+	bool		within = true;
 
-	ok(tte_breaker_allows(&breaker, START, 1000) == 1000, "a zeroed breaker is closed");
-	ok(tte_breaker_due(&breaker) == 0, "due at once");
-	ok(!exchange(&breaker, TTE_OUTCOME_DELIVERED, START), "a success changes nothing");
-	exchange(&breaker, TTE_OUTCOME_ISOLATE, START);
-	exchange(&breaker, TTE_OUTCOME_SINGLY, START);
-	exchange(&breaker, TTE_OUTCOME_SPLIT, START);
-	ok(breaker.state == TTE_BREAKER_CLOSED, "nor do answers about the events");
-	for (int i = 0; i < 10; i++)
-	{
-		exchange(&breaker, TTE_OUTCOME_RETRY, START);
-		exchange(&breaker, TTE_OUTCOME_RETRY, START);
-		exchange(&breaker, TTE_OUTCOME_DELIVERED, START);
-	}
-	ok(breaker.state == TTE_BREAKER_CLOSED, "two unclear outcomes in a row do not open it");
-	ok(breaker.in_flight == 0, "requests are counted");
-}
-
-static void
-test_opening(void)
-{
-	static const TteOutcome at_once[] = {
-		TTE_OUTCOME_THROTTLE, TTE_OUTCOME_STOP_CREDENTIAL, TTE_OUTCOME_STOP_CONFIGURATION,
-		TTE_OUTCOME_STOP_ENDPOINT
-	};
-	char		name[64];
-	TteBreaker	breaker = {0};
-
-	for (int i = 0; i < lengthof(at_once); i++)
-	{
-		TteBreaker	fresh = {0};
-
-		snprintf(name, sizeof(name), "%s opens it at once", tte_outcome_name(at_once[i]));
-		ok(exchange(&fresh, at_once[i], START) && fresh.state == TTE_BREAKER_OPEN &&
-		   fresh.cause == at_once[i] && fresh.since == START &&
-		   tte_breaker_allows(&fresh, START, 1000) == 0, name);
-	}
-	ok(!exchange(&breaker, TTE_OUTCOME_RETRY, START), "first unclear outcome");
-	ok(!exchange(&breaker, TTE_OUTCOME_RETRY, START), "second unclear outcome");
-	ok(exchange(&breaker, TTE_OUTCOME_RETRY, START), "the third opens it");
-	ok(breaker.probe_at - START == 1 * SECOND, "with the first step of the back-off");
-
-	memset(&breaker, 0, sizeof(breaker));
-	tte_breaker_sent(&breaker);
-	ok(result(&breaker, TTE_OUTCOME_RETRY, 900 * SECOND, START) &&
-	   breaker.probe_at - START == 900 * SECOND, "an unclear outcome that asks for a pause opens it at once");
-}
-
-static void
-test_probe(void)
-{
-	TteBreaker	breaker = {0};
-	int64		at;
-
-	exchange(&breaker, TTE_OUTCOME_STOP_ENDPOINT, START);
-	at = breaker.probe_at;
-	ok(tte_breaker_allows(&breaker, at - 1, 1000) == 0, "nothing before the probe is due");
-	ok(tte_breaker_allows(&breaker, at, 1000) == 1, "then one event");
-	ok(tte_breaker_due(&breaker) == at, "due at that time");
-	tte_breaker_sent(&breaker);
-	ok(breaker.state == TTE_BREAKER_HALF_OPEN && tte_breaker_allows(&breaker, at, 1000) == 0,
-	   "one probe only");
-	ok(tte_breaker_due(&breaker) == PG_INT64_MAX, "due when the probe is back");
-	ok(!result(&breaker, TTE_OUTCOME_STOP_ENDPOINT, 0, at) && breaker.state == TTE_BREAKER_OPEN &&
-	   breaker.since == START, "its failure opens it again, quietly");
-	ok(breaker.probe_at - at == 2 * SECOND, "for twice as long");
-	at = breaker.probe_at;
-	tte_breaker_sent(&breaker);
-	ok(result(&breaker, TTE_OUTCOME_DELIVERED, 0, at) && breaker.state == TTE_BREAKER_CLOSED &&
-	   breaker.since == at, "its success closes it");
-	ok(tte_breaker_allows(&breaker, at, 1000) == 10, "the ramp begins with 10 events");
-	ok(tte_breaker_allows(&breaker, at, 3) == 3, "or less");
-	exchange(&breaker, TTE_OUTCOME_DELIVERED, at);
-	ok(tte_breaker_allows(&breaker, at, 1000) == 100, "then 100");
-	exchange(&breaker, TTE_OUTCOME_DELIVERED, at);
-	ok(tte_breaker_allows(&breaker, at, 1000) == 1000, "then all");
-	ok(breaker.failures == 0, "and the past is forgotten");
-}
-
-static void
-test_flapping(void)
-{
-	TteBreaker	breaker = {0};
-
-	exchange(&breaker, TTE_OUTCOME_STOP_ENDPOINT, START);
-	exchange(&breaker, TTE_OUTCOME_STOP_ENDPOINT, START);
-	exchange(&breaker, TTE_OUTCOME_DELIVERED, START);
-	ok(exchange(&breaker, TTE_OUTCOME_RETRY, START), "within the ramp one unclear outcome opens it");
-	ok(breaker.probe_at - START == 4 * SECOND, "and the back-off goes on where it was");
-	exchange(&breaker, TTE_OUTCOME_DELIVERED, START);
-	exchange(&breaker, TTE_OUTCOME_THROTTLE, START);
-	ok(breaker.failures == 1, "trouble of another kind starts anew");
-}
-
-static void
-test_delays(void)
-{
-	TteBreaker	breaker = {0};
-	TteReply	reply = came_to(TTE_OUTCOME_STOP_ENDPOINT, 0);
-	int64		now = START;
-	int64		longest = 0;
-	int64		shortest = HOUR;
-
-	for (int i = 0; i < 10000; i++)
-	{
-		tte_breaker_sent(&breaker);
-		tte_breaker_result(&breaker, &reply, now, dice());
-		longest = Max(longest, breaker.probe_at - now);
-		shortest = Min(shortest, breaker.probe_at - now);
-		now = breaker.probe_at;
-	}
-	ok(longest <= 5 * MINUTE && longest > 4 * MINUTE, "endpoint: never more than five minutes");
-	ok(shortest >= 100 * MS, "endpoint: never at once");
-
-	memset(&breaker, 0, sizeof(breaker));
-	for (int i = 0; i < 3; i++)
-	{
-		exchange(&breaker, TTE_OUTCOME_STOP_CREDENTIAL, START);
-		ok(breaker.probe_at - START == 5 * MINUTE, "credential: a probe each five minutes");
-	}
-	exchange(&breaker, TTE_OUTCOME_STOP_CONFIGURATION, START);
-	ok(breaker.probe_at - START == 5 * MINUTE && breaker.cause == TTE_OUTCOME_STOP_CONFIGURATION,
-	   "configuration: likewise, and the cause follows");
-}
-
-static void
-test_throttle(void)
-{
-	TteBreaker	breaker = {0};
-	int64		expected = 2 * SECOND;
-	bool		doubling = true;
-
-	tte_breaker_sent(&breaker);
-	result(&breaker, TTE_OUTCOME_THROTTLE, 7 * SECOND, START);
-	ok(breaker.probe_at - START == 7 * SECOND, "throttle: as long as asked for");
-	ok(tte_breaker_allows(&breaker, breaker.probe_at, 1000) == 1000,
-	   "throttle: the probe is a whole batch, requests are what counts");
-	exchange(&breaker, TTE_OUTCOME_DELIVERED, START);
-	ok(tte_breaker_allows(&breaker, START, 1000) == 1000, "throttle: no ramp");
-
-	memset(&breaker, 0, sizeof(breaker));
-	for (int i = 0; i < 20; i++)
-	{
-		exchange(&breaker, TTE_OUTCOME_THROTTLE, START);
-		doubling &= breaker.probe_at - START == expected;
-		expected = Min(expected * 2, HOUR);
-	}
-	ok(doubling, "throttle: doubling up to an hour on its own");
-
-	memset(&breaker, 0, sizeof(breaker));
-	expected = 5 * MINUTE;
-	doubling = true;
-	for (int i = 0; i < 6; i++)
-	{
-		TteReply	reply = {.outcome = TTE_OUTCOME_THROTTLE, .has_code = true, .code = 40100, .retry_after = 5 * MINUTE};
-
-		tte_breaker_sent(&breaker);
-		tte_breaker_result(&breaker, &reply, START, 0.5);
-		doubling &= breaker.probe_at - START == expected;
-		expected = Min(expected * 2, HOUR);
-	}
-	ok(doubling, "throttle: the pause for a code may be that of a day's limit and doubles up to an hour");
-}
-
-/* Requests under way when it opened decide nothing. */
-static void
-test_stale(void)
-{
-	TteBreaker	breaker = {0};
-	int64		at;
-
-	for (int i = 0; i < 4; i++)
-		tte_breaker_sent(&breaker);
-	ok(result(&breaker, TTE_OUTCOME_STOP_ENDPOINT, 0, START), "the first of four opens it");
-	at = breaker.probe_at;
-	ok(!result(&breaker, TTE_OUTCOME_STOP_ENDPOINT, 0, START) && breaker.failures == 1 &&
-	   breaker.probe_at == at, "the second does not open it again");
-	ok(!result(&breaker, TTE_OUTCOME_DELIVERED, 0, START) && breaker.state == TTE_BREAKER_OPEN,
-	   "the third, a success, does not close it");
-	ok(tte_breaker_allows(&breaker, at, 1000) == 0, "the probe waits for the fourth");
-	ok(tte_breaker_due(&breaker) > at && tte_breaker_due(&breaker) <= at + 5 * MINUTE, "so it is due later");
-	ok(tte_breaker_allows(&breaker, at + 5 * MINUTE, 1000) == 1, "but not for ever");
-	result(&breaker, TTE_OUTCOME_RETRY, 0, START);
-	ok(tte_breaker_allows(&breaker, at, 1000) == 1, "it is back: the probe may go");
-	tte_breaker_sent(&breaker);
-	ok(result(&breaker, TTE_OUTCOME_DELIVERED, 0, at), "and its result decides");
-
-	memset(&breaker, 0, sizeof(breaker));
-	tte_breaker_sent(&breaker);
-	tte_breaker_sent(&breaker);
-	result(&breaker, TTE_OUTCOME_THROTTLE, 2 * SECOND, START);
-	result(&breaker, TTE_OUTCOME_THROTTLE, 60 * SECOND, START);
-	ok(breaker.probe_at - START == 60 * SECOND, "a longer pause is kept, whoever asks");
-}
-
-static void
-test_given_up(void)
-{
-	TteBreaker	breaker = {0};
-
-	tte_breaker_sent(&breaker);
-	tte_breaker_sent(&breaker);
-	result(&breaker, TTE_OUTCOME_STOP_ENDPOINT, 0, START);
-	tte_breaker_dropped(&breaker);
-	ok(tte_breaker_allows(&breaker, breaker.probe_at, 1000) == 1, "a dropped request is not waited for");
-	tte_breaker_sent(&breaker);
-	tte_breaker_dropped(&breaker);
-	ok(breaker.state == TTE_BREAKER_OPEN &&
-	   tte_breaker_allows(&breaker, breaker.probe_at, 1000) == 1, "a dropped probe may be repeated");
-
-	tte_breaker_sent(&breaker);
-	result(&breaker, TTE_OUTCOME_DELIVERED, 0, START);
-	ok(!result(&breaker, TTE_OUTCOME_DELIVERED, 0, START) && breaker.in_flight == 0,
-	   "a result too many does no harm");
-	memset(&breaker, 0, sizeof(breaker));
-	exchange(&breaker, TTE_OUTCOME_STOP_ENDPOINT, START);
-	ok(!result(&breaker, TTE_OUTCOME_DELIVERED, 0, START) && breaker.state == TTE_BREAKER_OPEN,
-	   "not while it is open either");
-}
-
-static void
-test_reset(void)
-{
-	TteBreaker	breaker = {0};
-
-	tte_breaker_sent(&breaker);
-	exchange(&breaker, TTE_OUTCOME_STOP_CREDENTIAL, START);
-	tte_breaker_reset(&breaker);
-	ok(breaker.state == TTE_BREAKER_CLOSED && breaker.failures == 0, "a reset closes it");
-	ok(tte_breaker_allows(&breaker, START, 1000) == 10, "with the ramp");
-	ok(!result(&breaker, TTE_OUTCOME_STOP_CREDENTIAL, 0, START) &&
-	   breaker.state == TTE_BREAKER_CLOSED, "what was sent before it is not held against it");
-	ok(exchange(&breaker, TTE_OUTCOME_STOP_CREDENTIAL, START), "what is sent after it is");
-	memset(&breaker, 0, sizeof(breaker));
-	tte_breaker_reset(&breaker);
-	ok(tte_breaker_allows(&breaker, START, 1000) == 1000, "resetting a closed one needs no ramp");
-}
-
-static void
-test_clock(void)
-{
-	TteBreaker	breaker = {0};
-
-	exchange(&breaker, TTE_OUTCOME_STOP_CREDENTIAL, START);
-	ok(tte_breaker_allows(&breaker, START - 24 * HOUR, 1000) == 1, "clock set back a day: due now");
-	ok(tte_breaker_allows(&breaker, START + 24 * HOUR * 365, 1000) == 1, "clock set on a year: due now");
-}
-
-/* Whatever happens in whatever order, it never gets stuck. */
-static void
-test_random(void)
-{
-	TteBreaker	breaker = {0};
-	int64		now = START;
-	int			out = 0;
-	bool		sane = true;
-	int64		blocked_since = 0;
-	int64		longest = 0;
-
-	for (int i = 0; i < 1000000; i++)
-	{
-		TteReply	reply = came_to(random() % (TTE_OUTCOME_STOP_ENDPOINT + 1),
-									random() % 10 == 0 ? random() % HOUR : 0);
-
-		now += random() % (10 * SECOND);
-		if (tte_breaker_allows(&breaker, now, 1000) > 0)
-		{
-			blocked_since = now;
-			if (out < 8)
-			{
-				tte_breaker_sent(&breaker);
-				out++;
-			}
-		}
-		if (out > 0 && random() % 2 == 0)
-		{
-			if (random() % 50 == 0)
-				tte_breaker_dropped(&breaker);
-			else
-				tte_breaker_result(&breaker, &reply, now, dice());
-			out--;
-		}
-		if (random() % 1000 == 0)
-			tte_breaker_reset(&breaker);
-		longest = Max(longest, now - blocked_since);
-		sane &= breaker.in_flight >= 0 && breaker.stale >= 0 && breaker.stale <= breaker.in_flight &&
-			breaker.in_flight <= out;
-	}
-	ok(sane, "random results: the counts stay right");
-	ok(longest < 2 * HOUR, "random results: it never gets stuck");
-}
-
-/*-------------------------------------------------------------------------
- * The rate
- *-------------------------------------------------------------------------
- */
-
-static int
-taken_at(TteRate *rate, int per_second, int64 now)
-{
-	int			count = 0;
-
-	while (count < 10000 && tte_rate_take(rate, per_second, now) == 0)
-		count++;
-	return count;
+	ok(tte_probe_delay(&trouble, 0, 0.5) == 0 && tte_probe_delay(&token, 0, 0.5) == 0, "the first probe goes at once");
+	ok(tte_probe_delay(&pause, 0, 0.5) == 90 * SECOND, "but not before a pause that the answer asks for");
+	ok(tte_probe_delay(&trouble, 1, 0.5) == SECOND && tte_probe_delay(&trouble, 3, 0.5) == 4 * SECOND, "then it doubles");
+	ok(tte_probe_delay(&token, 1, 0.5) == 5 * MINUTE && tte_probe_delay(&token, 9, 0.5) == 5 * MINUTE, "a token is probed every five minutes");
+	for (int failures = 1; failures < 100; failures++)
+		within &= tte_probe_delay(&trouble, failures, dice()) <= 50 * SECOND && tte_probe_delay(&trouble, failures, 0) > 0;
+	ok(within, "within a minute of the end of an outage there is a probe");
 }
 
 static void
 test_rate(void)
 {
-	TteRate		rate = {0};
-	int			count = 0;
-	int64		next;
+	TteToken	token = {0};
+	int			n = 0;
 
-	ok(taken_at(&rate, 50, START) == 50, "after a rest one second's worth at once");
-	next = tte_rate_take(&rate, 50, START);
-	ok(next == START + 20 * MS, "then one each 20 ms");
-	ok(tte_rate_take(&rate, 50, next - 1) == next && tte_rate_take(&rate, 50, next) == 0,
-	   "at the time that was named, not before");
-	for (int64 now = START + SECOND; now < START + 11 * SECOND; now += MS)
-		count += taken_at(&rate, 50, now);
-	ok(count >= 500 && count <= 550, "50 per second over ten seconds");
-	ok(taken_at(&rate, 50, START + HOUR) == 50, "rest does not add up");
+	for (int64 now = START; now < START + 10 * SECOND; now += MS)
+	{
+		while (tte_token_due(&token, 50, now) == 0)
+		{
+			tte_token_take(&token, 50, now);
+			n++;
+		}
+	}
+	ok(n >= 500 && n <= 550, "fifty a second, and a bucket of one second");
+	token.full_at = START + HOUR;
+	ok(tte_token_due(&token, 50, START) == 0, "a clock that was set back does not stop it");
+}
 
-	memset(&rate, 0, sizeof(rate));
-	ok(taken_at(&rate, 1, START) == 1 && tte_rate_take(&rate, 1, START) == START + SECOND,
-	   "one per second");
-	memset(&rate, 0, sizeof(rate));
-	ok(taken_at(&rate, 1000, START) == 1000, "a thousand per second");
-	ok(taken_at(&rate, 50, START - 24 * HOUR) == 50, "clock set back: no stall");
-	ok(taken_at(&rate, 0, START) == 1, "zero counts as one");
+static void
+test_throttle(void)
+{
+	TteToken	token = {0};
+	TteReply	often = came_to(TTE_OUTCOME_THROTTLE, 40100, 0);
+	TteReply	header = came_to(TTE_OUTCOME_THROTTLE, 0, 7 * SECOND);
+	TteReply	blocked = came_to(TTE_OUTCOME_THROTTLE, 61000, 30 * MINUTE);
+	int64		now = START;
+	int64		pauses[8];
+
+	for (int i = 0; i < lengthof(pauses); i++)
+	{
+		tte_token_take(&token, 50, now);
+		tte_token_throttled(&token, &often, "throttle: code 40100", now, now);
+		pauses[i] = token.paused_until - now;
+		now = token.paused_until;
+	}
+	ok(pauses[0] == 2 * SECOND, "the first costs two seconds");
+	ok(pauses[1] == 5 * MINUTE, "the second within a minute five minutes");
+	ok(pauses[2] == 10 * MINUTE && pauses[3] == 20 * MINUTE && pauses[7] == HOUR, "then it doubles, up to an hour");
+	ok(tte_token_due(&token, 50, now) == 0, "then one request goes");
+	tte_token_take(&token, 50, now);
+	ok(tte_token_due(&token, 50, now) > now, "alone");
+	tte_token_passed(&token, now);
+	ok(tte_token_due(&token, 50, now) == 0, "until it is answered");
+	tte_token_throttled(&token, &often, "", now, now + SECOND);
+	ok(token.paused_until - now == 5 * MINUTE + SECOND, "whatever passes between, two within a minute are two");
+
+	memset(&token, 0, sizeof(token));
+	tte_token_throttled(&token, &often, "", START, START + SECOND);
+	tte_token_throttled(&token, &often, "", START, START + SECOND);
+	ok(token.paused_until == START + 3 * SECOND, "what was under way before says nothing new");
+	tte_token_passed(&token, START + 4 * SECOND);
+	tte_token_throttled(&token, &often, "", START + 2 * MINUTE, START + 2 * MINUTE);
+	ok(token.paused_until == START + 2 * MINUTE + 2 * SECOND, "after a minute it is the first again");
+	memset(&token, 0, sizeof(token));
+	tte_token_throttled(&token, &header, "", START, START);
+	ok(token.paused_until == START + 7 * SECOND, "a pause that only a header asks for is obeyed as it is");
+	memset(&token, 0, sizeof(token));
+	tte_token_throttled(&token, &blocked, "", START, START);
+	ok(token.paused_until == START + 30 * MINUTE && tte_token_waits(&token, START), "a list of blocked ones: a long one, which is worth telling");
+	tte_token_clock_set_back(&token, START - HOUR);
+	ok(tte_token_due(&token, 50, START - HOUR) == 0, "a clock that is set back ends it");
 }
 
 int
@@ -434,17 +148,8 @@ main(int argc, char **argv)
 {
 	srandom(1);
 	test_retry_delay();
-	test_closed();
-	test_opening();
-	test_probe();
-	test_flapping();
-	test_delays();
-	test_throttle();
-	test_stale();
-	test_given_up();
-	test_reset();
-	test_clock();
-	test_random();
+	test_probe_delay();
 	test_rate();
+	test_throttle();
 	return tap_end();
 }
