@@ -37,6 +37,7 @@ SELECT CASE
 	WHEN name = 'limited_data_use' THEN 'false'
 	WHEN type = 'boolean'::regtype THEN 'true'
 	WHEN type IN ('integer'::regtype, 'bigint'::regtype, 'numeric'::regtype) THEN '1'
+	WHEN name = 'query' THEN 'NULL'
 	WHEN type = 'jsonb'::regtype THEN quote_literal('{}')
 	WHEN type = 'interval'::regtype THEN quote_literal('1 hour')
 	WHEN type = 'timestamptz'::regtype THEN 'now()'

@@ -71,7 +71,7 @@ SELECT event_id, status, reason, notes FROM tiktok.event_status WHERE event_id =
 GRANT EXECUTE ON FUNCTION shop.tiktok_orders_tiktok_shop_purchase TO "regress tiktok owner";
 -- a function that is not from create_trigger is never run as its owner
 CREATE FUNCTION shop.secret() RETURNS TABLE (email text) LANGUAGE sql STABLE AS $$ SELECT current_user || '@example.com' $$;
-CREATE TRIGGER secret AFTER INSERT ON shop.orders FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'Search', 'event_id="Order No"', 'url=''https://example.com/''', 'row_query=secret');
+CREATE TRIGGER secret AFTER INSERT ON shop.orders FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'Search', 'event_id="Order No"', 'url=''https://example.com/''', 'query_function=secret');
 INSERT INTO shop.orders VALUES (7, 'SO-7', 8, 'new', 1);
 SELECT event_id, status, reason, notes FROM tiktok.event_status WHERE event_id = 'orders-7';
 DROP TRIGGER secret ON shop.orders;

@@ -574,7 +574,7 @@ add_target(TteMapping *m, Relation rel, const char *argument)
 		bind_using(m, rel, value);
 		return;
 	}
-	if (strcmp(name, "row_query") == 0)
+	if (strcmp(name, "query_function") == 0)
 	{
 		m->query_name = pstrdup(value);
 		return;

@@ -14,6 +14,8 @@
 
 #include "access/relation.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
@@ -204,7 +206,7 @@ make_function(NewTrigger *new, const char *query)
 	foreach(cell, new->compiled.statements)
 		run_statement(&new->executed, lfirst(cell));
 	tte_compiled_check(&new->compiled);
-	new->args[new->nargs++] = psprintf("row_query=%s", new->compiled.name);
+	new->args[new->nargs++] = psprintf("query_function=%s", new->compiled.name);
 }
 
 /*
