@@ -32,7 +32,7 @@ normalize_wide_name(const TteIdentifierValue *value, StringInfo out)
 	{
 		if (tte_unicode_blank(room[i]) && !tte_is_joiner(TTE_LAST_NAME, room[i]))
 			blank = (m > 0);
-		else if (!tte_unicode_punctuation(room[i]))
+		else if (!tte_unicode_punctuation(room[i]) && (m > 0 || !tte_is_joiner(TTE_LAST_NAME, room[i])))
 		{
 			if (blank)
 				name[m++] = ' ';
@@ -40,6 +40,9 @@ normalize_wide_name(const TteIdentifierValue *value, StringInfo out)
 			name[m++] = room[i];
 		}
 	}
+	/* it joins nothing at the end */
+	while (m > 0 && tte_is_joiner(TTE_LAST_NAME, name[m - 1]))
+		m--;
 	m = tte_unicode_nfc(name, m);
 	for (int i = 0; i < m; i++)
 		tte_append_code(out, name[i]);

@@ -618,6 +618,7 @@ static const IdentifierCase identifier_cases[] = {
 	{TTE_COUNTRY, "276", NULL, NULL, "de"},
 	{TTE_COUNTRY, "999", NULL, NULL, "!country"},
 	{TTE_COUNTRY, "0", NULL, NULL, "!junk"},
+	{TTE_LAST_NAME, "_\xe2\x80\x8cn\xe2\x80\x8c.", NULL, NULL, "n"},
 	{TTE_LAST_NAME, "M\xe2\x80\x8e\xc3\xbcller\xe2\x80\x8f", NULL, NULL, "m\xc3\xbcller"},
 	{TTE_CITY, "Z\xe2\x80\x8b\xc3\xbcrich", NULL, NULL, "zurich"},
 	{TTE_IP, "1.2.3.4:65536", NULL, NULL, "!ip_syntax"},
