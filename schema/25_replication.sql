@@ -5,6 +5,10 @@ CREATE FUNCTION tiktok._wake_worker() RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_wake_worker';
 COMMENT ON FUNCTION tiktok._wake_worker() IS 'makes the worker read the queue when this transaction commits';
 
+CREATE FUNCTION tiktok._free_key(id bigint) RETURNS boolean
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_free_key';
+COMMENT ON FUNCTION tiktok._free_key(bigint) IS 'if the event is final and was never sent, deletes its status, and returns true: then its key may be given to another event';
+
 CREATE FUNCTION tiktok._event_arrives() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -21,10 +25,7 @@ BEGIN
 	ELSIF known = NEW.id THEN
 		RETURN NULL;
 	END IF;
-	-- frees the key under the same conditions as enqueue/outbox.c
-	DELETE FROM tiktok.delivery d WHERE d.id = known AND d.request_id IS NULL AND d.status IN ('invalid', 'suppressed', 'expired')
-		AND coalesce(d.reason, '') NOT IN ('forgotten', 'consent_withdrawn');
-	IF FOUND THEN
+	IF tiktok._free_key(known) THEN
 		DELETE FROM tiktok.event e WHERE e.id = known;
 		RETURN NEW;
 	END IF;

@@ -26,6 +26,7 @@
 #include "catalog/pg_am_d.h"
 #include "commands/sequence.h"
 #include "executor/executor.h"
+#include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -72,6 +73,8 @@ typedef struct Target
 	TupleTableSlot *slot;
 	List	   *arbiters;		/* indexes of the unique key */
 } Target;
+
+PG_FUNCTION_INFO_V1(tte_sql_free_key);
 
 static Target event_target = {.name = "event", .sequence = "event_id_seq", .speculative = true};
 static Target identity_target = {.name = "identity"};
@@ -339,6 +342,13 @@ free_key(int64 id)
 	UnregisterSnapshot(snapshot);
 	table_close(rel, NoLock);
 	return freed;
+}
+
+/* For triggers of replicated rows, which an apply worker inserts. */
+Datum
+tte_sql_free_key(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(free_key(PG_GETARG_INT64(0)));
 }
 
 /* The part of a payload after event_time.  The part before it is the key, which is equal. */
