@@ -18,7 +18,8 @@ CREATE TABLE tiktok.source (
 	batch_size int NOT NULL DEFAULT 1000,
 	requests_per_second int NOT NULL DEFAULT 50,
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	key text UNIQUE
+	key text UNIQUE,
+	time_zone text NOT NULL DEFAULT 'UTC'
 );
 COMMENT ON TABLE tiktok.source IS 'event sources: one row per Pixel, app, offline event set or CRM event set';
 COMMENT ON COLUMN tiktok.source.id IS 'number of the source, by which events refer to it';
@@ -39,6 +40,7 @@ COMMENT ON COLUMN tiktok.source.batch_size IS 'maximum number of events in one r
 COMMENT ON COLUMN tiktok.source.requests_per_second IS 'maximum number of requests per second';
 COMMENT ON COLUMN tiktok.source.created_at IS 'when the source was created';
 COMMENT ON COLUMN tiktok.source.key IS 'what rows have in the column that names their source, where a trigger says =column: the id of a shop, a channel, a tenant';
+COMMENT ON COLUMN tiktok.source.time_zone IS 'time zone of the days in tiktok.reconcile, and of times without zone in a source of truth: a name of pg_timezone_names';
 
 CREATE TABLE tiktok.lead_stage (
 	source text NOT NULL REFERENCES tiktok.source (name) ON UPDATE CASCADE ON DELETE CASCADE,

@@ -19,6 +19,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "pgtime.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
@@ -130,6 +131,16 @@ check_key(HeapTuple row, TupleDesc desc)
 }
 
 static void
+check_time_zone(HeapTuple row, TupleDesc desc)
+{
+	char	   *name = text_of(row, desc, TTE_SOURCE_TIME_ZONE);
+	pg_tz	   *zone = name ? pg_tzset(name) : NULL;
+
+	if (name && (zone == NULL || !pg_tz_acceptable(zone)))
+		refuse("time_zone", name, "Use a name that pg_timezone_names has, as Europe/Berlin.");
+}
+
+static void
 check_source(HeapTuple row, TupleDesc desc)
 {
 	char	   *kind = text_of(row, desc, TTE_SOURCE_EVENT_SOURCE);
@@ -159,6 +170,7 @@ check_source(HeapTuple row, TupleDesc desc)
 	check_limit(row, desc, TTE_SOURCE_REQUESTS_PER_SECOND);
 	check_age(row, desc);
 	check_key(row, desc);
+	check_time_zone(row, desc);
 }
 
 /* Without a max_event_age, the source gets the default of its kind. */

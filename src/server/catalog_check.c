@@ -101,7 +101,7 @@ static const Table tables[] = {
 			{"enabled", BOOLOID}, {"consent", TEXTOID}, {"limited_data_use", BOOLOID}, {"identifiers", TEXTOID},
 			{"external_id_case", TEXTOID}, {"default_calling_code", TEXTOID, true}, {"require_lead_id", BOOLOID},
 			{"rename_legacy_events", BOOLOID}, {"currency_policy", TEXTOID}, {"max_event_age", INTERVALOID},
-			{"batch_size", INT4OID}, {"requests_per_second", INT4OID}, {"created_at", TIMESTAMPTZOID}, {"key", TEXTOID, true}
+			{"batch_size", INT4OID}, {"requests_per_second", INT4OID}, {"created_at", TIMESTAMPTZOID}, {"key", TEXTOID, true}, {"time_zone", TEXTOID}
 	}},
 	{"lead_stage",
 		{
