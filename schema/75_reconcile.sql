@@ -1,5 +1,8 @@
 /*
- * Reconciliation: your rows, our events, TikTok's counts.
+ * Reconciliation: your orders, our events, TikTok's counts, and each difference with its cause.
+ *
+ * tiktok._compare() reads a period once and returns row by row only what does not agree; tiktok._judged() names the cause of each
+ * of these rows; differences, bridge and reconcile show them.
  *
  * Your rows are read as the owner of their relation, for whoever may read it; the names of relations come from a table
  * that only admins write, and are resolved to relations before they become part of a query.  jit is off in functions of
@@ -15,7 +18,7 @@ CREATE TABLE tiktok.source_of_truth (
 COMMENT ON TABLE tiktok.source_of_truth IS 'which tables or views say what should have been reported; their columns are event_id, value, currency and at; they are read as their owner, for whoever may read them';
 COMMENT ON COLUMN tiktok.source_of_truth.source IS 'name of the source';
 COMMENT ON COLUMN tiktok.source_of_truth.event IS 'event that each row should be';
-COMMENT ON COLUMN tiktok.source_of_truth.relation IS 'name of the table or view with its schema, as public.paid_orders, which no superuser should own; a time without zone in it is UTC';
+COMMENT ON COLUMN tiktok.source_of_truth.relation IS 'name of the table or view with its schema, as public.paid_orders, which no superuser should own; a time without zone in it is in tiktok.source.time_zone';
 SELECT pg_extension_config_dump('tiktok.source_of_truth', '');
 
 -- Looked up here and not by to_regclass(), which is an error for who may not use the schema.
@@ -37,137 +40,439 @@ CREATE TABLE tiktok.platform_count (
 	browser bigint CHECK (browser >= 0),
 	server bigint CHECK (server >= 0),
 	total bigint CHECK (total >= 0),
+	value numeric CHECK (value >= 0),
 	PRIMARY KEY (source, day, event)
 );
 COMMENT ON TABLE tiktok.platform_count IS 'TikTok''s own counts, loaded by COPY or INSERT from Events Manager or its reporting API';
 COMMENT ON COLUMN tiktok.platform_count.source IS 'name of the source';
-COMMENT ON COLUMN tiktok.platform_count.day IS 'day (UTC)';
+COMMENT ON COLUMN tiktok.platform_count.day IS 'day (UTC), as TikTok''s reporting API counts';
 COMMENT ON COLUMN tiktok.platform_count.event IS 'event name, spelled as in tiktok.event_status';
 COMMENT ON COLUMN tiktok.platform_count.browser IS 'events that TikTok had from the Pixel';
 COMMENT ON COLUMN tiktok.platform_count.server IS 'events that TikTok had from the Events API';
-COMMENT ON COLUMN tiktok.platform_count.total IS 'events that TikTok counted after deduplication; NULL: unknown';
+COMMENT ON COLUMN tiktok.platform_count.total IS 'as TikTok shows it: browser + server, not deduplicated, so that it says nothing of an overlap; not used';
+COMMENT ON COLUMN tiktok.platform_count.value IS 'what TikTok says these events were worth; NULL: unknown, as its reporting API does not say';
 
 CREATE FUNCTION tiktok._truth_is_readable(relation oid) RETURNS boolean
 LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_truth_is_readable';
 COMMENT ON FUNCTION tiktok._truth_is_readable(oid) IS 'whether the rows of a relation are read for the current user';
 
-CREATE FUNCTION tiktok._truth_rows(relation oid, since timestamptz, until timestamptz,
-	OUT event_id text, OUT value numeric, OUT currency text, OUT at timestamptz)
-RETURNS SETOF record LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_truth_rows';
-COMMENT ON FUNCTION tiktok._truth_rows(oid, timestamptz, timestamptz) IS 'the rows of a relation, read as its owner for whoever may read it';
+CREATE VIEW tiktok._pixel_report AS
+SELECT date_bin('1 hour', p.seen_at, '2000-01-01 00:00+00') AS hour, p.source_id, p.event, p.event_id, p.seen_at
+FROM tiktok.pixel_seen p;
+COMMENT ON VIEW tiktok._pixel_report IS 'the Pixel''s reports, as they are compared';
 
-CREATE FUNCTION tiktok._truth(source text, since timestamptz, until timestamptz,
-	OUT event text, OUT event_id text, OUT value numeric, OUT currency text, OUT at timestamptz)
-RETURNS SETOF record LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+-- Two sources with the same id are one to TikTok.
+CREATE VIEW tiktok._sibling AS
+SELECT s.name AS source, s.time_zone, o.id AS sibling_id, o.name AS sibling
+FROM tiktok.source s JOIN tiktok.source o ON o.event_source = s.event_source AND o.event_source_id = s.event_source_id;
+COMMENT ON VIEW tiktok._sibling IS 'the sources that are one to TikTok';
+
+CREATE VIEW tiktok._event_of_id AS
+SELECT date_bin('1 hour', e.enqueued_at, '2000-01-01 00:00+00') AS hour, e.event_id, e.id, e.xid, e.source_id, s.name AS source, e.event,
+	e.test_code IS NOT NULL AS is_test, e.event_time, e.value, e.currency
+FROM tiktok.event e LEFT JOIN tiktok.source s ON s.id = e.source_id;
+COMMENT ON VIEW tiktok._event_of_id IS 'events of every source, tests among them, to be looked up by event_id';
+
+CREATE FUNCTION tiktok._compare(sources int[], events text[], relations oid[], since timestamptz, until timestamptz,
+	OUT kind text, OUT n bigint, OUT day date, OUT event text, OUT event_id text, OUT at timestamptz, OUT value numeric, OUT currency text,
+	OUT value_sent numeric, OUT currency_sent text, OUT status text, OUT reason text, OUT delivered_at timestamptz, OUT seen_at timestamptz,
+	OUT again boolean, OUT run_since timestamptz, OUT id bigint, OUT source_id int)
+RETURNS SETOF record LANGUAGE c STABLE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off
+AS 'MODULE_PATHNAME', 'tte_sql_compare';
+COMMENT ON FUNCTION tiktok._compare(int[], text[], oid[], timestamptz, timestamptz) IS
+'orders, events and reports of the Pixel side by side, read once.
+kind: agree (n of a day and currency); order; event (without an order); report (that TikTok counts beside the event); whole (n delivered in the whole days).';
+
+CREATE FUNCTION tiktok._compared(source text, since timestamptz, until timestamptz,
+	OUT kind text, OUT n bigint, OUT day date, OUT event text, OUT event_id text, OUT at timestamptz, OUT value numeric, OUT currency text,
+	OUT value_sent numeric, OUT currency_sent text, OUT status text, OUT reason text, OUT delivered_at timestamptz, OUT seen_at timestamptz,
+	OUT again boolean, OUT run_since timestamptz, OUT id bigint, OUT source_id int)
+RETURNS SETOF record LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET jit = off AS $$
 DECLARE
-	truth record;
+	wrong record;
+	sources int[];
+	events text[];
+	relations oid[];
 BEGIN
 	PERFORM tiktok._source_id(source);
-	FOR truth IN SELECT t.* FROM tiktok._truth_relation t WHERE t.source = _truth.source LOOP
-		IF truth.problem IS NOT NULL THEN
-			RAISE EXCEPTION USING ERRCODE = CASE WHEN truth.oid IS NULL THEN 'undefined_table' ELSE 'undefined_column' END,
-				MESSAGE = format('relation "%s" %s', truth.relation, truth.problem),
-				HINT = 'Correct tiktok.source_of_truth, or the relation: it needs the columns event_id, value, currency and at.';
-		END IF;
-		RETURN QUERY SELECT truth.event, r.event_id, r.value, r.currency, r.at FROM tiktok._truth_rows(truth.oid, since, until) r;
-	END LOOP;
+	SELECT INTO wrong t.* FROM tiktok._truth_relation t JOIN tiktok._sibling s ON s.sibling = t.source
+	WHERE s.source = _compared.source AND t.problem IS NOT NULL ORDER BY t.source, t.event LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = CASE WHEN wrong.oid IS NULL THEN 'undefined_table' ELSE 'undefined_column' END,
+			MESSAGE = format('relation "%s" %s', wrong.relation, wrong.problem),
+			HINT = 'Correct tiktok.source_of_truth, or the relation: it needs the columns event_id, value, currency and at.';
+	END IF;
+	SELECT array_agg(s.sibling_id), min(set_config('TimeZone', s.time_zone, true)) INTO sources FROM tiktok._sibling s WHERE s.source = _compared.source;
+	-- a relation that is registered for both of two siblings holds each order once
+	SELECT coalesce(array_agg(t.event), '{}'), coalesce(array_agg(t.oid), '{}') INTO events, relations
+	FROM (SELECT DISTINCT t.event, t.oid FROM tiktok._truth_relation t JOIN tiktok._sibling s ON s.sibling = t.source WHERE s.source = _compared.source) t;
+	RETURN QUERY SELECT * FROM tiktok._compare(sources, events, relations, since, until);
 END $$;
-COMMENT ON FUNCTION tiktok._truth(text, timestamptz, timestamptz) IS 'the rows of the relations registered for a source';
+COMMENT ON FUNCTION tiktok._compared(text, timestamptz, timestamptz) IS 'what is compared for a source, days and times without zone in its time zone';
 
--- One row per row of yours, and per event without one.  The margin is for events whose time differs from their row's.
-CREATE FUNCTION tiktok._compared(source text, since timestamptz, until timestamptz,
-	OUT at timestamptz, OUT event text, OUT event_id text, OUT is_row boolean, OUT id bigint, OUT status text, OUT value numeric, OUT currency text)
+-- The other places where an order may be are looked up only for those that have no event in sight.
+CREATE FUNCTION tiktok._judged(source text, since timestamptz, until timestamptz,
+	OUT cause text, OUT n bigint, OUT day date, OUT event text, OUT event_id text, OUT at timestamptz, OUT value numeric, OUT currency text,
+	OUT value_sent numeric, OUT currency_sent text, OUT in_orders boolean, OUT in_tiktok boolean, OUT status text, OUT kind text, OUT note text)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
-	WITH truth AS MATERIALIZED (
-		SELECT t.*, row_number() OVER (PARTITION BY t.event, t.event_id ORDER BY t.at) AS n
-		FROM tiktok._truth(_compared.source, since - interval '2 days', until + interval '2 days') t
+	WITH mine AS MATERIALIZED (
+		SELECT array_agg(s.sibling_id) AS ids, array_agg(s.sibling) AS names FROM tiktok._sibling s WHERE s.source = _judged.source
+	), kept AS MATERIALIZED (
+		SELECT now() - CASE WHEN k.retention > '0' THEN greatest(least(k.retention, interval '1000 years'), k.longest) END AS since
+		FROM (SELECT current_setting('tiktok_events.retention', true)::interval AS retention, max(h.kept_for) AS longest
+			FROM tiktok._source_health h, mine WHERE h.source_id = ANY (mine.ids)) k
+	), disabled AS MATERIALIZED (
+		SELECT string_agg(format('the trigger "%s" of table %s is disabled', t.trigger_name, t.relation::regclass), '; ' ORDER BY t.trigger_name) AS triggers
+		FROM tiktok._trigger t, mine
+		WHERE NOT t.enabled AND t.source_bytes IN (SELECT convert_to(m, getdatabaseencoding()) FROM unnest(mine.names) m)
+	), compared AS MATERIALIZED (
+		SELECT c.* FROM tiktok._compared(_judged.source, since, until) c
+	), elsewhere AS (
+		SELECT c.*, f.id AS found, f.status AS found_status, f.reason AS found_reason, f.value AS found_value, f.currency AS found_currency, f.at AS found_at,
+			l.test, l.sources, l.names
+		FROM compared c
+		LEFT JOIN LATERAL (
+			SELECT min(e.id) FILTER (WHERE e.event = c.event AND NOT e.is_test AND e.source_id = ANY (mine.ids)) AS found,
+				bool_or(e.event = c.event AND e.is_test AND e.source_id = ANY (mine.ids)) AS test,
+				string_agg(DISTINCT e.source, ', ') FILTER (WHERE e.event = c.event AND NOT e.is_test AND e.source_id <> ALL (mine.ids)) AS sources,
+				string_agg(DISTINCT e.event, ', ') FILTER (WHERE e.event <> c.event AND NOT e.is_test AND e.source_id = ANY (mine.ids)) AS names
+			FROM tiktok._event_of_id e, mine
+			WHERE (c.kind = 'order' AND c.status IS NULL OR c.kind = 'report' AND c.status <> 'apart') AND e.event_id = c.event_id) l ON true
+		LEFT JOIN LATERAL (SELECT * FROM tiktok._fate f WHERE l.found IS NOT NULL AND f.id = l.found OFFSET 0) f ON true
+	), filled AS (
+		SELECT c.kind, c.n, c.day, c.event, c.event_id, c.at, c.value, c.currency, c.again, c.run_since, c.seen_at, c.test, c.sources, c.names, c.id, c.source_id,
+			coalesce(c.found, 0) > 0 AS found, c.found_at, c.reason AS said,
+			CASE WHEN c.kind = 'report' THEN c.status ELSE coalesce(c.status, c.found_status) END AS status,
+			coalesce(c.reason, c.found_reason) AS reason,
+			CASE WHEN c.kind IN ('order', 'event', 'agree') THEN coalesce(c.value_sent, c.found_value) END AS value_sent,
+			coalesce(c.currency_sent, c.found_currency) AS currency_sent,
+			coalesce(c.delivered_at, c.found_at) AS delivered_at
+		FROM elsewhere c
+	), money AS (
+		SELECT f.*,
+			CASE WHEN f.kind <> 'order' OR f.status IS DISTINCT FROM 'delivered' OR f.again THEN NULL
+				WHEN f.value_sent IS NULL AND f.value IS NOT NULL THEN 'no_value'
+				WHEN f.value_sent IS NOT NULL AND f.currency <> f.currency_sent THEN 'other_currency'
+				WHEN f.value IS NULL AND f.value_sent IS NOT NULL THEN 'value_differs'
+				WHEN abs(f.value - f.value_sent) < 0.005 OR f.value_sent IS NULL THEN NULL
+				WHEN f.value_sent = 0 THEN 'value_zero'
+				WHEN abs(f.value_sent - 100 * f.value) < 0.5 THEN 'value_hundredfold'
+				ELSE 'value_differs'
+			END AS problem
+		FROM filled f
+	), ratio AS (
+		-- one ratio of at least five and of half of all that differ
+		SELECT m.event, round(m.value_sent / nullif(m.value, 0), 2) AS ratio, count(*) AS n, sum(count(*)) OVER (PARTITION BY m.event) AS of_all
+		FROM money m WHERE m.problem = 'value_differs' AND m.value > 0
+		GROUP BY 1, 2
+	), constant AS (
+		SELECT m.event, m.value_sent, count(*) AS n, count(DISTINCT m.value) AS varies, sum(count(*)) OVER (PARTITION BY m.event) AS of_all
+		FROM money m WHERE m.problem = 'value_differs'
+		GROUP BY 1, 2
+	), judged AS MATERIALIZED (
+		SELECT m.*, r.ratio, CASE
+			WHEN m.kind = 'agree' THEN NULL
+			WHEN m.kind = 'report' THEN CASE
+				WHEN m.status = 'apart' THEN 'pixel_48_hours'
+				WHEN m.found THEN CASE WHEN m.status = 'alone' AND m.found_at NOT BETWEEN m.at - interval '48 hours' AND m.at + interval '48 hours' THEN 'pixel_48_hours' END
+				WHEN m.status = 'other_name' OR m.names IS NOT NULL THEN 'pixel_other_name'
+				ELSE 'pixel_other_id' END
+			WHEN m.kind = 'order' AND m.status IS NULL THEN CASE
+				WHEN m.test THEN 'test' WHEN m.sources IS NOT NULL THEN 'other_source' WHEN m.seen_at IS NOT NULL THEN 'pixel_only'
+				WHEN m.at < kept.since THEN 'no_longer_known' ELSE 'no_event' END
+			WHEN m.status <> 'delivered' THEN m.status
+			WHEN m.kind = 'event' THEN CASE WHEN w.twice THEN 'recorded_twice' ELSE 'no_order' END
+			WHEN m.again THEN 'duplicate'
+			WHEN k.event IS NOT NULL THEN 'value_constant'
+			WHEN r.ratio BETWEEN 0.70 AND 0.97 THEN 'value_net'
+			WHEN m.problem IS NOT NULL THEN m.problem
+			WHEN m.delivered_at - m.seen_at > interval '5 minutes' AND m.delivered_at - m.seen_at <= interval '48 hours' THEN 'late'
+			END AS cause
+		FROM money m
+		CROSS JOIN kept
+		-- of two triggers of one row, the events have neighbouring numbers
+		LEFT JOIN LATERAL (
+			SELECT true AS twice
+			FROM tiktok._event_of_id e JOIN tiktok._event_of_id o ON o.id BETWEEN e.id - 100 AND e.id + 100
+			WHERE m.kind = 'event' AND m.status = 'delivered' AND e.id = m.id AND o.id <> e.id AND o.xid = e.xid AND o.source_id = e.source_id
+			AND o.event = e.event AND NOT o.is_test AND o.event_time = e.event_time
+			AND o.value IS NOT DISTINCT FROM e.value AND o.currency IS NOT DISTINCT FROM e.currency
+			AND (o.event, o.event_id) NOT IN (SELECT x.event, x.event_id FROM compared x WHERE x.kind = 'event')
+			LIMIT 1) w ON true
+		LEFT JOIN constant k ON m.problem = 'value_differs' AND k.event = m.event AND k.value_sent = m.value_sent AND k.n >= 5 AND k.varies >= 3 AND k.n * 2 >= k.of_all
+		LEFT JOIN ratio r ON m.problem = 'value_differs' AND r.event = m.event AND r.ratio = round(m.value_sent / nullif(m.value, 0), 2) AND r.n >= 5 AND r.n * 2 >= r.of_all
+		WHERE m.kind <> 'whole'
 	)
-	SELECT t.at, t.event, t.event_id, true, f.id, f.status, coalesce(t.value, f.value), coalesce(t.currency, f.currency)
-	FROM truth t
-	LEFT JOIN tiktok._fate f ON f.event_id = t.event_id AND f.event = t.event AND f.source_id = (SELECT tiktok._source_id(_compared.source)) AND t.n = 1
-	WHERE t.at >= since AND t.at < until
-	UNION ALL
-	SELECT f.event_time, f.event, f.event_id, false, f.id, f.status, f.value, f.currency
-	FROM tiktok._fate f
-	WHERE f.source_id = (SELECT tiktok._source_id(_compared.source))
-	AND f.hour >= date_bin('1 hour', since - interval '1 hour', '2000-01-01 00:00+00')
-	AND f.event_time >= since AND f.event_time < until
-	AND NOT EXISTS (SELECT FROM truth t WHERE t.event_id = f.event_id AND t.event = f.event)
+	SELECT j.cause, j.n, j.day, j.event, j.event_id, j.at, j.value, coalesce(j.currency, CASE WHEN j.kind = 'order' THEN j.currency_sent END), j.value_sent, j.currency_sent,
+		j.kind IN ('order', 'agree'),
+		CASE WHEN j.kind IN ('report', 'agree') THEN true WHEN j.again THEN false ELSE coalesce(j.status = 'delivered', false) OR j.seen_at IS NOT NULL END,
+		CASE WHEN j.kind = 'agree' THEN 'delivered' WHEN j.kind <> 'report' THEN j.status END, j.kind,
+		nullif(concat_ws('; ',
+			CASE WHEN j.kind = 'report' THEN CASE
+					WHEN j.cause = 'pixel_other_name' THEN 'the event_id is that of ' || coalesce(j.said, j.names)
+					WHEN j.cause = 'pixel_48_hours' THEN format('%s apart', date_trunc('minute', greatest(j.delivered_at - j.at, j.at - j.delivered_at))) END
+				ELSE concat_ws('; ', CASE WHEN j.status <> 'delivered' THEN j.reason END,
+					CASE WHEN j.event_id IS NULL AND j.kind = 'order' THEN 'the order has no event_id' END,
+					CASE WHEN j.cause IN ('no_event', 'pixel_only') AND j.run_since IS NOT NULL THEN format('no order since %s has an event', date_trunc('second', j.run_since)) END,
+					CASE WHEN j.cause IN ('no_event', 'pixel_only') THEN (SELECT d.triggers FROM disabled d) END,
+					CASE WHEN j.kind = 'order' AND j.status IS NULL THEN 'recorded for ' || j.sources END,
+					CASE WHEN j.kind = 'order' AND j.status IS NULL THEN 'recorded as ' || j.names END,
+					CASE WHEN j.again THEN 'another order has the same event_id' END,
+					CASE WHEN j.cause = 'value_net' THEN format('%s of the value, as if without %s %% tax', j.ratio, round(100 / j.ratio - 100))
+						WHEN j.cause = 'no_order' THEN 'cancelled?' END,
+					CASE WHEN j.cause = 'value_differs' AND j.value IS NULL THEN 'the order has no value'
+						WHEN j.cause = 'value_differs' AND j.ratio IS NOT NULL THEN format('%s of the value', j.ratio)
+						WHEN j.cause = 'value_differs' AND j.value <> 0 AND abs(j.value_sent * 100 - j.value) < 0.5 THEN 'a hundredth of the value'
+						WHEN j.cause = 'value_differs' AND j.value <> 0 AND abs(j.value_sent * 1000 - j.value) < 0.5 THEN 'a thousandth of the value' END,
+					CASE WHEN j.kind = 'order' AND j.seen_at IS NOT NULL AND j.status IS DISTINCT FROM 'delivered' THEN 'the Pixel reported it' END,
+					CASE WHEN j.kind = 'order' AND NOT j.again AND j.status = 'delivered' AND j.delivered_at - j.seen_at > interval '5 minutes'
+						AND j.delivered_at - j.seen_at <= interval '48 hours' THEN
+						format('%s after the Pixel', date_trunc('second', j.delivered_at - j.seen_at)) END) END), '')
+	FROM judged j
+	WHERE j.cause IS NOT NULL OR j.kind IN ('agree', 'order')
 $$;
-COMMENT ON FUNCTION tiktok._compared(text, timestamptz, timestamptz) IS 'your rows beside the events of a source';
+COMMENT ON FUNCTION tiktok._judged(text, timestamptz, timestamptz) IS
+'what agrees, counted, and each row that does not with its cause; without cause: agrees';
 
-CREATE FUNCTION tiktok.reconcile(source text,
-	since timestamptz DEFAULT date_trunc('day', now(), 'UTC') - interval '7 days', until timestamptz DEFAULT now(),
+-- What a NULL stands for in the next three.
+CREATE FUNCTION tiktok._period(source text, since timestamptz, until timestamptz, OUT since_at timestamptz, OUT until_at timestamptz)
+LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce(_period.since, date_trunc('day', now(), z.time_zone) - interval '7 days'), coalesce(_period.until, now())
+	FROM (SELECT tiktok._source_id(_period.source) AS id OFFSET 0) i
+	LEFT JOIN LATERAL (SELECT min(s.time_zone) AS time_zone FROM tiktok._sibling s WHERE s.source = _period.source AND i.id > 0) z ON true
+$$;
+COMMENT ON FUNCTION tiktok._period(text, timestamptz, timestamptz) IS 'seven whole days of the source''s time zone, and today';
+
+CREATE FUNCTION tiktok.differences(source text, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
+	OUT cause text, OUT event text, OUT event_id text, OUT at timestamptz, OUT value numeric, OUT currency text,
+	OUT value_sent numeric, OUT currency_sent text, OUT in_orders boolean, OUT in_tiktok boolean, OUT note text)
+RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+	SELECT j.cause, j.event, j.event_id, j.at, j.value, j.currency, j.value_sent, j.currency_sent, j.in_orders, j.in_tiktok, j.note
+	FROM tiktok._period(differences.source, since, until) p, tiktok._judged(differences.source, p.since_at, p.until_at) j
+	WHERE j.cause IS NOT NULL
+	ORDER BY j.at, j.event_id, j.event, j.cause
+$$;
+COMMENT ON FUNCTION tiktok.differences(text, timestamptz, timestamptz) IS
+'each order, event and report of the Pixel that is not one order and one delivered event of the same value and currency, in time; for the events in tiktok.source_of_truth.
+since: begin of the day seven days ago, if NULL, in the source''s time zone; until: now.
+cause, of an order the first that holds: test (recorded as a test); other_source; pixel_only (no event, but the Pixel reported it); no_longer_known (older than the events that are kept); no_event;
+pending, retrying, rejected, invalid, suppressed, expired, uncertain, discarded (that became of its event); duplicate (another order has its event_id);
+no_value, other_currency, value_zero, value_hundredfold, value_constant, value_net (of tax), value_differs; late (more than 5 minutes after the Pixel''s copy).
+Of an event without order: recorded_twice (an order has an event of the same transaction, time and value); no_order; or its status.
+Of a report of the Pixel that TikTok counts beside the event: pixel_other_name, pixel_other_id, pixel_48_hours.
+in_tiktok: TikTok has it from here or from the Pixel.';
+
+-- Each row counts where its order stands, where its event stands, or in both.
+CREATE FUNCTION tiktok._bridge(source text, since timestamptz, until timestamptz,
+	OUT event text, OUT currency text, OUT step text, OUT orders bigint, OUT money numeric)
+RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+	WITH judged AS MATERIALIZED (
+		SELECT coalesce(j.cause, CASE WHEN j.kind IN ('agree', 'order') THEN 'rounding' END) AS cause, j.event, j.n, j.in_orders, j.in_tiktok, j.kind,
+			coalesce(j.status = 'delivered', false) AND j.cause IS DISTINCT FROM 'duplicate' AS by_server,
+			coalesce(j.currency, j.currency_sent) AS currency,
+			CASE WHEN j.in_orders AND (j.value_sent IS NULL OR j.currency_sent IS NULL) THEN coalesce(j.currency, j.currency_sent) ELSE j.currency_sent END AS currency_sent,
+			coalesce(j.value, 0) AS value, coalesce(j.value_sent, 0) AS value_sent
+		FROM tiktok._judged(_bridge.source, since, until) j
+	)
+	SELECT s.event, s.currency, s.step, sum(s.orders)::bigint, sum(s.money)
+	FROM (
+		SELECT j.event, j.currency, 'your_orders' AS step, j.n AS orders, j.value AS money FROM judged j WHERE j.in_orders
+		UNION ALL
+		SELECT j.event, j.currency, j.cause, -j.n, -j.value FROM judged j WHERE j.in_orders
+		UNION ALL
+		SELECT j.event, j.currency_sent, j.cause, j.n, j.value_sent FROM judged j WHERE j.by_server OR j.kind = 'report'
+		UNION ALL
+		SELECT j.event, j.currency, 'pixel_alone', j.n, CASE WHEN j.in_orders THEN j.value ELSE j.value_sent END
+		FROM judged j WHERE j.in_tiktok AND NOT j.by_server AND j.kind <> 'report'
+		UNION ALL
+		SELECT j.event, CASE WHEN j.by_server OR j.kind = 'report' THEN j.currency_sent ELSE j.currency END, 'explained', j.n,
+			CASE WHEN j.by_server OR j.kind = 'report' OR NOT j.in_orders THEN j.value_sent ELSE j.value END
+		FROM judged j WHERE j.in_tiktok
+		UNION ALL
+		-- in the terms of TikTok's counts: from the server alone
+		SELECT j.event, NULL, 'by_server', j.n, j.value_sent FROM judged j WHERE j.by_server
+	) s
+	GROUP BY 1, 2, 3
+$$;
+COMMENT ON FUNCTION tiktok._bridge(text, timestamptz, timestamptz) IS 'the steps of tiktok.bridge, without TikTok''s counts';
+
+-- One fact about TikTok, not about a shop, so that all sources together say it or none: days that are over, with counts of both sides, and as a
+-- control the names that no Pixel reports.
+CREATE FUNCTION tiktok._count_rule(OUT rule text, OUT evidence text)
+RETURNS record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+	WITH counted AS MATERIALIZED (
+		SELECT h.source_id, c.event, c.day, c.browser, c.server
+		FROM tiktok.platform_count c JOIN tiktok._source_health h ON h.source = c.source
+		WHERE c.browser IS NOT NULL AND c.server IS NOT NULL AND h.event_source = 'web'
+		AND c.day BETWEEN (now() AT TIME ZONE 'UTC')::date - 28 AND (now() AT TIME ZONE 'UTC')::date - 3
+	), enough AS MATERIALIZED (
+		SELECT count(DISTINCT c.day) >= 7 AS days FROM counted c
+	), delivered AS (
+		SELECT f.source_id, f.event, (f.event_time AT TIME ZONE 'UTC')::date AS day, count(*) AS d
+		FROM tiktok._fate f
+		WHERE (SELECT e.days FROM enough e) AND f.status = 'delivered' AND f.hour >= now() - interval '30 days'
+		GROUP BY 1, 2, 3
+	), reported AS (
+		SELECT m.source_id, m.event, (m.seen_at AT TIME ZONE 'UTC')::date AS day, count(*) AS p,
+			count(*) FILTER (WHERE m.status = 'delivered' AND m.at BETWEEN m.seen_at - interval '48 hours' AND m.seen_at + interval '48 hours') AS m
+		FROM tiktok._pixel_match m
+		WHERE (SELECT e.days FROM enough e) AND m.hour >= now() - interval '30 days'
+		GROUP BY 1, 2, 3
+	), name AS (
+		SELECT c.source_id, c.event, sum(c.browser) AS b, sum(c.server) AS s, sum(coalesce(d.d, 0)) AS d, sum(coalesce(r.p, 0)) AS p, sum(coalesce(r.m, 0)) AS m
+		FROM counted c
+		LEFT JOIN delivered d USING (source_id, event, day)
+		LEFT JOIN reported r USING (source_id, event, day)
+		WHERE (SELECT e.days FROM enough e)
+		GROUP BY 1, 2
+	), known AS (
+		SELECT sum(n.b) FILTER (WHERE n.m > 0) AS b, sum(n.s) FILTER (WHERE n.m > 0) AS s, sum(n.d) FILTER (WHERE n.m > 0) AS d,
+			sum(n.p) FILTER (WHERE n.m > 0) AS p, sum(n.m) FILTER (WHERE n.m > 0) AS m,
+			sum(n.s) FILTER (WHERE n.p = 0 AND n.b = 0) / nullif(sum(n.d) FILTER (WHERE n.p = 0 AND n.b = 0), 0) AS control
+		FROM name n
+	), judged AS (
+		SELECT k.*, (k.b + k.s - (k.d + k.p - k.m)) / nullif(k.m, 0) AS r,
+			k.m >= 200 AND k.m >= 0.8 * k.d AND k.control BETWEEN 0.97 AND 1.03 AS sure
+		FROM known k
+	)
+	SELECT CASE
+			WHEN j.sure AND abs(j.s / j.d - 1) <= 0.03 AND j.r >= 0.5 THEN 'before'
+			WHEN j.sure AND abs(j.r) <= 0.15 AND (j.s < 0.9 * j.d OR j.b < 0.9 * j.p) THEN 'after'
+			ELSE 'undecided' END,
+		CASE WHEN NOT (SELECT e.days FROM enough e) THEN 'fewer than seven days with counts of both sides are over'
+			WHEN j.m IS NULL THEN 'no reports of the Pixel to compare with'
+			WHEN j.control IS NULL THEN 'no event that only the server sends, as a control'
+			ELSE format('%s of %s delivered events were reported by the Pixel; TikTok counted %s of the server, %s of the browser; control %s', j.m, j.d, j.s, j.b, round(j.control, 3)) END
+	FROM judged j
+$$;
+COMMENT ON FUNCTION tiktok._count_rule() IS
+'whether TikTok counts events before or after it drops copies, as far as its counts show; undecided: counts of the server and delivered events are compared nowhere';
+
+CREATE FUNCTION tiktok.bridge(source text, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
+	OUT event text, OUT currency text, OUT step text, OUT "position" int, OUT orders bigint, OUT money numeric)
+RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+	WITH period AS MATERIALIZED (
+		SELECT p.since_at, p.until_at, whole.first, whole.last
+		FROM tiktok._period(bridge.source, since, until) p,
+			LATERAL (SELECT ceil(extract(epoch FROM p.since_at) / 86400)::int + date '1970-01-01' AS first,
+				floor(extract(epoch FROM p.until_at) / 86400)::int + date '1970-01-01' AS last
+				WHERE isfinite(p.since_at) AND isfinite(p.until_at)) whole
+	), step AS MATERIALIZED (
+		SELECT b.* FROM period p, tiktok._bridge(bridge.source, p.since_at, p.until_at) b
+	), counted AS MATERIALIZED (
+		-- two sources that are one to TikTok have the same counts
+		SELECT c.event, sum(c.server)::bigint AS server, sum(c.browser)::bigint AS browser, sum(c.value) AS value, bool_and(c.server IS NOT NULL) AS known, count(*) AS days
+		FROM period p, (
+			SELECT c.event, c.day, max(c.server) AS server, max(c.browser) AS browser, max(c.value) AS value
+			FROM tiktok.platform_count c JOIN tiktok._sibling s ON s.sibling = c.source
+			WHERE s.source = bridge.source
+			GROUP BY 1, 2) c
+		WHERE c.day >= p.first AND c.day < p.last
+		GROUP BY 1
+	), compared AS MATERIALIZED (
+		-- only where all whole days have a count, and it is known what TikTok counts
+		SELECT c.event, c.server, c.value, w.n AS whole
+		FROM counted c JOIN period p ON c.known AND c.days = p.last - p.first
+		JOIN LATERAL (SELECT count(*) AS n FROM tiktok._fate f WHERE f.status = 'delivered' AND f.event = c.event
+			AND f.source_id IN (SELECT s.sibling_id FROM tiktok._sibling s WHERE s.source = bridge.source)
+			AND f.hour >= p.first - interval '2 hours' AND f.event_time >= p.first::timestamp AT TIME ZONE 'UTC' AND f.event_time < p.last::timestamp AT TIME ZONE 'UTC') w ON true
+		WHERE c.event IN (SELECT s.event FROM step s) AND (SELECT r.rule FROM tiktok._count_rule() r) = 'before'
+	), sent AS (
+		SELECT c.event, c.server, c.value, c.whole, coalesce(s.orders, 0) AS orders, s.money
+		FROM compared c LEFT JOIN step s ON s.event = c.event AND s.step = 'by_server'
+	), named (step, "position") AS (
+		SELECT n.step, n.n::int FROM unnest('{your_orders,test,other_source,pixel_only,no_longer_known,no_event,pending,retrying,rejected,invalid,suppressed,expired,uncertain,discarded,
+			duplicate,no_value,other_currency,value_zero,value_hundredfold,value_constant,value_net,value_differs,rounding,recorded_twice,no_order,pixel_alone,
+			pixel_other_name,pixel_other_id,pixel_48_hours,explained,from_server,outside_whole_days,unexplained,tiktok_server,tiktok_browser}'::text[]) WITH ORDINALITY n (step, n)
+	)
+	SELECT r.event, r.currency, r.step, n."position", r.orders, r.money
+	FROM (
+		SELECT s.event, s.currency, s.step, s.orders, s.money FROM step s
+		WHERE s.step IN ('your_orders', 'explained') OR s.step <> 'by_server' AND (s.orders <> 0 OR s.money <> 0)
+		UNION ALL
+		SELECT s.event, NULL, 'from_server', s.orders, CASE WHEN s.value IS NOT NULL THEN s.money END FROM sent s
+		UNION ALL
+		SELECT s.event, NULL, 'outside_whole_days', s.whole - s.orders, NULL FROM sent s
+		UNION ALL
+		SELECT s.event, NULL, 'unexplained', s.server - s.whole, NULL FROM sent s
+		UNION ALL
+		SELECT c.event, NULL, 'tiktok_server', c.server, c.value FROM counted c WHERE c.server IS NOT NULL
+		UNION ALL
+		SELECT c.event, NULL, 'tiktok_browser', c.browser, NULL FROM counted c WHERE c.browser IS NOT NULL
+	) r
+	JOIN named n ON n.step = r.step
+	ORDER BY 1, 2, 4
+$$;
+COMMENT ON FUNCTION tiktok.bridge(text, timestamptz, timestamptz) IS
+'from your orders to what TikTok should show: by event and currency, the steps from your_orders on add up to explained, in orders and money.
+A step is a cause of tiktok.differences, with what it takes away or adds; an order in another currency leaves one and comes to the other.
+rounding: parts of a cent; pixel_alone: of what is not delivered from here, what the Pixel reported. The value of a report of the Pixel is unknown, and counts as 0.
+Then, where TikTok''s counts of all whole days (UTC) of the period are in tiktok.platform_count: from_server, outside_whole_days and unexplained add up to tiktok_server.
+They are left out as long as it is undecided whether TikTok counts before it drops copies; see docs/truth.md.';
+
+CREATE FUNCTION tiktok.reconcile(source text, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
 	OUT day date, OUT event text, OUT currency text,
 	OUT your_rows bigint, OUT recorded bigint, OUT delivered bigint, OUT waiting bigint, OUT suppressed bigint, OUT not_accepted bigint,
-	OUT missing bigint, OUT extra bigint, OUT value numeric, OUT value_delivered numeric, OUT value_not_accepted numeric,
-	OUT browser bigint, OUT server bigint, OUT total bigint, OUT overlap_min bigint, OUT overlap_max bigint)
+	OUT missing bigint, OUT extra bigint, OUT value numeric, OUT value_sent numeric, OUT value_not_accepted numeric,
+	OUT browser bigint, OUT server bigint, OUT tiktok_value numeric)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
-	WITH counted AS (
-		SELECT (c.at AT TIME ZONE 'UTC')::date AS day, c.event, c.currency,
-			count(*) FILTER (WHERE c.is_row) AS your_rows,
-			count(c.id) AS recorded,
-			count(*) FILTER (WHERE c.status = 'delivered') AS delivered,
-			count(*) FILTER (WHERE c.status IN ('pending', 'retrying')) AS waiting,
-			count(*) FILTER (WHERE c.status = 'suppressed') AS suppressed,
-			count(*) FILTER (WHERE c.status IN ('rejected', 'invalid', 'expired', 'uncertain', 'discarded')) AS not_accepted,
-			count(*) FILTER (WHERE c.id IS NULL) AS missing,
-			count(*) FILTER (WHERE NOT c.is_row) AS extra,
-			coalesce(sum(c.value), 0) AS value,
-			coalesce(sum(c.value) FILTER (WHERE c.status = 'delivered'), 0) AS value_delivered,
-			coalesce(sum(c.value) FILTER (WHERE c.id IS NULL OR c.status IN ('rejected', 'invalid', 'expired', 'uncertain', 'discarded')), 0) AS value_not_accepted
-		FROM tiktok._compared(reconcile.source, since, until) c
-		GROUP BY 1, 2, 3
-	),
-	-- a day's first currency shows TikTok's counts, which know none
-	ranked AS (
-		SELECT c.*, EXISTS (SELECT FROM tiktok.source_of_truth t WHERE t.source = reconcile.source AND t.event = c.event) AS has_truth,
-			sum(c.your_rows) OVER (PARTITION BY c.day, c.event) AS day_rows,
-			row_number() OVER (PARTITION BY c.day, c.event ORDER BY c.currency) AS n
-		FROM counted c
-	),
-	platform AS (
-		SELECT p.*, p.browser + p.server AS both_counts, least(p.browser, p.server) AS most,
-			p.total BETWEEN greatest(p.browser, p.server) AND p.browser + p.server AS plausible
-		FROM tiktok.platform_count p
-		WHERE p.source = reconcile.source
-		AND p.day >= (since AT TIME ZONE 'UTC')::date AND p.day < until AT TIME ZONE 'UTC'
+	WITH period AS MATERIALIZED (
+		SELECT * FROM tiktok._period(reconcile.source, since, until)
+	), mine AS MATERIALIZED (
+		SELECT array_agg(s.sibling_id) AS ids, min(s.time_zone) AS time_zone, array_agg(s.sibling) AS names,
+			ARRAY(SELECT DISTINCT t.event FROM tiktok.source_of_truth t JOIN tiktok._sibling s ON s.sibling = t.source WHERE s.source = reconcile.source) AS events
+		FROM tiktok._sibling s WHERE s.source = reconcile.source
+	), seen AS MATERIALIZED (
+		SELECT j.day, j.event, j.currency, j.currency_sent, j.n, j.in_orders, j.value, j.value_sent,
+			CASE WHEN j.cause IS DISTINCT FROM 'duplicate' THEN j.status END AS status
+		FROM period p, tiktok._judged(reconcile.source, p.since_at, p.until_at) j
+		WHERE j.kind <> 'report'
+		UNION ALL
+		SELECT (f.event_time AT TIME ZONE m.time_zone)::date, f.event, NULL, f.currency, count(*), NULL, NULL, sum(f.value), f.status
+		FROM period p, mine m, tiktok._fate f
+		WHERE f.source_id = ANY (m.ids) AND f.event <> ALL (m.events)
+		AND f.hour >= p.since_at - interval '2 hours' AND f.event_time >= p.since_at AND f.event_time < p.until_at
+		GROUP BY 1, 2, 4, 9
+	), side AS (
+		-- your side in the currency of the order, TikTok's in that which was sent
+		SELECT s.day, s.event, coalesce(s.currency, s.currency_sent) AS currency, s.in_orders IS NOT NULL AS has_truth,
+			CASE WHEN s.in_orders THEN s.n END AS your_rows,
+			CASE WHEN s.status IS NOT NULL THEN s.n END AS recorded,
+			NULL::bigint AS delivered,
+			CASE WHEN s.status IN ('pending', 'retrying') THEN s.n END AS waiting,
+			CASE WHEN s.status = 'suppressed' THEN s.n END AS suppressed,
+			CASE WHEN s.status IN ('rejected', 'invalid', 'expired', 'uncertain', 'discarded') THEN s.n END AS not_accepted,
+			CASE WHEN s.in_orders AND s.status IS NULL THEN s.n END AS missing,
+			CASE WHEN NOT s.in_orders THEN s.n END AS extra,
+			CASE WHEN s.in_orders THEN s.value END AS value, NULL::numeric AS value_sent,
+			CASE WHEN s.in_orders AND s.status IS NULL OR s.status IN ('rejected', 'invalid', 'expired', 'uncertain', 'discarded') THEN
+				CASE WHEN s.in_orders THEN s.value ELSE s.value_sent END END AS value_not_accepted
+		FROM seen s
+		UNION ALL
+		SELECT s.day, s.event, CASE WHEN s.in_orders AND s.value_sent IS NULL THEN coalesce(s.currency, s.currency_sent) ELSE coalesce(s.currency_sent, s.currency) END,
+			s.in_orders IS NOT NULL, NULL, NULL, s.n, NULL, NULL, NULL, NULL, NULL, NULL, s.value_sent, NULL
+		FROM seen s
+		WHERE s.status = 'delivered'
 	)
-	SELECT coalesce(r.day, p.day), coalesce(r.event, p.event), r.currency,
-		CASE WHEN r.has_truth THEN r.your_rows END, coalesce(r.recorded, 0), coalesce(r.delivered, 0), coalesce(r.waiting, 0),
-		coalesce(r.suppressed, 0), coalesce(r.not_accepted, 0),
-		CASE WHEN r.has_truth THEN r.missing END, CASE WHEN r.has_truth THEN r.extra END,
-		r.value, r.value_delivered, r.value_not_accepted,
-		p.browser, p.server, p.total,
-		CASE WHEN p.plausible THEN p.both_counts - p.total
-			WHEN p.both_counts IS NOT NULL THEN least(p.most, greatest(0, p.both_counts - CASE WHEN r.has_truth THEN r.day_rows END)) END,
-		CASE WHEN p.plausible THEN p.both_counts - p.total WHEN p.both_counts IS NOT NULL THEN p.most END
-	FROM ranked r
-	FULL JOIN platform p ON p.day = r.day AND p.event = r.event AND r.n = 1
-	ORDER BY 1, 2, 3
+	SELECT s.day, s.event, s.currency,
+		CASE WHEN bool_or(s.has_truth) THEN coalesce(sum(s.your_rows), 0)::bigint END, coalesce(sum(s.recorded), 0)::bigint, coalesce(sum(s.delivered), 0)::bigint,
+		coalesce(sum(s.waiting), 0)::bigint, coalesce(sum(s.suppressed), 0)::bigint, coalesce(sum(s.not_accepted), 0)::bigint,
+		CASE WHEN bool_or(s.has_truth) THEN coalesce(sum(s.missing), 0)::bigint END, CASE WHEN bool_or(s.has_truth) THEN coalesce(sum(s.extra), 0)::bigint END,
+		CASE WHEN bool_or(s.has_truth) THEN coalesce(sum(s.value), 0) END, coalesce(sum(s.value_sent), 0), coalesce(sum(s.value_not_accepted), 0),
+		NULL::bigint, NULL::bigint, NULL::numeric
+	FROM side s
+	GROUP BY 1, 2, 3
+	UNION ALL
+	SELECT c.day, c.event, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, max(c.browser), max(c.server), max(c.value)
+	FROM period p, mine m, tiktok.platform_count c
+	WHERE c.source = ANY (m.names) AND c.day >= (p.since_at AT TIME ZONE 'UTC')::date AND c.day < p.until_at AT TIME ZONE 'UTC'
+	GROUP BY 1, 2
+	ORDER BY 1, 2, 15 NULLS FIRST, 16 NULLS FIRST, 3
 $$;
 COMMENT ON FUNCTION tiktok.reconcile(text, timestamptz, timestamptz) IS
-'your rows, our events and TikTok''s counts side by side, by day (UTC), event and currency.
-your_rows, missing (rows without an event) and extra (events without a row) are NULL where tiktok.source_of_truth has no relation.
-value is that of your rows, or of the event where there is no row; value_not_accepted that of the missing and not_accepted ones.
-browser, server and total are TikTok''s, on the first currency of a day and event, because they know none.
-overlap_min and overlap_max: how many events TikTok had from both sides. With a total it is browser + server - total;
-where the total is unknown or impossible, no more than the smaller count, and at least what exceeds your rows.';
-
-CREATE FUNCTION tiktok.unmatched(source text,
-	since timestamptz DEFAULT date_trunc('day', now(), 'UTC') - interval '7 days', until timestamptz DEFAULT now(),
-	OUT event text, OUT event_id text, OUT at timestamptz, OUT value numeric, OUT currency text, OUT found_as text)
-RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
-	SELECT c.event, c.event_id, c.at, c.value, c.currency, (
-		SELECT string_agg(DISTINCT CASE
-			WHEN f.source = unmatched.source AND f.event = c.event THEN 'the same key in another row'
-			ELSE concat_ws(' ', f.source, f.event) END, ', ')
-		FROM tiktok._fate f
-		WHERE f.event_id = c.event_id)
-	FROM tiktok._compared(unmatched.source, since, until) c
-	WHERE c.id IS NULL
-	ORDER BY c.at, c.event_id
-$$;
-COMMENT ON FUNCTION tiktok.unmatched(text, timestamptz, timestamptz) IS
-'each of your rows without an event.
-found_as: source and name of the events that have its event_id all the same.';
+'your orders and our events by day (of the source''s time zone), event and currency, and TikTok''s counts by day (UTC) and event on rows of their own.
+since: begin of the day seven days ago, if NULL; until: now.
+An order counts on its own day, in its own currency, as does what became of its event; delivered and value_sent are in the currency that was sent.
+your_rows, missing (orders without an event), extra (events without an order) and value are NULL where tiktok.source_of_truth has no relation.
+value_not_accepted: of the missing and not_accepted ones.
+browser and server are not deduplicated against each other, so that they say nothing of an overlap.';

@@ -316,11 +316,6 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 			coalesce(sum(p.events) FILTER (WHERE NOT p.matched AND p.other_event IS NULL), 0) AS strange
 		FROM pixel p
 		WHERE p.event IN (SELECT n.event FROM sent_name n) OR p.other_event IS NOT NULL
-	), overlap AS (
-		SELECT coalesce(sum(c.browser), 0) AS browser, coalesce(sum(c.server), 0) AS server, coalesce(sum(c.browser + c.server - c.total), 0) AS both_sides
-		FROM tiktok.platform_count c
-		WHERE c.source = failure_modes.source AND c.day >= (now() AT TIME ZONE 'UTC')::date - 7
-		AND c.browser > 0 AND c.server > 0 AND c.total BETWEEN greatest(c.browser, c.server) AND c.browser + c.server
 	), late AS (
 		SELECT count(*) FILTER (WHERE w.status = 'delivered') AS delivered,
 			count(*) FILTER (WHERE w.late) AS late,
@@ -393,12 +388,11 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 	), judged (mode, state, evidence, hint) AS (
 		SELECT 'different_ids',
 			CASE WHEN i.strange > 0.5 * i.seen THEN 'fail'
-				WHEN i.strange > 0.1 * i.seen OR i.seen = 0 AND o.both_sides < 0.1 * least(o.browser, o.server) THEN 'warn' ELSE 'ok' END,
+				WHEN i.strange > 0.1 * i.seen THEN 'warn' ELSE 'ok' END,
 			CASE WHEN i.seen > 0 THEN format('%s of %s events of the Pixel (%s) have no event of the same event_id', i.strange, i.seen, tiktok._percent(i.strange, i.seen))
-				WHEN o.browser > 0 THEN format('TikTok counted %s events of the browser, %s of the server, and %s of these as the same', o.browser, o.server, o.both_sides)
 				ELSE 'nothing is known of the Pixel''s events' END,
 			'Give the Pixel the event_id that is recorded here: the key of the order, not one of its own.'
-		FROM me, ids i, overlap o
+		FROM me, ids i
 		UNION ALL
 		SELECT 'late_events',
 			CASE WHEN l.lost > 0.05 * (l.delivered + l.expired) OR l.late > 0.25 * (l.delivered + l.expired) THEN 'fail'
@@ -477,12 +471,9 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		FROM tiktok.dedup_overlap o
 		WHERE o.source = checklist.source AND o.hour >= now() - interval '7 days'
 	), platform AS MATERIALIZED (
-		SELECT coalesce(sum(c.browser), 0) AS browser, coalesce(sum(c.server), 0) AS server,
-			sum(CASE WHEN c.plausible THEN c.browser + c.server - c.total ELSE 0 END) AS overlap_min,
-			sum(CASE WHEN c.plausible THEN c.browser + c.server - c.total ELSE least(c.browser, c.server) END) AS overlap_max
-		FROM (SELECT c.*, coalesce(c.total BETWEEN greatest(c.browser, c.server) AND c.browser + c.server, false) AS plausible
-			FROM tiktok.platform_count c
-			WHERE c.source = checklist.source AND c.day >= (now() AT TIME ZONE 'UTC')::date - 7) c
+		SELECT coalesce(sum(c.browser), 0) AS browser
+		FROM tiktok.platform_count c
+		WHERE c.source = checklist.source AND c.day >= (now() AT TIME ZONE 'UTC')::date - 7
 	), truth AS MATERIALIZED (
 		SELECT t.relations, t.readable,
 			CASE WHEN t.relations > 0 AND t.readable THEN (
@@ -491,8 +482,8 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 				WHERE r.your_rows IS NOT NULL) END AS counts
 		FROM (SELECT count(*) AS relations,
 				bool_and(CASE WHEN r.problem IS NULL THEN tiktok._truth_is_readable(r.oid) ELSE false END) AS readable
-			FROM tiktok._truth_relation r
-			WHERE r.source = checklist.source) t
+			FROM tiktok._truth_relation r JOIN tiktok._sibling s ON s.sibling = r.source
+			WHERE s.source = checklist.source) t
 	), shift AS (
 		SELECT string_agg(format('%s from %s to %s', s.match_key, tiktok._percent(s.before, 1), tiktok._percent(s.this, 1)), ', ' ORDER BY s.match_key)
 			FILTER (WHERE s.before - s.this > 0.1) AS keys
@@ -521,12 +512,12 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		FROM me, now_and_before n
 		UNION ALL
 		SELECT 3, 'the same event_id on both sides',
-			CASE WHEN me.event_source <> 'web' THEN 'ok' WHEN i.state = 'ok' AND m.state = 'ok' AND p.browser + c.browser = 0 THEN 'warn'
+			CASE WHEN me.event_source <> 'web' THEN 'ok' WHEN i.state = 'ok' AND m.state = 'ok' AND p.browser = 0 THEN 'warn'
 				WHEN 'fail' IN (i.state, m.state) THEN 'fail' WHEN 'warn' IN (i.state, m.state) THEN 'warn' ELSE 'ok' END,
 			CASE WHEN me.event_source <> 'web' THEN 'there is one side only'
 				ELSE format('%s; %s', i.evidence, m.evidence) END,
 			coalesce(m.hint, i.hint, 'Let the page report by tiktok.pixel_seen() what it fires.')
-		FROM me, pixel p, platform c, mode i, mode m
+		FROM me, pixel p, mode i, mode m
 		WHERE i.mode = 'different_ids' AND m.mode = 'names_differ'
 		UNION ALL
 		SELECT 4, 'value, currency, contents and parameters',
@@ -542,13 +533,11 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		FROM tests t, now_and_before n
 		UNION ALL
 		SELECT 6, 'watch deduplication',
-			CASE WHEN me.event_source <> 'web' THEN 'ok' WHEN p.over_48_hours > 0 OR p.browser = 0 AND least(c.browser, c.server) = 0
-				OR c.overlap_max < 0.1 * least(c.browser, c.server) THEN 'warn' ELSE 'ok' END,
+			CASE WHEN me.event_source <> 'web' THEN 'ok' WHEN p.over_48_hours > 0 OR p.browser = 0 THEN 'warn' ELSE 'ok' END,
 			CASE WHEN me.event_source <> 'web' THEN 'there is one side only'
-				ELSE format('%s of %s reported events of the Pixel are events here, %s of them 48 hours apart; of %s browser and %s server events that TikTok counted, %s to %s are the same',
-					p.matched, p.browser, p.over_48_hours, c.browser, c.server, coalesce(c.overlap_min, 0), coalesce(c.overlap_max, 0)) END,
-			'See tiktok.dedup_overlap, and load TikTok''s counts into tiktok.platform_count.'
-		FROM me, pixel p, platform c
+				ELSE format('%s of %s reported events of the Pixel are events here, %s of them 48 hours apart', p.matched, p.browser, p.over_48_hours) END,
+			'Let the page report by tiktok.pixel_seen() what it fires, and see tiktok.dedup_overlap; TikTok''s counts do not tell.'
+		FROM me, pixel p
 		UNION ALL
 		SELECT 7, 'compare with the source of truth',
 			CASE WHEN t.counts IS NULL THEN 'warn' WHEN t.counts[2] + t.counts[3] > 0.2 * t.counts[1] THEN 'fail'
@@ -556,7 +545,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 			CASE WHEN t.relations = 0 THEN 'no relation is registered' WHEN t.counts IS NULL THEN 'a registered relation cannot be read'
 				ELSE format('of %s rows in 7 days %s are delivered, %s not accepted, %s without an event', t.counts[1], t.counts[4], t.counts[3], t.counts[2]) END,
 			CASE WHEN t.relations = 0 THEN 'Name the table or view of your orders in tiktok.source_of_truth.' WHEN t.counts IS NULL THEN 'Check its name, its columns and your privileges.'
-				ELSE 'See tiktok.unmatched() and tiktok.reconcile().' END
+				ELSE 'See tiktok.differences() and tiktok.bridge().' END
 		FROM me, truth t
 		UNION ALL
 		SELECT 8, 'watch quality after changes',

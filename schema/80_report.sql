@@ -324,19 +324,21 @@ COMMENT ON FUNCTION tiktok._report_funnel(jsonb) IS 'the report''s funnel of lea
 CREATE FUNCTION tiktok._report_reconciled(source text, since timestamptz, until timestamptz, OUT rows text, OUT problem text)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
 BEGIN
-	SELECT string_agg(tiktok._report_row(ARRAY[tiktok._report_text(_report_reconciled.source || ': ' || r.event), coalesce(tiktok._report_text(r.currency), 'none'),
-		coalesce(tiktok._report_number(r.your_rows), '&#8211;'), tiktok._report_number(r.recorded), tiktok._report_number(r.delivered), tiktok._report_number(r.not_accepted),
-		coalesce(tiktok._report_number(r.missing), '&#8211;'), coalesce(tiktok._report_number(r.extra), '&#8211;'), tiktok._report_money(r.value_not_accepted, r.currency),
-		coalesce(tiktok._report_number(r.browser), '&#8211;'), coalesce(tiktok._report_number(r.server), '&#8211;'), coalesce(tiktok._report_number(r.total), '&#8211;'),
-		CASE WHEN r.overlap_max IS NULL THEN '&#8211;' WHEN r.overlap_min = r.overlap_max THEN tiktok._report_number(r.overlap_max)
-			ELSE tiktok._report_number(r.overlap_min) || ' to ' || tiktok._report_number(r.overlap_max) END], 2), '' ORDER BY r.event, r.currency)
+	SELECT string_agg(tiktok._report_row(ARRAY[tiktok._report_text(_report_reconciled.source || ': ' || r.event),
+		CASE WHEN r.counts THEN 'TikTok counts' ELSE coalesce(tiktok._report_text(r.currency), 'none') END,
+		coalesce(tiktok._report_number(r.your_rows), '&#8211;'), coalesce(tiktok._report_number(r.recorded), '&#8211;'), coalesce(tiktok._report_number(r.delivered), '&#8211;'),
+		coalesce(tiktok._report_number(r.not_accepted), '&#8211;'), coalesce(tiktok._report_number(r.missing), '&#8211;'), coalesce(tiktok._report_number(r.extra), '&#8211;'),
+		CASE WHEN r.value IS NULL THEN '&#8211;' ELSE tiktok._report_money(r.value, r.currency) END,
+		CASE WHEN r.value_sent IS NULL THEN '&#8211;' ELSE tiktok._report_money(r.value_sent, r.currency) END,
+		CASE WHEN r.value_not_accepted IS NULL THEN '&#8211;' ELSE tiktok._report_money(r.value_not_accepted, r.currency) END,
+		coalesce(tiktok._report_number(r.browser), '&#8211;'), coalesce(tiktok._report_number(r.server), '&#8211;')], 2), '' ORDER BY r.event, r.counts, r.currency)
 	INTO rows
-	FROM (SELECT r.event, r.currency, sum(r.your_rows) AS your_rows, sum(r.recorded) AS recorded, sum(r.delivered) AS delivered, sum(r.not_accepted) AS not_accepted,
-			sum(r.missing) AS missing, sum(r.extra) AS extra, sum(r.value_not_accepted) AS value_not_accepted, sum(r.browser) AS browser, sum(r.server) AS server,
-			sum(r.total) AS total, sum(r.overlap_min) AS overlap_min, sum(r.overlap_max) AS overlap_max
+	FROM (SELECT r.event, r.currency, r.recorded IS NULL AS counts, sum(r.your_rows) AS your_rows, sum(r.recorded) AS recorded, sum(r.delivered) AS delivered,
+			sum(r.not_accepted) AS not_accepted, sum(r.missing) AS missing, sum(r.extra) AS extra, sum(r.value) AS value, coalesce(sum(r.value_sent), sum(r.tiktok_value)) AS value_sent,
+			sum(r.value_not_accepted) AS value_not_accepted, sum(r.browser) AS browser, sum(r.server) AS server
 		FROM tiktok.reconcile(_report_reconciled.source, since, until) r
-		WHERE r.your_rows IS NOT NULL OR r.browser IS NOT NULL OR r.server IS NOT NULL OR r.total IS NOT NULL
-		GROUP BY 1, 2) r;
+		WHERE r.your_rows IS NOT NULL OR r.recorded IS NULL
+		GROUP BY 1, 2, 3) r;
 EXCEPTION
 	WHEN syntax_error_or_access_rule_violation OR data_exception THEN
 		problem := SQLSTATE;
@@ -346,8 +348,8 @@ COMMENT ON FUNCTION tiktok._report_reconciled(text, timestamptz, timestamptz) IS
 CREATE FUNCTION tiktok._report_reconciliation(since timestamptz, until timestamptz, source text) RETURNS text
 LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
 	SELECT '<section id="reconciliation"><h2>Reconciliation</h2>'
-		|| coalesce(tiktok._report_table('Your rows, the events recorded here, and TikTok''s own counts, by the time of the event. Missing: your rows without an event; extra: events without a row.',
-			'{"Source and event",Currency,"Your rows",Recorded,Delivered,"Not accepted",Missing,Extra,"Value not accepted","TikTok browser","TikTok server","TikTok total","On both sides"}',
+		|| coalesce(tiktok._report_table('Your orders, the events recorded here, and TikTok''s own counts on rows of their own. Missing: orders without an event; extra: events without an order. tiktok.differences() lists them.',
+			'{"Source and event",Currency,"Your orders",Recorded,Delivered,"Not accepted",Missing,Extra,"Your value","Value sent","Value not accepted","TikTok browser","TikTok server"}',
 			string_agg(r.rows, '' ORDER BY s.source), 2), '<p>Nothing to compare with: see tiktok.source_of_truth and tiktok.platform_count.</p>')
 		|| coalesce(string_agg(format('<p>%s: a relation in tiktok.source_of_truth cannot be read (SQLSTATE %s).</p>', tiktok._report_text(s.source), r.problem), '' ORDER BY s.source)
 			FILTER (WHERE r.problem IS NOT NULL), '')

@@ -30,7 +30,7 @@ $$;
 
 -- Healthy: a shop whose Pixel fires the same events, and a CRM that passes every stage back
 CREATE FUNCTION pg_temp.healthy(source text) RETURNS void LANGUAGE sql AS $$
-	INSERT INTO tiktok.source (id, name, event_source, event_source_id) VALUES (nextval('pg_temp.source_id'), source, 'web', 'C1');
+	INSERT INTO tiktok.source (id, name, event_source, event_source_id) VALUES (nextval('pg_temp.source_id'), source, 'web', 'C-' || source);
 	SELECT pg_temp.events(source, 'Purchase', 200), pg_temp.pixel(source, 'Purchase');
 $$;
 SELECT pg_temp.healthy('shop');
@@ -73,7 +73,7 @@ INSERT INTO tiktok.weekly_floor VALUES ('never', 'Purchase', 0);
 -- too few a week; then none
 SELECT pg_temp.events('volume', 'StartTrial', 20, step => '14 hours');
 SELECT pg_temp.events('stopped', 'StartTrial', 60, ago => '8 days', step => '10 min');
--- TikTok saw both sides and nothing in common; nothing else is known
+-- TikTok counted both sides, which says nothing of what they have in common
 DELETE FROM tiktok.pixel_seen WHERE source_id = (SELECT id FROM tiktok.source WHERE name = 'counts');
 INSERT INTO tiktok.platform_count VALUES ('counts', current_date - 1, 'Purchase', 100, 100, 199);
 SELECT s.name, f.* FROM tiktok.source s, tiktok.failure_modes(s.name) f WHERE f.state <> 'ok' AND s.name NOT IN ('shop', 'crm', 'till', 'blank') ORDER BY 1, 2;

@@ -98,7 +98,8 @@ SELECT tiktok.report_html(now() - interval '1 day', now()) LIKE '<!DOCTYPE html>
 SELECT count(*) AS checklist FROM tiktok.checklist('grants');
 SELECT count(*) AS failure_modes FROM tiktok.failure_modes('grants');
 SELECT count(*) AS reconcile FROM tiktok.reconcile('grants', now() - interval '1 day', now() + interval '1 day');
-SELECT count(*) AS unmatched FROM tiktok.unmatched('grants', now() - interval '1 day', now() + interval '1 day');
+SELECT count(*) AS differences FROM tiktok.differences('grants', now() - interval '1 day', now() + interval '1 day');
+SELECT count(*) AS bridge FROM tiktok.bridge('grants', now() - interval '1 day', now() + interval '1 day');
 SELECT what, pg_temp.try(statement) FROM (VALUES
 	('explain_code', 'SELECT tiktok.explain_code(40002)'), ('self_test', 'SELECT tiktok.self_test()'),
 	('track', $$SELECT tiktok.track('grants', 'Purchase', 'x')$$), ('retry', 'SELECT tiktok.retry(1)'), ('wait', $$SELECT tiktok.wait('0')$$),

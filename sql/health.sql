@@ -132,12 +132,7 @@ SELECT pg_temp.wait_for_worker(true);
 
 -- A reader sees the views and checks, and no table behind them
 CREATE ROLE regress_tiktok_reader;
-GRANT USAGE ON SCHEMA tiktok TO regress_tiktok_reader;
-GRANT SELECT ON tiktok._fate, tiktok._match_key, tiktok._pixel_match, tiktok._publication, tiktok._source_health, tiktok._trigger, tiktok._truth_relation, tiktok.backlog, tiktok.dedup_overlap, tiktok.delivery_stats, tiktok.enqueue_counters, tiktok.query_counters, tiktok.unmapped_source,
-	tiktok.lateness, tiktok.match_key_coverage, tiktok.platform_count, tiktok.request_log, tiktok.source_of_truth, tiktok.stage_coverage, tiktok.value_problems, tiktok.volume_floor, tiktok.weekly_floor,
-	tiktok.worker_status, tiktok.backlog_kind TO regress_tiktok_reader;
-GRANT EXECUTE ON FUNCTION tiktok._compared, tiktok._current_name, tiktok._percent, tiktok._same_event, tiktok._source_id, tiktok._truth, tiktok._truth_rows, tiktok._truth_is_readable, tiktok._worker_status, tiktok._table_problem, tiktok._enqueue_counters, tiktok._unmapped_stages, tiktok._query_counters, tiktok._unmapped_sources, tiktok.checklist, tiktok.failure_modes, tiktok.health,
-	tiktok.reconcile, tiktok.unmatched TO regress_tiktok_reader;
+SELECT tiktok.grant_reader('regress_tiktok_reader');
 CREATE SCHEMA hidden;
 CREATE TABLE hidden.truth (event_id text, value numeric, currency text, at timestamptz);
 INSERT INTO tiktok.source_of_truth VALUES ('shop', 'Purchase', 'hidden.truth');

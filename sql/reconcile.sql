@@ -20,6 +20,9 @@ INSERT INTO tiktok.event (source_id, event, event_id, event_time, enqueued_at, v
 		CASE note WHEN 'delivered late' THEN '2026-03-01 00:10' ELSE at END, at + interval '2 hours', CASE WHEN note <> 'suppressed' THEN value END, upper(currency),
 		CASE note WHEN 'test' THEN 'TEST1' END, CASE WHEN note NOT IN ('invalid', 'suppressed') THEN '{}'::json END
 	FROM orders WHERE note NOT IN ('missing', 'same key', 'no key');
+-- what was sent of A1 and A2 is not what the orders say
+UPDATE tiktok.event SET value = 1000 WHERE event_id = 'A1';
+UPDATE tiktok.event SET currency = 'GBP' WHERE event_id = 'A2';
 INSERT INTO tiktok.event (source_id, event, event_id, event_time, enqueued_at, value, currency) VALUES
 	(701, 'Purchase', 'X1', '2026-03-02 08:00', '2026-03-02 08:00', 5, 'EUR'), (701, 'Lead', 'L1', '2026-03-02 08:00', '2026-03-02 08:00', NULL, NULL);
 INSERT INTO tiktok.delivery (id, status, reason, at)
@@ -28,43 +31,45 @@ INSERT INTO tiktok.delivery (id, status, reason, at)
 	WHERE e.source_id IN (701, 702) AND o.note IS DISTINCT FROM 'pending';
 
 -- without a registered relation, and without counts
-SELECT day, event, currency, your_rows, recorded, delivered, waiting AS wait, suppressed AS supp, not_accepted AS bad, missing, extra, value, value_delivered AS good, value_not_accepted AS lost
+SELECT day, event, currency, your_rows, recorded, delivered, waiting AS wait, suppressed AS supp, not_accepted AS bad, missing, extra, value, value_sent AS sent, value_not_accepted AS lost
 	FROM tiktok.reconcile('shop', '2026-03-01', '2026-03-03');
 -- with both; B1's second row and the one without key are rows without an event
 INSERT INTO tiktok.source_of_truth VALUES ('shop', 'Purchase', 'public."Paid Orders"');
 COPY tiktok.platform_count FROM stdin;
-shop	2026-03-01	Purchase	4	3	6
-shop	2026-03-02	Purchase	6	5	0
-shop	2026-03-02	Lead	\N	2	2
-shop	2026-03-02	CompletePayment	9	0	9
-shop	2026-03-03	Purchase	1	1	1
+shop	2026-03-01	Purchase	4	3	7	120.50
+shop	2026-03-02	Purchase	6	5	0	\N
+shop	2026-03-02	Lead	\N	2	2	\N
+shop	2026-03-02	CompletePayment	9	0	9	\N
+shop	2026-03-03	Purchase	1	1	2	\N
 \.
-SELECT day, event, currency, your_rows, recorded, delivered, waiting AS wait, suppressed AS supp, not_accepted AS bad, missing, extra, value, value_delivered AS good, value_not_accepted AS lost
+SELECT day, event, currency, your_rows, recorded, delivered, waiting AS wait, suppressed AS supp, not_accepted AS bad, missing, extra, value, value_sent AS sent, value_not_accepted AS lost
 	FROM tiktok.reconcile('shop', '2026-03-01', '2026-03-03');
-SELECT day, event, currency, browser, server, total, overlap_min, overlap_max FROM tiktok.reconcile('shop', '2026-03-01', '2026-03-03') WHERE browser IS NOT NULL OR server IS NOT NULL;
-SELECT * FROM tiktok.unmatched('shop', '2026-03-01', '2026-03-03');
+SELECT day, event, currency, recorded, browser, server, tiktok_value FROM tiktok.reconcile('shop', '2026-03-01', '2026-03-03') WHERE browser IS NOT NULL OR server IS NOT NULL;
+SELECT * FROM tiktok.differences('shop', '2026-03-01', '2026-03-03');
+SELECT * FROM tiktok.bridge('shop', '2026-03-01', '2026-03-03');
+-- days are those of the shop's time zone, in which a time without zone is, too
+UPDATE tiktok.source SET time_zone = 'Asia/Tokyo' WHERE name = 'shop';
+SELECT day, event, currency, your_rows, value FROM tiktok.reconcile('shop', '2026-03-01 00:00+09', '2026-03-02 00:00+09');
+UPDATE tiktok.source SET time_zone = 'UTC' WHERE name = 'shop';
+UPDATE tiktok.source SET time_zone = 'Berlin' WHERE name = 'shop';
 -- days and rows outside do not count, whatever the caller's time zone
 SET TimeZone = 'Asia/Tokyo';
 SELECT day, event, currency, your_rows, value FROM tiktok.reconcile('shop', '2026-03-01 00:00Z', '2026-03-02 00:00Z');
 SET TimeZone = 'UTC';
 SELECT count(*) FROM tiktok.reconcile('other', '2026-03-05', '2026-03-06');
 
--- the interval of the overlap: total known, unknown, less and more than possible, none
+-- two sources of one Pixel are one to TikTok
+INSERT INTO tiktok.source (id, name, event_source, event_source_id, max_event_age) VALUES (703, 'twin', 'web', 'C1', '100 years');
+INSERT INTO tiktok.source_of_truth VALUES ('twin', 'Purchase', 'public."Paid Orders"');
+SELECT (SELECT count(*) FROM tiktok.differences('twin', '2026-03-01', '2026-03-03')) = (SELECT count(*) FROM tiktok.differences('shop', '2026-03-01', '2026-03-03')) AS same;
+UPDATE tiktok.event SET source_id = 703 WHERE event_id = 'A3';
+SELECT cause, event_id FROM tiktok.differences('shop', '2026-03-01', '2026-03-03') WHERE event_id = 'A3';
+UPDATE tiktok.event SET source_id = 701 WHERE event_id = 'A3';
+DELETE FROM tiktok.source WHERE name = 'twin';
+
 CREATE TABLE many (event_id text, value numeric, currency text, at timestamptz);
 INSERT INTO many SELECT 'M' || g, 1, 'EUR', '2026-04-01 12:00Z' FROM generate_series(1, 12) g;
 INSERT INTO tiktok.source_of_truth VALUES ('other', 'Purchase', 'public.many');
-DO $$
-DECLARE
-	c record;
-	r record;
-BEGIN
-	FOR c IN SELECT * FROM (VALUES (10, 8, 12), (10, 8, 18), (10, 8, 10), (10, 8, NULL), (10, 8, 9), (10, 8, 19), (0, 8, 8), (20, 8, NULL), (NULL, 8, 8)) v (b, s, t) LOOP
-		DELETE FROM tiktok.platform_count WHERE source = 'other';
-		INSERT INTO tiktok.platform_count VALUES ('other', '2026-04-01', 'Purchase', c.b, c.s, c.t);
-		SELECT INTO r * FROM tiktok.reconcile('other', '2026-04-01 00:00Z', '2026-04-02 00:00Z');
-		RAISE NOTICE 'browser % + server % of total %, % rows: % to % are the same', c.b, c.s, c.t, r.your_rows, r.overlap_min, r.overlap_max;
-	END LOOP;
-END $$;
 
 -- what is refused, with words
 INSERT INTO tiktok.source_of_truth VALUES ('other', 'Lead', 'orders');
@@ -72,7 +77,8 @@ INSERT INTO tiktok.source_of_truth VALUES ('other', 'Lead', 'elsewhere.public.or
 INSERT INTO tiktok.source_of_truth VALUES ('nobody', 'Lead', 'public.orders');
 INSERT INTO tiktok.platform_count VALUES ('other', '2026-04-01', 'Lead', -1, 0, 0);
 SELECT * FROM tiktok.reconcile('nobody');
-SELECT * FROM tiktok.unmatched(NULL);
+SELECT * FROM tiktok.differences(NULL);
+SELECT * FROM tiktok.bridge('nobody');
 UPDATE tiktok.source_of_truth SET relation = 'public.gone' WHERE source = 'other';
 SELECT * FROM tiktok.reconcile('other');
 -- a name is a name, and no piece of SQL
@@ -92,11 +98,11 @@ CREATE ROLE regress_tiktok_shop;
 ALTER TABLE orders OWNER TO regress_tiktok_shop;
 ALTER VIEW "Paid Orders" OWNER TO regress_tiktok_shop;
 GRANT USAGE ON SCHEMA tiktok TO regress_tiktok_reader;
-GRANT SELECT ON tiktok.source_of_truth, tiktok.platform_count, tiktok._fate, tiktok._truth_relation TO regress_tiktok_reader;
-GRANT EXECUTE ON FUNCTION tiktok.reconcile, tiktok.unmatched, tiktok._compared, tiktok._truth, tiktok._truth_rows, tiktok._source_id TO regress_tiktok_reader;
+GRANT SELECT ON tiktok.source_of_truth, tiktok.platform_count, tiktok._fate, tiktok._truth_relation, tiktok._sibling, tiktok._event_of_id, tiktok._pixel_report, tiktok._source_health, tiktok._trigger TO regress_tiktok_reader;
+GRANT EXECUTE ON FUNCTION tiktok.reconcile, tiktok.differences, tiktok._compare, tiktok._compared, tiktok._judged, tiktok._period, tiktok._source_id TO regress_tiktok_reader;
 SET ROLE regress_tiktok_reader;
 SELECT count(*) FROM tiktok.reconcile('shop', '2026-03-01', '2026-03-03');
-SELECT count(*) FROM tiktok.unmatched('shop', '2026-03-01', '2026-03-03');
+SELECT count(*) FROM tiktok.differences('shop', '2026-03-01', '2026-03-03');
 INSERT INTO tiktok.source_of_truth VALUES ('shop', 'Lead', 'pg_catalog.pg_authid');
 RESET ROLE;
 GRANT SELECT ON "Paid Orders" TO regress_tiktok_reader;

@@ -88,7 +88,7 @@ CREATE FUNCTION public.compare(relation text, OUT function text, OUT result text
 BEGIN
 	DELETE FROM tiktok.source_of_truth;
 	INSERT INTO tiktok.source_of_truth VALUES ('whose', 'Purchase', relation);
-	FOREACH function IN ARRAY '{reconcile(''whose''),unmatched(''whose''),"checklist(''whose'') WHERE item = 7 AND evidence LIKE ''%of 1 rows%''","failure_modes(''whose'') WHERE false","health() WHERE false","report_html(now() - interval ''2 days'', now()) r WHERE r ~ ''cannot be read''"}'::text[] LOOP
+	FOREACH function IN ARRAY '{reconcile(''whose''),differences(''whose''),"checklist(''whose'') WHERE item = 7 AND evidence LIKE ''%of 1 rows%''","failure_modes(''whose'') WHERE false","health() WHERE false","report_html(now() - interval ''2 days'', now()) r WHERE r ~ ''cannot be read''"}'::text[] LOOP
 		result := public.look('tiktok.' || function);
 		SELECT * INTO ran, superuser FROM public.outcome();
 		function := split_part(function, '(', 1);
@@ -142,7 +142,7 @@ BEGIN
 	DELETE FROM tiktok.source_of_truth;
 	INSERT INTO tiktok.source_of_truth VALUES ('whose', 'Purchase', relation);
 	EXECUTE format('SET LOCAL ROLE %I', role);
-	result := public.look('tiktok.unmatched(''whose'')') || ', checklist '
+	result := public.look('tiktok.differences(''whose'')') || ', checklist '
 		|| (SELECT CASE WHEN evidence = 'a registered relation cannot be read' THEN 'cannot read it' ELSE 'reads it' END FROM tiktok.checklist('whose') WHERE item = 7);
 	RESET ROLE;
 	RETURN result;
@@ -165,8 +165,9 @@ SELECT relation, public.look_as('regress_bypass', relation) FROM unnest('{whose.
 REVOKE USAGE ON SCHEMA whose FROM PUBLIC;
 SELECT public.look_as('regress_reader', 'whose.good');
 GRANT USAGE ON SCHEMA whose TO PUBLIC;
-SELECT * FROM tiktok._truth_rows('whose.ran_nowhere'::text::regclass, now(), now());
-SELECT * FROM tiktok._truth_rows(0, now(), now());
+SELECT * FROM tiktok._compare('{1}', '{Purchase}', ARRAY['whose.ran_nowhere'::text::regclass], now(), now());
+SELECT * FROM tiktok._compare('{1}', '{Purchase}', '{0}', now(), now());
+SELECT * FROM tiktok._compare('{1}', '{Purchase,Lead}', '{0}', now(), now());
 SELECT tiktok._truth_is_readable(0), tiktok._truth_is_readable('pg_class_oid_index'::regclass);
 SELECT * FROM public.outcome();
 RESET whose.armed;

@@ -16,18 +16,16 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "executor/tstoreReceiver.h"
 #include "fmgr.h"
-#include "funcapi.h"
 #include "nodes/params.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "operate/truth.h"
 #include "server/rights.h"
 
-PG_FUNCTION_INFO_V1(tte_sql_truth_rows);
 PG_FUNCTION_INFO_V1(tte_sql_truth_is_readable);
 
 static const char *const truth_columns[] = {"event_id", "value", "currency", "at", NULL};
@@ -54,12 +52,22 @@ truth_sql(Relation rel)
 					quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)), RelationGetRelationName(rel)));
 }
 
-static void
-read_truth(const char *sql, TimestampTz since, TimestampTz until, ReturnSetInfo *result)
+void
+tte_truth_read(Oid relid, TimestampTz since, TimestampTz until, DestReceiver *dest)
 {
+	Relation	rel = open_truth(relid);
+	TteReading	reading;
+	TteRights	rights;
 	SPIExecuteOptions options = {0};
 	TimestampTz range[] = {since, until};
 
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	reading = tte_reading(rel, truth_columns);
+	if (reading != TTE_READING_ALLOWED)
+		tte_reading_refuse(rel, reading);
 	options.params = makeParamList(lengthof(range));
 	options.params->paramFetch = NULL;
 	for (int i = 0; i < lengthof(range); i++)
@@ -70,38 +78,12 @@ read_truth(const char *sql, TimestampTz since, TimestampTz until, ReturnSetInfo 
 		options.params->params[i].ptype = TIMESTAMPTZOID;
 	}
 	options.read_only = true;
-	options.dest = CreateDestReceiver(DestTuplestore);
-	SetTuplestoreDestReceiverParams(options.dest, result->setResult, result->econtext->ecxt_per_query_memory,
-									false, NULL, NULL);
-	if (SPI_execute_extended(sql, &options) != SPI_OK_SELECT)
-		elog(ERROR, "could not read a source of truth");
-	options.dest->rDestroy(options.dest);
-}
-
-/* (relation oid, since timestamptz, until timestamptz) */
-Datum
-tte_sql_truth_rows(PG_FUNCTION_ARGS)
-{
-	Oid			relid = PG_GETARG_OID(0);
-	Relation	rel = open_truth(relid);
-	TteReading	reading;
-	TteRights	rights;
-
-	if (rel == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", relid)));
-	reading = tte_reading(rel, truth_columns);
-	if (reading != TTE_READING_ALLOWED)
-		tte_reading_refuse(rel, reading);
-	InitMaterializedSRF(fcinfo, 0);
-	SPI_connect();
+	options.dest = dest;
 	tte_rights_take(rel->rd_rel->relowner, TTE_SAFE_PATH, &rights);
-	read_truth(truth_sql(rel), PG_GETARG_TIMESTAMPTZ(1), PG_GETARG_TIMESTAMPTZ(2), (ReturnSetInfo *) fcinfo->resultinfo);
+	if (SPI_execute_extended(truth_sql(rel), &options) != SPI_OK_SELECT)
+		elog(ERROR, "could not read a source of truth");
 	tte_rights_give_back(&rights);
-	SPI_finish();
 	relation_close(rel, NoLock);
-	return (Datum) 0;
 }
 
 /* (relation oid) */

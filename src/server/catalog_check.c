@@ -33,7 +33,7 @@
 #include "server/common.h"
 #include "server/compat.h"
 
-#define MAX_COLUMNS	18
+#define MAX_COLUMNS	19
 #define MAX_KEY		4
 
 typedef struct Column

@@ -1,0 +1,978 @@
+/*-------------------------------------------------------------------------
+ *
+ * compare.c
+ *	  Orders, events and reports of the Pixel side by side: the one read of a
+ *	  period on which tiktok.differences, bridge and reconcile rest, and with
+ *	  them the checklist and the report.
+ *
+ * Orders are read first, then events, then reports, each once, and matched by
+ * event name and event_id.  What agrees (one order, one delivered event, the
+ * same value and currency, in time for the copy of the Pixel) is counted by day,
+ * event and currency; only the rest is returned row by row.  Orders stay in
+ * memory, about 150 bytes each.
+ *
+ * All three are read beyond the ends of the period, so that what lies on both
+ * sides of an end still meets.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "common/int.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/params.h"
+#include "pgtime.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+#include "operate/truth.h"
+
+PG_FUNCTION_INFO_V1(tte_sql_compare);
+
+#define MARGIN		(2 * USECS_PER_DAY)
+
+/* Until then an event completes the copy of the Pixel, and until then TikTok knows it as a copy. */
+#define IN_TIME		(5 * USECS_PER_MINUTE)
+#define IS_COPY		(48 * USECS_PER_HOUR)
+
+/* Times of the same quarter of an hour are on the same day in every time zone. */
+#define QUARTER		(15 * USECS_PER_MINUTE)
+
+#define BLOCK		(256 * 1024)
+#define COLUMNS_READ 10
+
+typedef struct Order
+{
+	TimestampTz at;
+	Numeric		value;			/* NULL: none */
+	const char *currency;		/* NULL: none */
+	struct Order *next;			/* with the same event_id */
+} Order;
+
+/* An event that is not exactly what its order says. */
+typedef struct Sent
+{
+	TimestampTz event_time;
+	int64		id;
+	Numeric		value;
+	const char *currency;
+	const char *status;
+	const char *reason;
+	int32		source_id;
+} Sent;
+
+#define HAS_ORDER	0x01
+#define HAS_EVENT	0x02
+#define HAS_REPORT	0x04
+#define DELIVERED	0x08
+#define SAME		0x10		/* delivered, with the order's value and
+								 * currency */
+#define IN_RUN		0x20		/* no event, as RUN - 1 others before or after
+								 * it */
+
+#define RUN			5
+
+typedef struct Key
+{
+	const char *event_id;
+	int32		length;			/* of event_id */
+	int16		event;			/* number of the event name */
+	uint8		flags;
+	Order		order;			/* the first */
+	Sent	   *sent;			/* NULL: there is no event, or it is what the
+								 * order says */
+	TimestampTz delivered_at;	/* IN_RUN: time of the first order of the run */
+	TimestampTz seen_at;
+} Key;
+
+typedef struct KeySlot
+{
+	Key		   *key;
+	uint32		hash;
+	char		status;			/* of simplehash.h */
+} KeySlot;
+
+static inline bool
+same_key(const Key *a, const Key *b)
+{
+	return a->event == b->event && a->length == b->length && memcmp(a->event_id, b->event_id, a->length) == 0;
+}
+
+#define SH_PREFIX keys
+#define SH_ELEMENT_TYPE KeySlot
+#define SH_KEY_TYPE Key *
+#define SH_KEY key
+#define SH_HASH_KEY(table, k) (hash_bytes((const unsigned char *) (k)->event_id, (k)->length) + (k)->event)
+#define SH_EQUAL(table, a, b) same_key(a, b)
+#define SH_STORE_HASH
+#define SH_GET_HASH(table, slot) (slot)->hash
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/* What agrees, of a day, event and currency. */
+typedef struct AgreementKey
+{
+	const char *currency;		/* NULL: none */
+	DateADT		day;
+	int32		event;
+} AgreementKey;
+
+typedef struct Agreement
+{
+	AgreementKey key;
+	int64		n;
+	Numeric		value;
+	Numeric		parts;			/* of a cent, by which that which was sent is
+								 * more */
+} Agreement;
+
+typedef struct Compare
+{
+	TimestampTz since;
+	TimestampTz until;
+	TimestampTz whole_since;	/* whole days (UTC) of the period */
+	TimestampTz whole_until;
+	int			nevents;
+	Datum	   *events;			/* names */
+	int64	   *whole;			/* delivered events of whole days, by name */
+	keys_hash  *keys;
+	HTAB	   *groups;
+	List	   *words;			/* currencies, statuses and reasons that were
+								 * seen */
+	const char *last[COLUMNS_READ]; /* of each column */
+	Numeric		half_a_cent;
+	MemoryContext context;
+	MemoryContext row;			/* reset after each row */
+	char	   *block;			/* free space of the last block of strings and
+								 * structs */
+	Size		left;
+	DateADT		day;			/* of the quarter of an hour that was asked
+								 * for last */
+	int64		quarter;
+	Order	  **unnamed;		/* orders without event_id, by name */
+	ReturnSetInfo *result;
+} Compare;
+
+/* The event that the rows of a receiver are of; -1: they say it themselves. */
+typedef struct Receiver
+{
+	DestReceiver pub;
+	Compare    *compare;
+	int			event;
+} Receiver;
+
+enum ResultColumn
+{
+	C_KIND, C_N, C_DAY, C_EVENT, C_EVENT_ID, C_AT, C_VALUE, C_CURRENCY, C_VALUE_SENT, C_CURRENCY_SENT, C_STATUS, C_REASON,
+	C_DELIVERED_AT, C_SEEN_AT, C_AGAIN, C_RUN_SINCE, C_ID, C_SOURCE_ID, RESULT_COLUMNS
+};
+
+static const char events_sql[] =
+"SELECT f.event, f.event_id, f.event_time, f.value, f.currency, f.status, f.reason, f.at, f.id, f.source_id "
+"FROM tiktok._fate f WHERE f.source_id = ANY ($1) AND f.event = ANY ($2) "
+"AND f.id >= (SELECT min(i.id + 0) FROM tiktok._event_of_id i WHERE i.hour >= $3 - interval '2 hours') "
+"AND f.event_time >= $3 AND f.event_time < $4";
+
+static const char reports_sql[] =
+"SELECT p.event, p.event_id, p.seen_at FROM tiktok._pixel_report p WHERE p.source_id = ANY ($1) AND p.event = ANY ($2) "
+"AND p.hour >= $3 - interval '2 hours' AND p.seen_at >= $3 AND p.seen_at < $4";
+
+static const char other_reports_sql[] =
+"SELECT p.event, p.event_id, p.seen_at FROM tiktok._pixel_report p WHERE p.source_id = ANY ($1) AND p.event <> ALL ($2) "
+"AND p.hour >= $3 - interval '2 hours' AND p.seen_at >= $3 AND p.seen_at < $4";
+
+/* ---- Memory ---- */
+
+/* Millions of small things, which end together. */
+static void *
+allocate(Compare *c, Size size)
+{
+	char	   *start;
+
+	size = MAXALIGN(size);
+	if (size > BLOCK / 8)
+		return MemoryContextAlloc(c->context, size);
+	if (size > c->left)
+	{
+		c->block = MemoryContextAlloc(c->context, BLOCK);
+		c->left = BLOCK;
+	}
+	start = c->block;
+	c->block += size;
+	c->left -= size;
+	return start;
+}
+
+static const char *
+keep_bytes(Compare *c, const char *bytes, int length)
+{
+	char	   *copy = allocate(c, length + 1);
+
+	memcpy(copy, bytes, length);
+	copy[length] = '\0';
+	return copy;
+}
+
+static bool
+is_word(const char *word, const text *t)
+{
+	return strncmp(word, VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t)) == 0 && word[VARSIZE_ANY_EXHDR(t)] == '\0';
+}
+
+/* One copy of each word: there are few, and equal ones have one address. */
+static const char *
+find_word(Compare *c, const text *t)
+{
+	ListCell   *cell;
+	MemoryContext old;
+	const char *kept;
+
+	foreach(cell, c->words)
+	{
+		if (is_word(lfirst(cell), t))
+			return lfirst(cell);
+	}
+	kept = keep_bytes(c, VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t));
+	if (list_length(c->words) < 200)
+	{
+		old = MemoryContextSwitchTo(c->context);
+		c->words = lappend(c->words, (void *) kept);
+		MemoryContextSwitchTo(old);
+	}
+	return kept;
+}
+
+/* Of a column; most rows have the word that the row before has. */
+static const char *
+keep_word(Compare *c, TupleTableSlot *slot, int column)
+{
+	text	   *t;
+
+	if (slot->tts_isnull[column])
+		return NULL;
+	t = DatumGetTextPP(slot->tts_values[column]);
+	if (c->last[column] == NULL || !is_word(c->last[column], t))
+		c->last[column] = find_word(c, t);
+	return c->last[column];
+}
+
+static Numeric
+keep_numeric(Compare *c, Numeric value)
+{
+	void	   *copy;
+
+	if (value == NULL)
+		return NULL;
+	copy = allocate(c, VARSIZE(value));
+	memcpy(copy, value, VARSIZE(value));
+	return copy;
+}
+
+/* ---- Keys ---- */
+
+static Key *
+find_key(Compare *c, int event, const char *event_id, int length, bool make)
+{
+	Key			wanted = {.event_id = event_id, .length = length, .event = event};
+	KeySlot    *slot;
+	bool		found;
+
+	if (!make)
+	{
+		slot = keys_lookup(c->keys, &wanted);
+		return slot ? slot->key : NULL;
+	}
+	slot = keys_insert(c->keys, &wanted, &found);
+	if (!found)
+	{
+		slot->key = allocate(c, sizeof(Key));
+		*slot->key = wanted;
+		slot->key->event_id = keep_bytes(c, event_id, length);
+	}
+	return slot->key;
+}
+
+static int
+number_of_event(Compare *c, Datum name)
+{
+	for (int i = 0; i < c->nevents; i++)
+	{
+		if (DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID, c->events[i], name)))
+			return i;
+	}
+	return -1;
+}
+
+static bool
+in_period(Compare *c, TimestampTz at)
+{
+	return at >= c->since && at < c->until;
+}
+
+/* In the session's time zone. */
+static DateADT
+day_of(Compare *c, TimestampTz at)
+{
+	int64		quarter = at / QUARTER - (at % QUARTER < 0);
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			tz;
+
+	if (TIMESTAMP_NOT_FINITE(at))
+		return at < 0 ? DATEVAL_NOBEGIN : DATEVAL_NOEND;
+	if (quarter == c->quarter)
+		return c->day;
+	if (timestamp2tm(at, &tz, &tm, &fsec, NULL, session_timezone) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("timestamp out of range")));
+	c->quarter = quarter;
+	c->day = date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE;
+	return c->day;
+}
+
+/* ---- Comparison ---- */
+
+static bool
+same_value(Compare *c, Numeric a, Numeric b)
+{
+	Datum		difference;
+
+	if (a == NULL || b == NULL)
+		return a == b;
+	if (VARSIZE(a) == VARSIZE(b) && memcmp(a, b, VARSIZE(a)) == 0)
+		return true;
+	difference = DirectFunctionCall1(numeric_abs, DirectFunctionCall2(numeric_sub, NumericGetDatum(a), NumericGetDatum(b)));
+	return DatumGetBool(DirectFunctionCall2(numeric_lt, difference, NumericGetDatum(c->half_a_cent)));
+}
+
+/* An order without currency is in that of its event; without any value the currency does not matter. */
+static bool
+same_money(Compare *c, const Order *order, Numeric value, const char *currency)
+{
+	return same_value(c, order->value, value) &&
+		(value == NULL || order->currency == NULL || currency == order->currency ||
+		 (currency != NULL && strcmp(currency, order->currency) == 0));
+}
+
+static void
+add(MemoryContext context, Numeric * sum, Numeric value)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Numeric		before = *sum;
+
+	if (value != NULL)
+	{
+		*sum = DatumGetNumeric(DirectFunctionCall2(numeric_add, NumericGetDatum(before), NumericGetDatum(value)));
+		pfree(before);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+static Numeric
+zero(MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Numeric		result = int64_to_numeric(0);
+
+	MemoryContextSwitchTo(old);
+	return result;
+}
+
+static void
+count_agreement(Compare *c, const Key *key)
+{
+	const Order *order = &key->order;
+	const Sent *sent = key->sent;
+	AgreementKey which;
+	Agreement  *group;
+	bool		found;
+
+	memset(&which, 0, sizeof(which));
+	which.currency = order->currency ? order->currency : (sent ? sent->currency : NULL);
+	which.day = day_of(c, order->at);
+	which.event = key->event;
+	group = hash_search(c->groups, &which, HASH_ENTER, &found);
+	if (!found)
+	{
+		group->n = 0;
+		group->value = zero(c->context);
+		group->parts = zero(c->context);
+	}
+	group->n++;
+	add(c->context, &group->value, order->value);
+	if (sent != NULL && sent->value != NULL)
+		add(c->context, &group->parts,
+			DatumGetNumeric(DirectFunctionCall2(numeric_sub, NumericGetDatum(sent->value), NumericGetDatum(order->value))));
+}
+
+/* ---- Reading ---- */
+
+static Numeric
+numeric_of(TupleTableSlot *slot, int column)
+{
+	return slot->tts_isnull[column] ? NULL : DatumGetNumeric(slot->tts_values[column]);
+}
+
+static TimestampTz
+time_of(TupleTableSlot *slot, int column)
+{
+	return slot->tts_isnull[column] ? 0 : DatumGetTimestampTz(slot->tts_values[column]);
+}
+
+/* The first order of an event_id is the one that its event is of. */
+static void
+add_order(Compare *c, Key *key, Order order)
+{
+	Order	   *later;
+
+	if (key->flags & HAS_ORDER)
+	{
+		later = allocate(c, sizeof(Order));
+		*later = key->order;
+		if (order.at < key->order.at)
+		{
+			key->order = order;
+			key->order.next = later;
+			return;
+		}
+		order.next = key->order.next;
+		*later = order;
+		key->order.next = later;
+		return;
+	}
+	key->flags |= HAS_ORDER;
+	key->order = order;
+}
+
+/* (event_id, value, currency, at) of one relation */
+static bool
+receive_order(TupleTableSlot *slot, DestReceiver *self)
+{
+	Receiver   *receiver = (Receiver *) self;
+	Compare    *c = receiver->compare;
+	MemoryContext old = MemoryContextSwitchTo(c->row);
+	Order		order = {0};
+
+	slot_getallattrs(slot);
+	order.value = keep_numeric(c, numeric_of(slot, 1));
+	order.currency = keep_word(c, slot, 2);
+	order.at = time_of(slot, 3);
+	if (!slot->tts_isnull[0])
+	{
+		text	   *id = DatumGetTextPP(slot->tts_values[0]);
+
+		add_order(c, find_key(c, receiver->event, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), true), order);
+	}
+	else if (in_period(c, order.at))
+	{
+		Order	   *unnamed = allocate(c, sizeof(Order));
+
+		*unnamed = order;
+		unnamed->next = c->unnamed[receiver->event];
+		c->unnamed[receiver->event] = unnamed;
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(c->row);
+	return true;
+}
+
+static Sent *
+keep_sent(Compare *c, TupleTableSlot *slot)
+{
+	Sent	   *sent = allocate(c, sizeof(Sent));
+
+	sent->event_time = time_of(slot, 2);
+	sent->value = keep_numeric(c, numeric_of(slot, 3));
+	sent->currency = keep_word(c, slot, 4);
+	sent->status = keep_word(c, slot, 5);
+	sent->reason = keep_word(c, slot, 6);
+	sent->id = DatumGetInt64(slot->tts_values[8]);
+	sent->source_id = DatumGetInt32(slot->tts_values[9]);
+	return sent;
+}
+
+/* As of events_sql. */
+static void
+add_event(Compare *c, TupleTableSlot *slot)
+{
+	TimestampTz event_time = time_of(slot, 2);
+	text	   *id = DatumGetTextPP(slot->tts_values[1]);
+	int			event = number_of_event(c, slot->tts_values[0]);
+	bool		delivered = strcmp(keep_word(c, slot, 5), "delivered") == 0;
+	Key		   *key = find_key(c, event, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), in_period(c, event_time));
+
+	if (key == NULL || ((key->flags & HAS_EVENT) && (!delivered || (key->flags & DELIVERED))))
+		return;
+	key->flags |= HAS_EVENT;
+	key->sent = NULL;
+	if (delivered)
+	{
+		Numeric		value = numeric_of(slot, 3);
+		const char *currency = keep_word(c, slot, 4);
+
+		key->flags |= DELIVERED;
+		key->delivered_at = time_of(slot, 7);
+		if (event_time >= c->whole_since && event_time < c->whole_until)
+			c->whole[event]++;
+		if ((key->flags & HAS_ORDER) && same_money(c, &key->order, value, currency))
+		{
+			key->flags |= SAME;
+			if (value == NULL || (key->order.currency != NULL && VARSIZE(value) == VARSIZE(key->order.value) &&
+								  memcmp(value, key->order.value, VARSIZE(value)) == 0))
+				return;
+		}
+	}
+	key->sent = keep_sent(c, slot);
+}
+
+static bool
+receive_event(TupleTableSlot *slot, DestReceiver *self)
+{
+	Compare    *c = ((Receiver *) self)->compare;
+	MemoryContext old = MemoryContextSwitchTo(c->row);
+
+	slot_getallattrs(slot);
+	add_event(c, slot);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(c->row);
+	return true;
+}
+
+/* ---- Results ---- */
+
+static void
+set_text(Datum *values, bool *nulls, int column, const char *string)
+{
+	nulls[column] = string == NULL;
+	if (string != NULL)
+		values[column] = CStringGetTextDatum(string);
+}
+
+static void
+set_numeric(Datum *values, bool *nulls, int column, Numeric value)
+{
+	nulls[column] = value == NULL;
+	values[column] = NumericGetDatum(value);
+}
+
+static void
+set_time(Datum *values, bool *nulls, int column, bool known, TimestampTz at)
+{
+	nulls[column] = !known;
+	values[column] = TimestampTzGetDatum(at);
+}
+
+static void
+put(Compare *c, const char *kind, int64 n, Datum event, Datum *values, bool *nulls)
+{
+	values[C_KIND] = CStringGetTextDatum(kind);
+	values[C_N] = Int64GetDatum(n);
+	values[C_EVENT] = event;
+	nulls[C_KIND] = nulls[C_N] = nulls[C_EVENT] = false;
+	tuplestore_putvalues(c->result->setResult, c->result->setDesc, values, nulls);
+}
+
+/* An order, or an event without one; key may be NULL. */
+static void
+put_row(Compare *c, Datum event, const Key *key, const Order *order)
+{
+	Datum		values[RESULT_COLUMNS];
+	bool		nulls[RESULT_COLUMNS];
+	const Sent *sent = key ? key->sent : NULL;
+	TimestampTz at = order ? order->at : sent->event_time;
+	MemoryContext old = MemoryContextSwitchTo(c->row);
+
+	memset(nulls, true, sizeof(nulls));
+	values[C_DAY] = DateADTGetDatum(day_of(c, at));
+	nulls[C_DAY] = false;
+	set_time(values, nulls, C_AT, true, at);
+	set_text(values, nulls, C_EVENT_ID, key ? key->event_id : NULL);
+	if (order)
+	{
+		set_numeric(values, nulls, C_VALUE, order->value);
+		set_text(values, nulls, C_CURRENCY, order->currency);
+		values[C_AGAIN] = BoolGetDatum(key != NULL && order != &key->order);
+		nulls[C_AGAIN] = false;
+	}
+	if (key && (key->flags & HAS_EVENT))
+	{
+		set_numeric(values, nulls, C_VALUE_SENT, sent ? sent->value : key->order.value);
+		set_text(values, nulls, C_CURRENCY_SENT, sent ? sent->currency : key->order.currency);
+		set_text(values, nulls, C_STATUS, sent ? sent->status : "delivered");
+		set_text(values, nulls, C_REASON, sent ? sent->reason : NULL);
+		set_time(values, nulls, C_DELIVERED_AT, (key->flags & DELIVERED) != 0, key->delivered_at);
+		if (sent)
+		{
+			values[C_ID] = Int64GetDatum(sent->id);
+			values[C_SOURCE_ID] = Int32GetDatum(sent->source_id);
+			nulls[C_ID] = nulls[C_SOURCE_ID] = false;
+		}
+	}
+	set_time(values, nulls, C_SEEN_AT, key && (key->flags & HAS_REPORT), key ? key->seen_at : 0);
+	set_time(values, nulls, C_RUN_SINCE, key && (key->flags & IN_RUN), key ? key->delivered_at : 0);
+	put(c, order ? "order" : "event", 1, event, values, nulls);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(c->row);
+}
+
+/* A report that TikTok counts beside the event: of no event, of one of another name, or too far from it. */
+static void
+put_report(Compare *c, const char *status, Datum event, Datum event_id, TimestampTz seen_at, const Key *key)
+{
+	Datum		values[RESULT_COLUMNS];
+	bool		nulls[RESULT_COLUMNS];
+
+	if (!in_period(c, seen_at))
+		return;
+	memset(nulls, true, sizeof(nulls));
+	values[C_DAY] = DateADTGetDatum(day_of(c, seen_at));
+	values[C_EVENT_ID] = event_id;
+	nulls[C_DAY] = nulls[C_EVENT_ID] = false;
+	set_time(values, nulls, C_AT, true, seen_at);
+	set_text(values, nulls, C_STATUS, status);
+	set_time(values, nulls, C_DELIVERED_AT, key && (key->flags & DELIVERED), key ? key->delivered_at : 0);
+	if (key)
+	{
+		values[C_REASON] = c->events[key->event];
+		nulls[C_REASON] = false;
+	}
+	put(c, "report", 1, event, values, nulls);
+}
+
+/* (event, event_id, seen_at) of the events that are compared */
+static bool
+receive_report(TupleTableSlot *slot, DestReceiver *self)
+{
+	Compare    *c = ((Receiver *) self)->compare;
+	MemoryContext old = MemoryContextSwitchTo(c->row);
+	text	   *id;
+	Key		   *key;
+
+	slot_getallattrs(slot);
+	id = DatumGetTextPP(slot->tts_values[1]);
+	key = find_key(c, number_of_event(c, slot->tts_values[0]), VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), false);
+	if (key == NULL)
+		put_report(c, "alone", slot->tts_values[0], slot->tts_values[1], time_of(slot, 2), NULL);
+	else if ((key->flags & HAS_REPORT) == 0 || time_of(slot, 2) < key->seen_at)
+	{
+		key->flags |= HAS_REPORT;
+		key->seen_at = time_of(slot, 2);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(c->row);
+	return true;
+}
+
+/* The same of other events: their event_id may be that of an order that the Pixel did not report under its own name. */
+static bool
+receive_other_report(TupleTableSlot *slot, DestReceiver *self)
+{
+	Compare    *c = ((Receiver *) self)->compare;
+	MemoryContext old = MemoryContextSwitchTo(c->row);
+	text	   *id;
+
+	slot_getallattrs(slot);
+	id = DatumGetTextPP(slot->tts_values[1]);
+	for (int i = 0; i < c->nevents; i++)
+	{
+		Key		   *key = find_key(c, i, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), false);
+
+		if (key != NULL && (key->flags & HAS_REPORT) == 0)
+		{
+			put_report(c, "other_name", slot->tts_values[0], slot->tts_values[1], time_of(slot, 2), key);
+			break;
+		}
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(c->row);
+	return true;
+}
+
+/* ---- Runs of orders without an event ---- */
+
+static int
+compare_times(const void *a, const void *b)
+{
+	TimestampTz x = (*(Key *const *) a)->order.at;
+	TimestampTz y = (*(Key *const *) b)->order.at;
+
+	return (x > y) - (x < y);
+}
+
+static void
+mark_runs(Key **orders, int64 n)
+{
+	int64		first = 0;
+
+	qsort(orders, n, sizeof(Key *), compare_times);
+	for (int64 i = 0; i <= n; i++)
+	{
+		if (i < n && (orders[i]->flags & HAS_EVENT) == 0)
+			continue;
+		for (int64 j = first; i - first >= RUN && j < i; j++)
+		{
+			orders[j]->flags |= IN_RUN;
+			orders[j]->delivered_at = orders[first]->order.at;
+		}
+		first = i + 1;
+	}
+}
+
+/* Orders of each name in the order of time, where enough have no event. */
+static void
+find_runs(Compare *c)
+{
+	int64	   *missing = palloc0((c->nevents + 1) * sizeof(int64));
+	int64	   *orders = palloc0((c->nevents + 1) * sizeof(int64));
+	keys_iterator keys;
+	KeySlot    *slot;
+
+	keys_start_iterate(c->keys, &keys);
+	while ((slot = keys_iterate(c->keys, &keys)) != NULL)
+	{
+		orders[slot->key->event] += (slot->key->flags & HAS_ORDER) != 0;
+		missing[slot->key->event] += (slot->key->flags & (HAS_ORDER | HAS_EVENT)) == HAS_ORDER;
+	}
+	for (int i = 0; i < c->nevents; i++)
+	{
+		Key		  **list;
+		int64		n = 0;
+
+		if (missing[i] < RUN)
+			continue;
+		list = MemoryContextAllocHuge(c->context, orders[i] * sizeof(Key *));
+		keys_start_iterate(c->keys, &keys);
+		while ((slot = keys_iterate(c->keys, &keys)) != NULL)
+		{
+			if (slot->key->event == i && (slot->key->flags & HAS_ORDER))
+				list[n++] = slot->key;
+		}
+		CHECK_FOR_INTERRUPTS();
+		mark_runs(list, n);
+		pfree(list);
+	}
+}
+
+static void
+put_key(Compare *c, const Key *key)
+{
+	bool		reported = (key->flags & HAS_REPORT) && (key->flags & DELIVERED);
+	TimestampTz after = reported ? key->delivered_at - key->seen_at : 0;
+
+	if (after > IS_COPY || after < -IS_COPY)
+		put_report(c, "apart", c->events[key->event], CStringGetTextDatum(key->event_id), key->seen_at, key);
+	if (key->flags & HAS_ORDER)
+	{
+		if (in_period(c, key->order.at))
+		{
+			if ((key->flags & SAME) && (after <= IN_TIME || after > IS_COPY))
+				count_agreement(c, key);
+			else
+				put_row(c, c->events[key->event], key, &key->order);
+		}
+		for (const Order *order = key->order.next; order != NULL; order = order->next)
+		{
+			if (in_period(c, order->at))
+				put_row(c, c->events[key->event], key, order);
+		}
+	}
+	else if ((key->flags & HAS_EVENT) && in_period(c, key->sent->event_time))
+		put_row(c, c->events[key->event], key, NULL);
+}
+
+static void
+put_group(Compare *c, const Agreement *group)
+{
+	Datum		values[RESULT_COLUMNS];
+	bool		nulls[RESULT_COLUMNS];
+
+	memset(nulls, true, sizeof(nulls));
+	values[C_DAY] = DateADTGetDatum(group->key.day);
+	nulls[C_DAY] = false;
+	set_numeric(values, nulls, C_VALUE, group->value);
+	values[C_VALUE_SENT] = DirectFunctionCall2(numeric_add, NumericGetDatum(group->value), NumericGetDatum(group->parts));
+	nulls[C_VALUE_SENT] = false;
+	set_text(values, nulls, C_CURRENCY, group->key.currency);
+	put(c, "agree", group->n, c->events[group->key.event], values, nulls);
+}
+
+static void
+put_results(Compare *c)
+{
+	keys_iterator keys;
+	HASH_SEQ_STATUS groups;
+	KeySlot    *slot;
+	Agreement  *group;
+
+	find_runs(c);
+	keys_start_iterate(c->keys, &keys);
+	while ((slot = keys_iterate(c->keys, &keys)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		put_key(c, slot->key);
+	}
+	for (int i = 0; i < c->nevents; i++)
+	{
+		Datum		values[RESULT_COLUMNS];
+		bool		nulls[RESULT_COLUMNS];
+
+		for (const Order *order = c->unnamed[i]; order != NULL; order = order->next)
+			put_row(c, c->events[i], NULL, order);
+		memset(nulls, true, sizeof(nulls));
+		put(c, "whole", c->whole[i], c->events[i], values, nulls);
+	}
+	hash_seq_init(&groups, c->groups);
+	while ((group = hash_seq_search(&groups)) != NULL)
+		put_group(c, group);
+}
+
+/* ---- The function ---- */
+
+static void
+startup(DestReceiver *self, int operation, TupleDesc desc)
+{
+}
+
+static void
+nothing(DestReceiver *self)
+{
+}
+
+/* mydest says only that the rows are wanted. */
+static Receiver
+receiver(Compare *c, bool (*receive) (TupleTableSlot *, DestReceiver *), int event)
+{
+	Receiver	r = {{receive, startup, nothing, nothing, DestTuplestore}, c, event};
+
+	return r;
+}
+
+static TimestampTz
+shifted(TimestampTz at, int64 by)
+{
+	TimestampTz result;
+
+	if (TIMESTAMP_NOT_FINITE(at))
+		return at;
+	if (pg_add_s64_overflow(at, by, &result) || !IS_VALID_TIMESTAMP(result))
+		return by < 0 ? DT_NOBEGIN : DT_NOEND;
+	return result;
+}
+
+/* The first midnight (UTC) that is not before a time. */
+static TimestampTz
+midnight_from(TimestampTz at)
+{
+	int64		past = at % USECS_PER_DAY;
+
+	if (TIMESTAMP_NOT_FINITE(at) || past == 0)
+		return at;
+	return past < 0 ? at - past : at - past + USECS_PER_DAY;
+}
+
+static void
+read_rows(Compare *c, const char *sql, Datum sources, Datum events, int64 margin,
+		  bool (*receive) (TupleTableSlot *, DestReceiver *))
+{
+	Receiver	r = receiver(c, receive, -1);
+	SPIExecuteOptions options = {0};
+	Datum		args[] = {
+		sources, events,
+		TimestampTzGetDatum(shifted(c->since, -margin)), TimestampTzGetDatum(shifted(c->until, margin))
+	};
+	Oid			types[] = {INT4ARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	int			level;
+
+	options.params = makeParamList(lengthof(args));
+	options.params->paramFetch = NULL;
+	for (int i = 0; i < lengthof(args); i++)
+	{
+		options.params->params[i].value = args[i];
+		options.params->params[i].isnull = false;
+		options.params->params[i].pflags = PARAM_FLAG_CONST;
+		options.params->params[i].ptype = types[i];
+	}
+	options.read_only = true;
+	options.dest = &r.pub;
+	level = NewGUCNestLevel();
+
+	/*
+	 * events and deliveries have the order of their ids, so that a merge join
+	 * needs half the time
+	 */
+	(void) set_config_option("enable_hashjoin", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	if (SPI_execute_extended(sql, &options) != SPI_OK_SELECT)
+		elog(ERROR, "could not read what is compared");
+	AtEOXact_GUC(true, level);
+}
+
+static void
+start(Compare *c, FunctionCallInfo fcinfo)
+{
+	HASHCTL		ctl = {.keysize = sizeof(AgreementKey), .entrysize = sizeof(Agreement)};
+
+	memset(c, 0, sizeof(Compare));
+	c->context = CurrentMemoryContext;
+	c->row = AllocSetContextCreate(CurrentMemoryContext, "row that is compared", ALLOCSET_SMALL_SIZES);
+	c->result = (ReturnSetInfo *) fcinfo->resultinfo;
+	c->since = PG_GETARG_TIMESTAMPTZ(3);
+	c->until = PG_GETARG_TIMESTAMPTZ(4);
+	c->whole_since = midnight_from(c->since);
+	c->whole_until = TIMESTAMP_NOT_FINITE(c->until) ? c->until : midnight_from(c->until - USECS_PER_DAY + 1);
+	c->quarter = PG_INT64_MIN;
+	c->keys = keys_create(CurrentMemoryContext, 1024, NULL);
+	ctl.hcxt = CurrentMemoryContext;
+	c->groups = hash_create("days that agree", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	c->half_a_cent = int64_div_fast_to_numeric(5, 3);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), TEXTOID, -1, false, TYPALIGN_INT, &c->events, NULL, &c->nevents);
+	c->whole = palloc0((c->nevents + 1) * sizeof(int64));
+	c->unnamed = palloc0((c->nevents + 1) * sizeof(Order *));
+}
+
+/* (sources int[], events text[], relations oid[], since timestamptz, until timestamptz); relations[i] is of events[i] */
+Datum
+tte_sql_compare(PG_FUNCTION_ARGS)
+{
+	Compare		c;
+	Datum	   *relations;
+	int			nrelations;
+
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+	start(&c, fcinfo);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(2), OIDOID, sizeof(Oid), true, TYPALIGN_INT, &relations, NULL, &nrelations);
+	if (nrelations != c.nevents || nrelations > PG_INT16_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("there must be a relation for each event")));
+	for (int i = 0; i < nrelations; i++)
+	{
+		/* a name that two sources share has two relations */
+		Receiver	r = receiver(&c, receive_order, number_of_event(&c, c.events[i]));
+
+		tte_truth_read(DatumGetObjectId(relations[i]), shifted(c.since, -MARGIN), shifted(c.until, MARGIN), &r.pub);
+	}
+	read_rows(&c, events_sql, PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), USECS_PER_DAY, receive_event);
+	read_rows(&c, reports_sql, PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), MARGIN, receive_report);
+	read_rows(&c, other_reports_sql, PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), MARGIN, receive_other_report);
+	put_results(&c);
+	SPI_finish();
+	return (Datum) 0;
+}
