@@ -67,25 +67,15 @@ sub drain
 	return $n / (time - $begun);
 }
 my $alone = drain('alone');
-my @sessions;
-for my $s (1 .. 20)
-{
-	my $child = fork // die;
-	if ($child == 0)
-	{
-		open STDOUT, '>', '/dev/null';
-		open STDERR, '>&', \*STDOUT;
-		exec 'sh', '-c', 'while :; do psql -XAtq -d "$1" -c "SELECT tiktok.withdraw_consent(\'external_id\', \'nobody$2\'), pg_sleep(0.05)"; done', 'sh', $node->connstr('postgres'), $s;
-	}
-	push @sessions, $child;
-}
+# each session one call after another
+my @sessions = map { Rehearsal::writer($node, "SELECT tiktok.withdraw_consent('s50', 'nobody$_'), pg_sleep(0.02);\n" x 1000) } 1 .. 20;
 sleep 1;
 my $beside = drain('beside');
 kill 'KILL', @sessions;
 waitpid $_, 0 for @sessions;
 # without the loop, and with the processors that it takes
 diag(sprintf 'events a second: %.0f alone, %.0f beside 20 sessions that withdraw consent', $alone, $beside);
-cmp_ok($beside, '>=', $alone / 4, 'sessions that withdraw consent in a loop do not stop delivery');
+cmp_ok($beside, '>=', $alone / 3, 'sessions that withdraw consent in a loop do not stop delivery');
 
 $node->stop;
 done_testing();
