@@ -300,7 +300,8 @@ hide_sent(TteReply *reply, const char *body)
 void
 tte_reply_redact(TteReply *reply, const char *token, const char *sent)
 {
-	if (says_nothing(reply))
+	/* without a return code the message is made of constant words: exchange.c */
+	if (!reply->has_code || says_nothing(reply))
 		return;
 	if (token != NULL)
 		hide(reply, token, strlen(token));

@@ -612,6 +612,9 @@ test_hiding(void)
 	reply = answered(502, "");
 	tte_reply_redact(&reply, NULL, NULL);
 	is_text(reply.message, "HTTP status 502 without a usable return code", "all of it");
+	tte_reply_judge(TTE_TRANSPORT_NEVER_SENT, 0, NULL, 0, false, "timed out while resolving the host name", NULL, NOW, &reply);
+	tte_reply_redact(&reply, NULL, body);
+	is_text(reply.message, "timed out while resolving the host name", "and what the transport says, in words of its own");
 }
 
 int
