@@ -39,135 +39,17 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+#include "operate/compare.h"
 #include "operate/truth.h"
 
 PG_FUNCTION_INFO_V1(tte_sql_compare);
 
 #define MARGIN		(2 * USECS_PER_DAY)
 
-/* Until then an event completes the copy of the Pixel, and until then TikTok knows it as a copy. */
-#define IN_TIME		(5 * USECS_PER_MINUTE)
-#define IS_COPY		(48 * USECS_PER_HOUR)
-
 /* Times of the same quarter of an hour are on the same day in every time zone. */
 #define QUARTER		(15 * USECS_PER_MINUTE)
 
 #define BLOCK		(256 * 1024)
-#define COLUMNS_READ 10
-
-typedef struct Order
-{
-	TimestampTz at;
-	Numeric		value;			/* NULL: none */
-	const char *currency;		/* NULL: none */
-	struct Order *next;			/* with the same event_id */
-} Order;
-
-/* An event that is not exactly what its order says. */
-typedef struct Sent
-{
-	TimestampTz event_time;
-	int64		id;
-	Numeric		value;
-	const char *currency;
-	const char *status;
-	const char *reason;
-	int32		source_id;
-} Sent;
-
-#define HAS_ORDER	0x01
-#define HAS_EVENT	0x02
-#define HAS_REPORT	0x04
-#define DELIVERED	0x08
-#define SAME		0x10		/* delivered, with the order's value and
-								 * currency */
-#define IN_RUN		0x20		/* no event, as RUN - 1 others before or after
-								 * it */
-
-#define RUN			5
-
-typedef struct Key
-{
-	const char *event_id;
-	int32		length;			/* of event_id */
-	int16		event;			/* number of the event name */
-	uint8		flags;
-	Order		order;			/* the first */
-	Sent	   *sent;			/* NULL: there is no event, or it is what the
-								 * order says */
-	TimestampTz delivered_at;	/* IN_RUN: time of the first order of the run */
-	TimestampTz seen_at;
-} Key;
-
-typedef struct KeySlot
-{
-	Key		   *key;
-	uint32		hash;
-	char		status;			/* of simplehash.h */
-} KeySlot;
-
-static inline bool
-same_key(const Key *a, const Key *b)
-{
-	return a->event == b->event && a->length == b->length && memcmp(a->event_id, b->event_id, a->length) == 0;
-}
-
-#define SH_PREFIX keys
-#define SH_ELEMENT_TYPE KeySlot
-#define SH_KEY_TYPE Key *
-#define SH_KEY key
-#define SH_HASH_KEY(table, k) (hash_bytes((const unsigned char *) (k)->event_id, (k)->length) + (k)->event)
-#define SH_EQUAL(table, a, b) same_key(a, b)
-#define SH_STORE_HASH
-#define SH_GET_HASH(table, slot) (slot)->hash
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
-
-/* What agrees, of a day, event and currency. */
-typedef struct AgreementKey
-{
-	const char *currency;		/* NULL: none */
-	DateADT		day;
-	int32		event;
-} AgreementKey;
-
-typedef struct Agreement
-{
-	AgreementKey key;
-	int64		n;
-	Numeric		value;
-	Numeric		parts;			/* of a cent, by which that which was sent is
-								 * more */
-} Agreement;
-
-typedef struct Compare
-{
-	TimestampTz since;
-	TimestampTz until;
-	TimestampTz whole_since;	/* whole days (UTC) of the period */
-	TimestampTz whole_until;
-	int			nevents;
-	Datum	   *events;			/* names */
-	int64	   *whole;			/* delivered events of whole days, by name */
-	keys_hash  *keys;
-	HTAB	   *groups;
-	List	   *words;			/* currencies, statuses and reasons that were
-								 * seen */
-	const char *last[COLUMNS_READ]; /* of each column */
-	Numeric		half_a_cent;
-	MemoryContext context;
-	MemoryContext row;			/* reset after each row */
-	char	   *block;			/* free space of the last block of strings and
-								 * structs */
-	Size		left;
-	DateADT		day;			/* of the quarter of an hour that was asked
-								 * for last */
-	int64		quarter;
-	Order	  **unnamed;		/* orders without event_id, by name */
-	ReturnSetInfo *result;
-} Compare;
 
 /* The event that the rows of a receiver are of; -1: they say it themselves. */
 typedef struct Receiver
@@ -176,12 +58,6 @@ typedef struct Receiver
 	Compare    *compare;
 	int			event;
 } Receiver;
-
-enum ResultColumn
-{
-	C_KIND, C_N, C_DAY, C_EVENT, C_EVENT_ID, C_AT, C_VALUE, C_CURRENCY, C_VALUE_SENT, C_CURRENCY_SENT, C_STATUS, C_REASON,
-	C_DELIVERED_AT, C_SEEN_AT, C_AGAIN, C_RUN_SINCE, C_ID, C_SOURCE_ID, RESULT_COLUMNS
-};
 
 static const char events_sql[] =
 "SELECT f.event, f.event_id, f.event_time, f.value, f.currency, f.status, f.reason, f.at, f.id, f.source_id "
@@ -319,15 +195,15 @@ number_of_event(Compare *c, Datum name)
 	return -1;
 }
 
-static bool
-in_period(Compare *c, TimestampTz at)
+bool
+tte_compare_in_period(const Compare *c, TimestampTz at)
 {
 	return at >= c->since && at < c->until;
 }
 
 /* In the session's time zone. */
-static DateADT
-day_of(Compare *c, TimestampTz at)
+DateADT
+tte_compare_day(Compare *c, TimestampTz at)
 {
 	int64		quarter = at / QUARTER - (at % QUARTER < 0);
 	struct pg_tm tm;
@@ -395,8 +271,8 @@ zero(MemoryContext context)
 	return result;
 }
 
-static void
-count_agreement(Compare *c, const Key *key)
+void
+tte_compare_agreement(Compare *c, const Key *key)
 {
 	const Order *order = &key->order;
 	const Sent *sent = key->sent;
@@ -406,7 +282,7 @@ count_agreement(Compare *c, const Key *key)
 
 	memset(&which, 0, sizeof(which));
 	which.currency = order->currency ? order->currency : (sent ? sent->currency : NULL);
-	which.day = day_of(c, order->at);
+	which.day = tte_compare_day(c, order->at);
 	which.event = key->event;
 	group = hash_search(c->groups, &which, HASH_ENTER, &found);
 	if (!found)
@@ -480,7 +356,7 @@ receive_order(TupleTableSlot *slot, DestReceiver *self)
 
 		add_order(c, find_key(c, receiver->event, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), true), order);
 	}
-	else if (in_period(c, order.at))
+	else if (tte_compare_in_period(c, order.at))
 	{
 		Order	   *unnamed = allocate(c, sizeof(Order));
 
@@ -516,7 +392,7 @@ add_event(Compare *c, TupleTableSlot *slot)
 	text	   *id = DatumGetTextPP(slot->tts_values[1]);
 	int			event = number_of_event(c, slot->tts_values[0]);
 	bool		delivered = strcmp(keep_word(c, slot, 5), "delivered") == 0;
-	Key		   *key = find_key(c, event, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), in_period(c, event_time));
+	Key		   *key = find_key(c, event, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), tte_compare_in_period(c, event_time));
 
 	if (key == NULL || ((key->flags & HAS_EVENT) && (!delivered || (key->flags & DELIVERED))))
 		return;
@@ -555,107 +431,6 @@ receive_event(TupleTableSlot *slot, DestReceiver *self)
 	return true;
 }
 
-/* ---- Results ---- */
-
-static void
-set_text(Datum *values, bool *nulls, int column, const char *string)
-{
-	nulls[column] = string == NULL;
-	if (string != NULL)
-		values[column] = CStringGetTextDatum(string);
-}
-
-static void
-set_numeric(Datum *values, bool *nulls, int column, Numeric value)
-{
-	nulls[column] = value == NULL;
-	values[column] = NumericGetDatum(value);
-}
-
-static void
-set_time(Datum *values, bool *nulls, int column, bool known, TimestampTz at)
-{
-	nulls[column] = !known;
-	values[column] = TimestampTzGetDatum(at);
-}
-
-static void
-put(Compare *c, const char *kind, int64 n, Datum event, Datum *values, bool *nulls)
-{
-	values[C_KIND] = CStringGetTextDatum(kind);
-	values[C_N] = Int64GetDatum(n);
-	values[C_EVENT] = event;
-	nulls[C_KIND] = nulls[C_N] = nulls[C_EVENT] = false;
-	tuplestore_putvalues(c->result->setResult, c->result->setDesc, values, nulls);
-}
-
-/* An order, or an event without one; key may be NULL. */
-static void
-put_row(Compare *c, Datum event, const Key *key, const Order *order)
-{
-	Datum		values[RESULT_COLUMNS];
-	bool		nulls[RESULT_COLUMNS];
-	const Sent *sent = key ? key->sent : NULL;
-	TimestampTz at = order ? order->at : sent->event_time;
-	MemoryContext old = MemoryContextSwitchTo(c->row);
-
-	memset(nulls, true, sizeof(nulls));
-	values[C_DAY] = DateADTGetDatum(day_of(c, at));
-	nulls[C_DAY] = false;
-	set_time(values, nulls, C_AT, true, at);
-	set_text(values, nulls, C_EVENT_ID, key ? key->event_id : NULL);
-	if (order)
-	{
-		set_numeric(values, nulls, C_VALUE, order->value);
-		set_text(values, nulls, C_CURRENCY, order->currency);
-		values[C_AGAIN] = BoolGetDatum(key != NULL && order != &key->order);
-		nulls[C_AGAIN] = false;
-	}
-	if (key && (key->flags & HAS_EVENT))
-	{
-		set_numeric(values, nulls, C_VALUE_SENT, sent ? sent->value : key->order.value);
-		set_text(values, nulls, C_CURRENCY_SENT, sent ? sent->currency : key->order.currency);
-		set_text(values, nulls, C_STATUS, sent ? sent->status : "delivered");
-		set_text(values, nulls, C_REASON, sent ? sent->reason : NULL);
-		set_time(values, nulls, C_DELIVERED_AT, (key->flags & DELIVERED) != 0, key->delivered_at);
-		if (sent)
-		{
-			values[C_ID] = Int64GetDatum(sent->id);
-			values[C_SOURCE_ID] = Int32GetDatum(sent->source_id);
-			nulls[C_ID] = nulls[C_SOURCE_ID] = false;
-		}
-	}
-	set_time(values, nulls, C_SEEN_AT, key && (key->flags & HAS_REPORT), key ? key->seen_at : 0);
-	set_time(values, nulls, C_RUN_SINCE, key && (key->flags & IN_RUN), key ? key->delivered_at : 0);
-	put(c, order ? "order" : "event", 1, event, values, nulls);
-	MemoryContextSwitchTo(old);
-	MemoryContextReset(c->row);
-}
-
-/* A report that TikTok counts beside the event: of no event, of one of another name, or too far from it. */
-static void
-put_report(Compare *c, const char *status, Datum event, Datum event_id, TimestampTz seen_at, const Key *key)
-{
-	Datum		values[RESULT_COLUMNS];
-	bool		nulls[RESULT_COLUMNS];
-
-	if (!in_period(c, seen_at))
-		return;
-	memset(nulls, true, sizeof(nulls));
-	values[C_DAY] = DateADTGetDatum(day_of(c, seen_at));
-	values[C_EVENT_ID] = event_id;
-	nulls[C_DAY] = nulls[C_EVENT_ID] = false;
-	set_time(values, nulls, C_AT, true, seen_at);
-	set_text(values, nulls, C_STATUS, status);
-	set_time(values, nulls, C_DELIVERED_AT, key && (key->flags & DELIVERED), key ? key->delivered_at : 0);
-	if (key)
-	{
-		values[C_REASON] = c->events[key->event];
-		nulls[C_REASON] = false;
-	}
-	put(c, "report", 1, event, values, nulls);
-}
-
 /* (event, event_id, seen_at) of the events that are compared */
 static bool
 receive_report(TupleTableSlot *slot, DestReceiver *self)
@@ -669,7 +444,7 @@ receive_report(TupleTableSlot *slot, DestReceiver *self)
 	id = DatumGetTextPP(slot->tts_values[1]);
 	key = find_key(c, number_of_event(c, slot->tts_values[0]), VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), false);
 	if (key == NULL)
-		put_report(c, "alone", slot->tts_values[0], slot->tts_values[1], time_of(slot, 2), NULL);
+		tte_compare_put_report(c, "alone", slot->tts_values[0], slot->tts_values[1], time_of(slot, 2), NULL);
 	else if ((key->flags & HAS_REPORT) == 0 || time_of(slot, 2) < key->seen_at)
 	{
 		key->flags |= HAS_REPORT;
@@ -696,151 +471,13 @@ receive_other_report(TupleTableSlot *slot, DestReceiver *self)
 
 		if (key != NULL && (key->flags & HAS_REPORT) == 0)
 		{
-			put_report(c, "other_name", slot->tts_values[0], slot->tts_values[1], time_of(slot, 2), key);
+			tte_compare_put_report(c, "other_name", slot->tts_values[0], slot->tts_values[1], time_of(slot, 2), key);
 			break;
 		}
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(c->row);
 	return true;
-}
-
-/* ---- Runs of orders without an event ---- */
-
-static int
-compare_times(const void *a, const void *b)
-{
-	TimestampTz x = (*(Key *const *) a)->order.at;
-	TimestampTz y = (*(Key *const *) b)->order.at;
-
-	return (x > y) - (x < y);
-}
-
-static void
-mark_runs(Key **orders, int64 n)
-{
-	int64		first = 0;
-
-	qsort(orders, n, sizeof(Key *), compare_times);
-	for (int64 i = 0; i <= n; i++)
-	{
-		if (i < n && (orders[i]->flags & HAS_EVENT) == 0)
-			continue;
-		for (int64 j = first; i - first >= RUN && j < i; j++)
-		{
-			orders[j]->flags |= IN_RUN;
-			orders[j]->delivered_at = orders[first]->order.at;
-		}
-		first = i + 1;
-	}
-}
-
-/* Orders of each name in the order of time, where enough have no event. */
-static void
-find_runs(Compare *c)
-{
-	int64	   *missing = palloc0((c->nevents + 1) * sizeof(int64));
-	int64	   *orders = palloc0((c->nevents + 1) * sizeof(int64));
-	keys_iterator keys;
-	KeySlot    *slot;
-
-	keys_start_iterate(c->keys, &keys);
-	while ((slot = keys_iterate(c->keys, &keys)) != NULL)
-	{
-		orders[slot->key->event] += (slot->key->flags & HAS_ORDER) != 0;
-		missing[slot->key->event] += (slot->key->flags & (HAS_ORDER | HAS_EVENT)) == HAS_ORDER;
-	}
-	for (int i = 0; i < c->nevents; i++)
-	{
-		Key		  **list;
-		int64		n = 0;
-
-		if (missing[i] < RUN)
-			continue;
-		list = MemoryContextAllocHuge(c->context, orders[i] * sizeof(Key *));
-		keys_start_iterate(c->keys, &keys);
-		while ((slot = keys_iterate(c->keys, &keys)) != NULL)
-		{
-			if (slot->key->event == i && (slot->key->flags & HAS_ORDER))
-				list[n++] = slot->key;
-		}
-		CHECK_FOR_INTERRUPTS();
-		mark_runs(list, n);
-		pfree(list);
-	}
-}
-
-static void
-put_key(Compare *c, const Key *key)
-{
-	bool		reported = (key->flags & HAS_REPORT) && (key->flags & DELIVERED);
-	TimestampTz after = reported ? key->delivered_at - key->seen_at : 0;
-
-	if (after > IS_COPY || after < -IS_COPY)
-		put_report(c, "apart", c->events[key->event], CStringGetTextDatum(key->event_id), key->seen_at, key);
-	if (key->flags & HAS_ORDER)
-	{
-		if (in_period(c, key->order.at))
-		{
-			if ((key->flags & SAME) && (after <= IN_TIME || after > IS_COPY))
-				count_agreement(c, key);
-			else
-				put_row(c, c->events[key->event], key, &key->order);
-		}
-		for (const Order *order = key->order.next; order != NULL; order = order->next)
-		{
-			if (in_period(c, order->at))
-				put_row(c, c->events[key->event], key, order);
-		}
-	}
-	else if ((key->flags & HAS_EVENT) && in_period(c, key->sent->event_time))
-		put_row(c, c->events[key->event], key, NULL);
-}
-
-static void
-put_group(Compare *c, const Agreement *group)
-{
-	Datum		values[RESULT_COLUMNS];
-	bool		nulls[RESULT_COLUMNS];
-
-	memset(nulls, true, sizeof(nulls));
-	values[C_DAY] = DateADTGetDatum(group->key.day);
-	nulls[C_DAY] = false;
-	set_numeric(values, nulls, C_VALUE, group->value);
-	values[C_VALUE_SENT] = DirectFunctionCall2(numeric_add, NumericGetDatum(group->value), NumericGetDatum(group->parts));
-	nulls[C_VALUE_SENT] = false;
-	set_text(values, nulls, C_CURRENCY, group->key.currency);
-	put(c, "agree", group->n, c->events[group->key.event], values, nulls);
-}
-
-static void
-put_results(Compare *c)
-{
-	keys_iterator keys;
-	HASH_SEQ_STATUS groups;
-	KeySlot    *slot;
-	Agreement  *group;
-
-	find_runs(c);
-	keys_start_iterate(c->keys, &keys);
-	while ((slot = keys_iterate(c->keys, &keys)) != NULL)
-	{
-		CHECK_FOR_INTERRUPTS();
-		put_key(c, slot->key);
-	}
-	for (int i = 0; i < c->nevents; i++)
-	{
-		Datum		values[RESULT_COLUMNS];
-		bool		nulls[RESULT_COLUMNS];
-
-		for (const Order *order = c->unnamed[i]; order != NULL; order = order->next)
-			put_row(c, c->events[i], NULL, order);
-		memset(nulls, true, sizeof(nulls));
-		put(c, "whole", c->whole[i], c->events[i], values, nulls);
-	}
-	hash_seq_init(&groups, c->groups);
-	while ((group = hash_seq_search(&groups)) != NULL)
-		put_group(c, group);
 }
 
 /* ---- The function ---- */
@@ -972,7 +609,7 @@ tte_sql_compare(PG_FUNCTION_ARGS)
 	read_rows(&c, events_sql, PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), USECS_PER_DAY, receive_event);
 	read_rows(&c, reports_sql, PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), MARGIN, receive_report);
 	read_rows(&c, other_reports_sql, PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), MARGIN, receive_other_report);
-	put_results(&c);
+	tte_compare_put_results(&c);
 	SPI_finish();
 	return (Datum) 0;
 }
