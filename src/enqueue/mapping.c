@@ -3,10 +3,10 @@
  * mapping.c
  *	  The arguments of a tiktok.track_row() trigger, resolved against its table.
  *
- * Parsed once per session and trigger.  Two kinds of mistake are kept apart:
- * an argument that could never be right is an error, so that it is noticed
- * with the first row; a column or function that has gone since is recorded in
- * the mapping, and the row becomes an invalid event.
+ * Two kinds of mistake are kept apart: an argument that could never be right
+ * is an error, so that it is noticed with the first row; a column or function
+ * that has gone since is recorded in the mapping, and the row becomes an
+ * invalid event.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,10 +24,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
-#include "utils/hsearch.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/regproc.h"
 #include "utils/relcache.h"
@@ -39,63 +36,6 @@
 #include "event/event.h"
 #include "server/common.h"
 #include "server/compat.h"
-
-/* A mapping in a memory context of its own, which it takes along. */
-typedef struct KeptMapping
-{
-	TteMapping	mapping;
-	MemoryContext context;
-	int			users;			/* callers who may still look at it */
-	bool		cached;
-	MemoryContextCallback callback;
-} KeptMapping;
-
-typedef struct CachedMapping
-{
-	Oid			trigger;		/* hash key */
-	Oid			relation;
-	Oid			root;			/* the topmost partitioned table, or relation */
-	bool		valid;
-	KeptMapping *kept;			/* or NULL */
-} CachedMapping;
-
-static HTAB *cache = NULL;
-static uint64 generation = 0;	/* of the catalogs, as far as they were
-								 * reported */
-
-static void
-relation_changed(Datum arg, Oid relid)
-{
-	HASH_SEQ_STATUS scan;
-	CachedMapping *entry;
-
-	generation++;
-	hash_seq_init(&scan, cache);
-	while ((entry = hash_seq_search(&scan)) != NULL)
-	{
-		if (!OidIsValid(relid) || entry->relation == relid || entry->root == relid)
-			entry->valid = false;
-	}
-}
-
-static void
-function_changed(Datum arg, int cacheid, uint32 hashvalue)
-{
-	relation_changed(arg, InvalidOid);
-}
-
-static void
-make_cache(void)
-{
-	HASHCTL		ctl = {0};
-
-	ctl.keysize = sizeof(Oid);
-	ctl.entrysize = sizeof(CachedMapping);
-	cache = hash_create("tiktok_events mappings", 32, &ctl, HASH_ELEM | HASH_BLOBS);
-	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
-	CacheRegisterSyscacheCallback(PROCOID, function_changed, (Datum) 0);
-	CacheRegisterSyscacheCallback(NAMESPACEOID, function_changed, (Datum) 0);
-}
 
 static void
 syntax_error(const char *argument, const char *hint)
@@ -739,102 +679,4 @@ tte_mapping_parse(const Trigger *trigger, Relation rel)
 	check_stage(m);
 	bind_key(m, rel);
 	return m;
-}
-
-static void
-free_unused(KeptMapping *kept)
-{
-	if (kept->users == 0 && !kept->cached)
-		MemoryContextDelete(kept->context);
-}
-
-static void
-end_use(void *arg)
-{
-	KeptMapping *kept = arg;
-
-	kept->users--;
-	free_unused(kept);
-}
-
-/*
- * Until the current memory context ends, also by an error, the mapping stays
- * where it is: user code may run meanwhile, and invalidate it, and fire the
- * same trigger, which then gets another one.
- */
-static TteMapping *
-use(KeptMapping *kept)
-{
-	MemoryContextCallback *callback = palloc(sizeof(MemoryContextCallback));
-
-	callback->func = end_use;
-	callback->arg = kept;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
-	kept->users++;
-	return &kept->mapping;
-}
-
-static void
-free_plan(void *arg)
-{
-	KeptMapping *kept = arg;
-
-	if (kept->mapping.query_plan != NULL)
-		SPI_freeplan(kept->mapping.query_plan);
-}
-
-static KeptMapping *
-build(const Trigger *trigger, Relation rel)
-{
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "tiktok_events mapping", ALLOCSET_SMALL_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	KeptMapping *kept = palloc0(sizeof(KeptMapping));
-
-	kept->mapping = *tte_mapping_parse(trigger, rel);
-	kept->context = context;
-	kept->callback.func = free_plan;
-	kept->callback.arg = kept;
-	MemoryContextRegisterResetCallback(context, &kept->callback);
-	MemoryContextSwitchTo(old);
-	return kept;
-}
-
-/* An error leaves the entry as it was: not valid. */
-static void
-fill_entry(CachedMapping *entry, const TriggerData *trigdata)
-{
-	uint64		before = generation;
-	KeptMapping *kept;
-
-	entry->valid = false;
-	entry->relation = RelationGetRelid(trigdata->tg_relation);
-	entry->root = tte_root_table(trigdata->tg_relation);
-	kept = build(trigdata->tg_trigger, trigdata->tg_relation);
-	if (entry->kept != NULL)
-	{
-		entry->kept->cached = false;
-		free_unused(entry->kept);
-	}
-	MemoryContextSetParent(kept->context, TopMemoryContext);
-	kept->cached = true;
-	entry->kept = kept;
-	/* what changed meanwhile may not be in it */
-	entry->valid = generation == before;
-}
-
-TteMapping *
-tte_mapping_get(TriggerData *trigdata)
-{
-	Oid			trigger = trigdata->tg_trigger->tgoid;
-	CachedMapping *entry;
-	bool		found;
-
-	if (cache == NULL)
-		make_cache();
-	entry = hash_search(cache, &trigger, HASH_ENTER, &found);
-	if (!found)
-		entry->kept = NULL;
-	if (!found || !entry->valid)
-		fill_entry(entry, trigdata);
-	return use(entry->kept);
 }
