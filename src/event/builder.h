@@ -53,6 +53,13 @@ struct TteEvent
 	TteTaken	taken[TTE_IDENTIFIERS];
 };
 
+/* A letter or digit of ASCII. */
+static inline bool
+tte_is_alnum(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
 /* event.c */
 
 /* Notes "section.name: why". */
@@ -96,5 +103,44 @@ extern void tte_builder_write_user(TteEvent *event);
 extern void tte_builder_properties(TteEvent *event);
 extern bool tte_builder_field(TteEvent *event, int field);
 extern void tte_builder_worth(TteEvent *event);
+
+/* Writes a member that is a number. */
+extern void tte_builder_number(TteEvent *event, const char *name, const TteDecimal *number);
+
+/* Text such as 1.299, which may be a fraction or a thousand. */
+extern bool tte_builder_ambiguous(const TteEvent *event, const TteJson *value);
+
+/* An amount in units of the currency. */
+extern TteDecimalState tte_builder_amount(const TteEvent *event, const TteJson *value, TteDecimal *amount);
+
+/* contents.c */
+
+/* Largest number of pieces of one line, or of one event when given. */
+#define TTE_MAX_QUANTITY	INT64CONST(999999999)
+
+/* What the lines of an event add up to. */
+typedef struct TteBasket
+{
+	int			items;			/* lines that are sent: each has a content_id */
+	int			valued;			/* lines whose amount is in sum */
+	bool		priced;			/* the amount of every line is known */
+	bool		left_out;		/* it is not, because of what a line has */
+	bool		counted;		/* every line that is sent has a quantity */
+	int64		quantity;
+	TteSum		sum;
+	uint64		sent[(TTE_MAX_CONTENTS + 63) / 64]; /* positions of the lines
+													 * that are sent, a bit
+													 * each */
+} TteBasket;
+
+/* Lines that cannot be sent are left out; the payload is unfinished when the event is invalid. */
+extern void tte_builder_contents(TteEvent *event, const TteJson *contents, TteBasket *basket);
+
+/* Those given, or those of the lines.  Returns true if there are any. */
+extern bool tte_builder_content_ids(TteEvent *event, const TteJson *given, const TteJson *contents,
+									const TteBasket *basket);
+
+/* Does any line have a price? */
+extern bool tte_builder_has_price(const TteJson *contents);
 
 #endif							/* TTE_BUILDER_H */

@@ -2,11 +2,11 @@
  *
  * properties.c
  *	  The fields of an event outside "user": checked and written one by one,
- *	  and the basket with what follows from it.
+ *	  and the money.
  *
  * Two kinds of trouble are told apart.  What would change the meaning of the
  * event (money, currency, the page's address) makes it invalid; what only says
- * less, as a line of the basket, is left out with a note.
+ * less is left out with a note.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,58 +14,6 @@
 
 #include "event/unicode.h"
 #include "event/url.h"
-
-/* Largest number of pieces of one line, or of one event when given. */
-#define MAX_QUANTITY	INT64CONST(999999999)
-
-/* What the lines of an event add up to. */
-typedef struct Basket
-{
-	int			items;			/* lines that are sent: each has a content_id */
-	int			valued;			/* lines whose amount is in sum */
-	bool		priced;			/* the amount of every line is known */
-	bool		left_out;		/* it is not, because of what a line has */
-	bool		counted;		/* every line that is sent has a quantity */
-	int64		quantity;
-	TteSum		sum;
-	uint64		sent[(TTE_MAX_CONTENTS + 63) / 64]; /* positions of the lines
-													 * that are sent, a bit
-													 * each */
-} Basket;
-
-typedef enum Quantity
-{
-	QUANTITY_ABSENT,
-	QUANTITY_WHOLE,
-	QUANTITY_FRACTION,
-	QUANTITY_ZERO,
-	QUANTITY_BROKEN
-} Quantity;
-
-typedef struct Item
-{
-	bool		has_id;
-	bool		priced;
-	Quantity	quantity;
-	int64		pieces;			/* WHOLE */
-	TteDecimal	price;
-	const char *problem;		/* why it is left out, or NULL */
-} Item;
-
-static const TteWord item_fields[] = {
-	TTE_WORD("price"), TTE_WORD("content_id"), TTE_WORD("content_category"),
-	TTE_WORD("content_name"), TTE_WORD("brand"), TTE_WORD("quantity")
-};
-
-typedef enum ItemField
-{
-	ITEM_PRICE,
-	ITEM_ID,
-	ITEM_CATEGORY,
-	ITEM_NAME,
-	ITEM_BRAND,
-	ITEM_QUANTITY
-} ItemField;
 
 static const char *const content_types[] = {"product", "product_group", NULL};
 static const char *const customer_types[] = {"new", "returning", NULL};
@@ -88,18 +36,12 @@ static const char amount_hint[] =
 static const char ambiguous_hint[] =
 "Give a number, not text, or write two decimals, as 1299.00: 1.299 may be a fraction or a thousand.";
 
-static bool
-is_alnum(char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
 /*
  * Single fields
  */
 
-static void
-write_number(TteEvent *event, const char *name, const TteDecimal *number)
+void
+tte_builder_number(TteEvent *event, const char *name, const TteDecimal *number)
 {
 	tte_builder_key(event, name);
 	if (number->negative)
@@ -112,8 +54,8 @@ write_number(TteEvent *event, const char *name, const TteDecimal *number)
  * What comes from a number is none of that kind, and three decimals are what
  * an amount has in a currency of thousandths.
  */
-static bool
-is_ambiguous(const TteEvent *event, const TteJson *value)
+bool
+tte_builder_ambiguous(const TteEvent *event, const TteJson *value)
 {
 	const char *currency = event->rendered->currency;
 	const char *str = value->text;
@@ -134,9 +76,8 @@ is_ambiguous(const TteEvent *event, const TteJson *value)
 	return currency == NULL || tte_currency_exponent(currency) != 3;
 }
 
-/* An amount in units of the currency. */
-static TteDecimalState
-read_amount(const TteEvent *event, const TteJson *value, TteDecimal *amount)
+TteDecimalState
+tte_builder_amount(const TteEvent *event, const TteJson *value, TteDecimal *amount)
 {
 	TteDecimalState state = tte_builder_decimal(value, amount);
 	int			digits = event->amounts;
@@ -186,7 +127,7 @@ field_number(TteEvent *event, int field)
 		tte_builder_field_note(event, field, "type");
 		return false;
 	}
-	if (field == TTE_FIELD_PREDICTED_LTV && is_ambiguous(event, event->values[field]))
+	if (field == TTE_FIELD_PREDICTED_LTV && tte_builder_ambiguous(event, event->values[field]))
 	{
 		tte_builder_field_note(event, field, "ambiguous");
 		return false;
@@ -198,7 +139,7 @@ field_number(TteEvent *event, int field)
 		tte_builder_field_note(event, field, "range");
 		return false;
 	}
-	write_number(event, f->name, &number);
+	tte_builder_number(event, f->name, &number);
 	return true;
 }
 
@@ -310,299 +251,6 @@ tte_builder_field(TteEvent *event, int field)
 }
 
 /*
- * Lines of the basket
- */
-
-static void
-leave_out(Item *item, const char *problem)
-{
-	if (item->problem == NULL)
-		item->problem = problem;
-}
-
-static void
-item_price(TteEvent *event, Item *item, const TteJson *value)
-{
-	if (read_amount(event, value, &item->price) != TTE_DECIMAL_OK ||
-		item->price.negative || is_ambiguous(event, value))
-	{
-		leave_out(item, "item_price");
-		return;
-	}
-	item->priced = true;
-	if (!event->without_value)
-		write_number(event, item_fields[ITEM_PRICE].text, &item->price);
-}
-
-/* Says what kind of quantity it is; without the fraction that 2.00 has. */
-static Quantity
-read_quantity(const TteJson *value, TteDecimal *number, int64 *pieces)
-{
-	if (tte_builder_decimal(value, number) != TTE_DECIMAL_OK || number->negative)
-		return QUANTITY_BROKEN;
-	if (!number->integral)
-		return QUANTITY_FRACTION;
-	*pieces = tte_decimal_integer(number, MAX_QUANTITY);
-	if (*pieces <= 0)
-		return *pieces == 0 ? QUANTITY_ZERO : QUANTITY_BROKEN;
-	number->digits[number->whole] = '\0';
-	return QUANTITY_WHOLE;
-}
-
-/* Of cloth by the metre TikTok takes no quantity, but the item. */
-static void
-item_quantity(TteEvent *event, Item *item, const TteJson *value)
-{
-	TteDecimal	number;
-
-	item->quantity = read_quantity(value, &number, &item->pieces);
-	if (item->quantity == QUANTITY_WHOLE)
-		write_number(event, item_fields[ITEM_QUANTITY].text, &number);
-	else if (item->quantity == QUANTITY_FRACTION)
-		tte_builder_field_note(event, TTE_FIELD_CONTENTS, "quantity_fraction");
-	else
-		leave_out(item, "item_quantity");
-}
-
-static void
-item_text(TteEvent *event, Item *item, ItemField field, const TteJson *value)
-{
-	char		room[80];
-	const char *str;
-	int			len;
-
-	if (tte_builder_text(value, room, &str, &len))
-	{
-		tte_builder_write_key(event, item_fields[field].text, item_fields[field].len);
-		tte_builder_string(event, TTE_FIELD_CONTENTS, str, len, value->fixed);
-		item->has_id |= field == ITEM_ID;
-	}
-	else if (field != ITEM_ID)
-		tte_builder_field_note(event, TTE_FIELD_CONTENTS, "type");
-}
-
-static int
-find_item_field(const TteJson *member)
-{
-	for (int i = 0; i < lengthof(item_fields); i++)
-	{
-		if (member->keylen == item_fields[i].len &&
-			memcmp(member->key, item_fields[i].text, member->keylen) == 0)
-			return i;
-	}
-	return -1;
-}
-
-/* The key itself may be anything, so only its tame part is shown. */
-static void
-note_unknown_key(TteEvent *event, const TteJson *member)
-{
-	char		what[64] = "properties.contents.";
-	int			n = strlen(what);
-
-	for (int i = 0; i < member->keylen && n < 60; i++)
-	{
-		char		c = member->key[i];
-
-		what[n++] = (is_alnum(c) || c == '_') ? c : '?';
-	}
-	what[n] = '\0';
-	tte_event_note(event, what, "unknown_key");
-}
-
-static void
-item_member(TteEvent *event, Item *item, const TteJson *member)
-{
-	int			field = find_item_field(member);
-
-	switch (field)
-	{
-		case -1:
-			note_unknown_key(event, member);
-			break;
-		case ITEM_PRICE:
-			item_price(event, item, member);
-			break;
-		case ITEM_QUANTITY:
-			item_quantity(event, item, member);
-			break;
-		default:
-			item_text(event, item, field, member);
-			break;
-	}
-}
-
-/* Writes an item, unless it has a problem. */
-static void
-write_item(TteEvent *event, Item *item, const TteJson *value)
-{
-	StringInfo	out = &event->payload;
-	int			start = out->len;
-
-	if (value->kind != TTE_JSON_OBJECT)
-	{
-		leave_out(item, "item_type");
-		return;
-	}
-	if (out->data[start - 1] != '[')
-		appendStringInfoCharMacro(out, ',');
-	appendStringInfoCharMacro(out, '{');
-	for (const TteJson *m = value->first; m != NULL && !event->rejected; m = m->next)
-	{
-		if (!tte_json_absent(m))
-			item_member(event, item, m);
-	}
-	if (!item->has_id)
-		leave_out(item, "item_id");
-	if (item->problem != NULL)
-		out->len = start;
-	else
-		appendStringInfoCharMacro(out, '}');
-}
-
-/*
- * What a line is worth is known also where it cannot be sent, as postage
- * without a content_id, or costs nothing.
- */
-static void
-add_item(Basket *basket, const Item *item, int position)
-{
-	bool		known = item->priced &&
-	(item->quantity == QUANTITY_WHOLE || item->quantity == QUANTITY_ABSENT);
-
-	if (known)
-	{
-		tte_sum_add(&basket->sum, &item->price, item->quantity == QUANTITY_WHOLE ? item->pieces : 1);
-		basket->valued++;
-	}
-	else if (item->quantity != QUANTITY_ZERO)
-	{
-		basket->priced = false;
-		basket->left_out |= (item->problem != NULL || item->quantity == QUANTITY_FRACTION);
-	}
-	if (item->problem != NULL)
-		return;
-	basket->sent[position / 64] |= UINT64CONST(1) << (position % 64);
-	basket->items++;
-	basket->counted = basket->counted && item->quantity == QUANTITY_WHOLE;
-	basket->quantity += item->pieces;
-}
-
-/* Lines that cannot be sent are left out; the payload is unfinished when the event is invalid. */
-static void
-write_contents(TteEvent *event, const TteJson *contents, Basket *basket)
-{
-	int			position = 0;
-	int			start;
-
-	if (contents->kind != TTE_JSON_ARRAY)
-	{
-		tte_builder_reject(event, TTE_PROBLEM_VALUE, "contents_type",
-						   "Give an array of objects.",
-						   "\"properties.contents\" is not an array.");
-		return;
-	}
-	if (contents->count > TTE_MAX_CONTENTS)
-	{
-		tte_builder_reject(event, TTE_PROBLEM_SIZE, "too_many_items", NULL,
-						   "\"properties.contents\" has %d items, more than %d.",
-						   contents->count, TTE_MAX_CONTENTS);
-		return;
-	}
-	start = event->payload.len;
-	tte_builder_key(event, "contents");
-	appendStringInfoCharMacro(&event->payload, '[');
-	for (const TteJson *e = contents->first; e != NULL && !event->rejected; e = e->next, position++)
-	{
-		Item		item = {.quantity = QUANTITY_ABSENT};
-
-		/* what an outer join finds nothing for */
-		if (e->kind == TTE_JSON_NULL)
-			continue;
-		write_item(event, &item, e);
-		add_item(basket, &item, position);
-		if (item.problem != NULL)
-			tte_builder_field_note(event, TTE_FIELD_CONTENTS, item.problem);
-	}
-	if (basket->items == 0)
-		event->payload.len = start;
-	else
-		appendStringInfoCharMacro(&event->payload, ']');
-}
-
-/*
- * Ids
- */
-
-static void
-write_content_id(TteEvent *event, const TteJson *value)
-{
-	char		room[80];
-	const char *str;
-	int			len;
-
-	if (tte_json_absent(value))
-		return;
-	if (!tte_builder_text(value, room, &str, &len))
-	{
-		tte_builder_field_note(event, TTE_FIELD_CONTENT_IDS, "type");
-		return;
-	}
-	if (event->payload.data[event->payload.len - 1] != '[')
-		appendStringInfoCharMacro(&event->payload, ',');
-	tte_builder_string(event, TTE_FIELD_CONTENT_IDS, str, len, value->fixed);
-}
-
-/* Those given, or those of the lines.  Returns true if there are any. */
-static bool
-write_content_ids(TteEvent *event, const TteJson *given, const TteJson *contents,
-				  const Basket *basket)
-{
-	StringInfo	out = &event->payload;
-	int			start = out->len;
-	int			empty;
-
-	if (given == NULL && basket->items == 0)
-		return false;
-	if (given != NULL && given->kind == TTE_JSON_ARRAY && given->count > TTE_MAX_CONTENTS)
-	{
-		tte_builder_reject(event, TTE_PROBLEM_SIZE, "too_many_items", NULL,
-						   "\"properties.content_ids\" has %d items, more than %d.",
-						   given->count, TTE_MAX_CONTENTS);
-		return false;
-	}
-	tte_builder_key(event, "content_ids");
-	appendStringInfoCharMacro(out, '[');
-	empty = out->len;
-	if (given != NULL && given->kind == TTE_JSON_ARRAY)
-	{
-		for (const TteJson *e = given->first; e != NULL; e = e->next)
-			write_content_id(event, e);
-	}
-	else if (given != NULL)
-		write_content_id(event, given);
-	else
-	{
-		int			position = 0;
-
-		for (const TteJson *e = contents->first; e != NULL; e = e->next)
-		{
-			if ((basket->sent[position / 64] >> (position % 64) & 1) != 0)
-				write_content_id(event, tte_json_get(e, "content_id"));
-			position++;
-		}
-	}
-	/* cppcheck-suppress knownConditionTrueFalse ; the writers append to it */
-	if (out->len == empty)
-	{
-		out->len = start;
-		return false;
-	}
-	appendStringInfoCharMacro(out, ']');
-	return true;
-}
-
-/*
  * Money
  */
 
@@ -613,7 +261,7 @@ reject_currency(TteEvent *event, const char *code, int len)
 	bool		tame = (len > 0 && len < sizeof(shown));
 
 	for (int i = 0; tame && i < len; i++)
-		tame = is_alnum(code[i]);
+		tame = tte_is_alnum(code[i]);
 	if (tame)
 	{
 		memcpy(shown, code, len);
@@ -689,7 +337,7 @@ reject_amount(TteEvent *event, TteDecimalState state, bool negative)
 }
 
 static void
-write_value(TteEvent *event, const TteJson *given, const Basket *basket)
+write_value(TteEvent *event, const TteJson *given, const TteBasket *basket)
 {
 	TteDecimal	value = {false};
 	TteDecimalState state;
@@ -703,10 +351,10 @@ write_value(TteEvent *event, const TteJson *given, const Basket *basket)
 		return;
 	}
 	if (given != NULL)
-		state = read_amount(event, given, &value);
+		state = tte_builder_amount(event, given, &value);
 	else
 		state = tte_sum_result(&basket->sum, &value);
-	if (given != NULL && is_ambiguous(event, given))
+	if (given != NULL && tte_builder_ambiguous(event, given))
 	{
 		tte_builder_reject(event, TTE_PROBLEM_VALUE, "value_ambiguous", ambiguous_hint,
 						   "\"properties.value\" is text with three digits behind a point.");
@@ -721,11 +369,11 @@ write_value(TteEvent *event, const TteJson *given, const Basket *basket)
 	if (event->rendered->currency == NULL)
 		tte_builder_reject(event, TTE_PROBLEM_MISSING, "currency_missing", currency_hint,
 						   "\"properties.value\" is given without \"properties.currency\".");
-	write_number(event, "value", &value);
+	tte_builder_number(event, "value", &value);
 }
 
 static void
-write_num_items(TteEvent *event, const TteJson *given, const Basket *basket)
+write_num_items(TteEvent *event, const TteJson *given, const TteBasket *basket)
 {
 	TteDecimal	number;
 	int64		count = -1;
@@ -733,7 +381,7 @@ write_num_items(TteEvent *event, const TteJson *given, const Basket *basket)
 	if (given != NULL)
 	{
 		if (tte_builder_decimal(given, &number) == TTE_DECIMAL_OK)
-			count = tte_decimal_integer(&number, MAX_QUANTITY);
+			count = tte_decimal_integer(&number, TTE_MAX_QUANTITY);
 		if (count < 0)
 			tte_builder_field_note(event, TTE_FIELD_NUM_ITEMS, "type");
 	}
@@ -756,22 +404,9 @@ tte_builder_worth(TteEvent *event)
 	if (event->rendered->currency == NULL)
 		take_currency(event, event->values[TTE_FIELD_CURRENCY]);
 	if (event->rendered->value == NULL && value != NULL && !event->without_value &&
-		!is_ambiguous(event, value) && (event->amounts != TTE_AMOUNTS_MINOR || event->rendered->currency != NULL) &&
-		read_amount(event, value, &worth) == TTE_DECIMAL_OK && !worth.negative)
+		!tte_builder_ambiguous(event, value) && (event->amounts != TTE_AMOUNTS_MINOR || event->rendered->currency != NULL) &&
+		tte_builder_amount(event, value, &worth) == TTE_DECIMAL_OK && !worth.negative)
 		event->rendered->value = pstrdup(worth.digits);
-}
-
-static bool
-has_price(const TteJson *contents)
-{
-	if (contents == NULL || contents->kind != TTE_JSON_ARRAY)
-		return false;
-	for (const TteJson *item = contents->first; item != NULL; item = item->next)
-	{
-		if (tte_json_get(item, item_fields[ITEM_PRICE].text) != NULL)
-			return true;
-	}
-	return false;
 }
 
 /* Minor units of an unknown currency may be anything. */
@@ -779,7 +414,7 @@ static void
 require_currency(TteEvent *event)
 {
 	if (event->amounts == TTE_AMOUNTS_MINOR && event->rendered->currency == NULL && !event->without_value &&
-		(event->values[TTE_FIELD_VALUE] != NULL || has_price(event->values[TTE_FIELD_CONTENTS])))
+		(event->values[TTE_FIELD_VALUE] != NULL || tte_builder_has_price(event->values[TTE_FIELD_CONTENTS])))
 		tte_builder_reject(event, TTE_PROBLEM_MISSING, "currency", currency_hint,
 						   "Amounts are in minor units, and there is no currency to say of what.");
 }
@@ -791,7 +426,7 @@ require_currency(TteEvent *event)
 void
 tte_builder_properties(TteEvent *event)
 {
-	Basket		basket = {.priced = true, .counted = true};
+	TteBasket	basket = {.priced = true, .counted = true};
 	const TteJson *const *values = event->values;
 	const TteJson *contents = values[TTE_FIELD_CONTENTS];
 	bool		any_id;
@@ -799,10 +434,10 @@ tte_builder_properties(TteEvent *event)
 	take_currency(event, values[TTE_FIELD_CURRENCY]);
 	require_currency(event);
 	if (contents != NULL && !event->rejected)
-		write_contents(event, contents, &basket);
+		tte_builder_contents(event, contents, &basket);
 	if (event->rejected)
 		return;
-	any_id = write_content_ids(event, values[TTE_FIELD_CONTENT_IDS], contents, &basket);
+	any_id = tte_builder_content_ids(event, values[TTE_FIELD_CONTENT_IDS], contents, &basket);
 	if (values[TTE_FIELD_CONTENT_TYPE] == NULL ||
 		!tte_builder_field(event, TTE_FIELD_CONTENT_TYPE))
 	{
