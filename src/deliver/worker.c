@@ -34,10 +34,9 @@
 
 #include "deliver/body.h"
 #include "deliver/multi.h"
-#include "deliver/purge.h"
+#include "deliver/purge_turn.h"
 #include "deliver/recovery.h"
-#include "deliver/sender.h"
-#include "deliver/token.h"
+#include "deliver/senders.h"
 #include "deliver/watch.h"
 #include "deliver/worker.h"
 #include "server/common.h"
@@ -49,16 +48,8 @@
 
 #define USEC	INT64CONST(1000000)
 
-/* How often files with tokens are looked at. */
-#define TOKEN_POLL	USEC
-
 /* COMMIT PREPARED wakes nobody. */
 #define SLOW_POLL	(5 * USEC)
-
-/* Old rows are looked for once an hour, so many at a time. */
-#define PURGE_INTERVAL	(3600 * USEC)
-#define PURGE_PAUSE	(USEC / 10)
-#define PURGE_ROWS	500
 
 #define MAX_PAUSE	60			/* seconds after repeated errors */
 #define MAX_REQUESTS	64		/* bound of tiktok_events.max_in_flight */
@@ -67,20 +58,13 @@ static TteSlot *slot;
 static TteHttp *http = NULL;
 static bool http_stale = false; /* make a new one as soon as nothing is in
 								 * flight */
-static dlist_head senders = DLIST_STATIC_INIT(senders);	/* the last served last */
-static dlist_head under_way = DLIST_STATIC_INIT(under_way); /* requests, the oldest first */
+static dlist_head under_way = DLIST_STATIC_INIT(under_way); /* the oldest first */
 static TteEndpoint endpoint_state;
 static MemoryContext turn_context;
 static TteInstallation installation;
 static int64 polled_at = 0;
-static int64 tokens_seen_at = 0;
-static uint64 tokens_seen = 0;	/* sum of the stamps of all token files */
 static bool standing_by = false;	/* the extension's version does not fit */
 static bool refused = false;	/* somebody has changed the tables */
-static TtePurge *purge = NULL;	/* that has begun */
-static MemoryContext purge_context;
-static int64 purge_at = 0;
-static int64 turned_at = 0;
 static int	shown = -1;			/* requests under way that pg_stat_activity
 								 * shows, -1: something else */
 
@@ -118,7 +102,7 @@ forget_everything(void)
 	nfinished = 0;
 	dlist_init(&under_way);
 	memset(&endpoint_state, 0, sizeof(endpoint_state));
-	dlist_foreach_modify(iter, &senders)
+	dlist_foreach_modify(iter, &tte_senders)
 	{
 		TteSender  *sender = dlist_container(TteSender, node, iter.cur);
 
@@ -126,7 +110,7 @@ forget_everything(void)
 		tte_sender_destroy(sender);
 	}
 	memset(&installation, 0, sizeof(installation));
-	purge = NULL;
+	tte_purge_forget();
 	tte_watch_reload();
 }
 
@@ -213,146 +197,6 @@ begin(const char *activity)
 	refused = false;
 	standing_by = false;
 	return true;
-}
-
-static void
-look_everywhere(void)
-{
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &senders)
-		dlist_container(TteSender, node, iter.cur)->look = true;
-}
-
-static TteSender *
-find_sender(int32 source_id)
-{
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &senders)
-	{
-		TteSender  *sender = dlist_container(TteSender, node, iter.cur);
-
-		if (sender->config.id == source_id)
-			return sender;
-	}
-	return NULL;
-}
-
-/* One limit of requests a second, and one throttle, for each token. */
-static void
-share_tokens(void)
-{
-	dlist_iter	one;
-	dlist_iter	other;
-
-	dlist_foreach(one, &senders)
-	{
-		TteSender  *sender = dlist_container(TteSender, node, one.cur);
-
-		sender->token = &sender->own_token;
-		dlist_foreach(other, &senders)
-		{
-			TteSender  *first = dlist_container(TteSender, node, other.cur);
-
-			if (first == sender)
-				break;
-			if (sender->config.token && first->config.token &&
-				strcmp(sender->config.token, first->config.token) == 0)
-			{
-				sender->token = first->token;
-				break;
-			}
-		}
-	}
-}
-
-/*
- * The file of the source's name wins over the stored token, even if it cannot
- * be used.  Nobody knows for which database it was put there: in a copy it says
- * nothing, unless a token that was set here has said it before.
- */
-static void
-use_token_file(TteSourceConfig *config)
-{
-	char		token[TTE_TOKEN_MAX + 1];
-	const char *problem;
-	bool		confirmed = config->token != NULL && !config->copied;
-
-	if (tte_access_token_dir[0] == '\0')
-		return;
-	problem = tte_token_read(tte_access_token_dir, config->name, token);
-	if (problem == tte_token_missing)
-		return;
-	if (config->token != NULL)
-		explicit_bzero(config->token, strlen(config->token));
-	config->token = problem ? NULL : pstrdup(token);
-	config->token_problem = problem ? psprintf("access token file: %s", problem) : NULL;
-	config->copied = config->database_copied && !confirmed;
-	explicit_bzero(token, sizeof(token));
-}
-
-static bool
-is_among(int32 source_id, const TteSourceConfig *configs, int n)
-{
-	for (int i = 0; i < n; i++)
-	{
-		if (configs[i].id == source_id)
-			return true;
-	}
-	return false;
-}
-
-/*
- * A source that has events cannot be deleted; but these may have been deleted
- * by hand while they were on their way.  Then its answers are awaited first.
- */
-static void
-drop_senders(const TteSourceConfig *configs, int n)
-{
-	dlist_mutable_iter iter;
-
-	dlist_foreach_modify(iter, &senders)
-	{
-		TteSender  *sender = dlist_container(TteSender, node, iter.cur);
-
-		if (is_among(sender->config.id, configs, n))
-			continue;
-		sender->config.enabled = false;
-		if (sender->breaker.in_flight > 0)
-		{
-			tte_watch_reload();
-			continue;
-		}
-		dlist_delete(iter.cur);
-		tte_sender_destroy(sender);
-	}
-	tte_queue_forget_sources();
-}
-
-static void
-read_sources(void)
-{
-	TteSourceConfig *configs;
-	int			n = tte_queue_sources(turn_context, &configs);
-
-	drop_senders(configs, n);
-	for (int i = 0; i < n; i++)
-	{
-		TteSender  *sender = find_sender(configs[i].id);
-
-		if (sender == NULL)
-		{
-			sender = tte_sender_create(configs[i].id);
-			dlist_push_tail(&senders, &sender->node);
-		}
-		use_token_file(&configs[i]);
-		tte_sender_configure(sender, &configs[i]);
-		if (configs[i].token != NULL)
-			explicit_bzero(configs[i].token, strlen(configs[i].token));
-	}
-	share_tokens();
-	TTE_FAULT_POINT("tokens-read", NULL);
 }
 
 static bool
@@ -450,19 +294,6 @@ count_request(const TteRequest *request)
 						(int) ((tte_now() - request->try.started_at) / 1000))));
 }
 
-static bool
-anyone_holds(int64 now)
-{
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &senders)
-	{
-		if (tte_hold_due(dlist_container(TteSender, node, iter.cur), now))
-			return true;
-	}
-	return false;
-}
-
 /* Records everything that has come back, in one transaction. */
 static void
 record(void)
@@ -470,7 +301,7 @@ record(void)
 	dlist_iter	iter;
 	int64		now = tte_now();
 
-	if (nfinished == 0 && !anyone_holds(now))
+	if (nfinished == 0 && !tte_anyone_holds(now))
 		return;
 	TTE_FAULT_POINT("before-record", NULL);
 	if (!begin("tiktok_events: recording outcomes"))
@@ -481,7 +312,7 @@ record(void)
 		tte_outcome_record(finished[i], now);
 	}
 	nfinished = 0;
-	dlist_foreach(iter, &senders)
+	dlist_foreach(iter, &tte_senders)
 	{
 		TteSender  *sender = dlist_container(TteSender, node, iter.cur);
 
@@ -493,21 +324,6 @@ record(void)
 	end();
 	TTE_FAULT_POINT("recorded", NULL);
 	ConditionVariableBroadcast(&slot->recorded);
-}
-
-static bool
-anyone_wants(int64 now)
-{
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &senders)
-	{
-		TteSender  *sender = dlist_container(TteSender, node, iter.cur);
-
-		if (tte_sender_wants(sender, now) || tte_sender_expires(sender, now))
-			return true;
-	}
-	return false;
 }
 
 /* An operator finds out by tiktok.backlog, by tiktok.worker_status, or here. */
@@ -525,29 +341,11 @@ check_recovery(uint64 next_xid, int64 now)
 			 errhint("tiktok.resume() goes on. What was unfinished in that state and may be counted twice becomes uncertain.")));
 }
 
-/* The sender with an event that must go alone, if it is its turn. */
-static TteSender *
-alone_sender(int64 now)
-{
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &senders)
-	{
-		TteSender  *sender = dlist_container(TteSender, node, iter.cur);
-
-		if (sender->alone == TTE_ALONE_WAITS && !tte_sender_wants(sender, now))
-			sender->alone = TTE_ALONE_NO;
-		if (sender->alone != TTE_ALONE_NO)
-			return sender;
-	}
-	return NULL;
-}
-
 /* Has everybody to wait, for an event that goes alone or for what is before it? */
 static bool
 held_up(int64 now)
 {
-	return in_flight() > 0 && alone_sender(now) != NULL;
+	return in_flight() > 0 && tte_alone_sender(now) != NULL;
 }
 
 /* Whoever was served last is served last; false: nobody has anything to send. */
@@ -556,7 +354,7 @@ serve_next(TteSender *alone, TteRequest **requests, int *n, const TteSnapshot *s
 {
 	dlist_mutable_iter iter;
 
-	dlist_foreach_modify(iter, &senders)
+	dlist_foreach_modify(iter, &tte_senders)
 	{
 		TteSender  *sender = dlist_container(TteSender, node, iter.cur);
 		TteRequest *request;
@@ -573,7 +371,7 @@ serve_next(TteSender *alone, TteRequest **requests, int *n, const TteSnapshot *s
 		dlist_push_tail(&under_way, &request->under_way);
 		requests[(*n)++] = request;
 		dlist_delete(&sender->node);
-		dlist_push_tail(&senders, &sender->node);
+		dlist_push_tail(&tte_senders, &sender->node);
 		return true;
 	}
 	return false;
@@ -583,7 +381,7 @@ serve_next(TteSender *alone, TteRequest **requests, int *n, const TteSnapshot *s
 static int
 next_requests(TteRequest **requests, TteSendLimits *limits, int room, int64 now)
 {
-	TteSender  *alone = alone_sender(now);
+	TteSender  *alone = tte_alone_sender(now);
 	TteSnapshot snapshot;
 	bool		changed;
 	dlist_iter	iter;
@@ -596,10 +394,10 @@ next_requests(TteRequest **requests, TteSendLimits *limits, int room, int64 now)
 	if (changed || tte_recovery_check_due(&installation, now))
 		check_recovery(snapshot.xmax, now);
 	if (changed)
-		read_sources();
+		tte_read_sources(turn_context);
 	limits->recovered_to = installation.recovered_to;
 	limits->recovered_xid = installation.recovered_xid;
-	dlist_foreach(iter, &senders)
+	dlist_foreach(iter, &tte_senders)
 	{
 		TteSender  *sender = dlist_container(TteSender, node, iter.cur);
 
@@ -610,7 +408,7 @@ next_requests(TteRequest **requests, TteSendLimits *limits, int room, int64 now)
 	}
 	while (room > n && serve_next(alone, requests, &n, &snapshot, limits, now) && !anyone_alone)
 		;
-	dlist_foreach(iter, &senders)
+	dlist_foreach(iter, &tte_senders)
 		tte_sender_store(dlist_container(TteSender, node, iter.cur), now);
 	return n;
 }
@@ -642,7 +440,7 @@ send_requests(bool woken)
 	int			n;
 
 	if (!tte_enabled || room <= 0 || held_up(now) ||
-		(!woken && !tte_watch_stale() && !tte_recovery_check_due(&installation, now) && !anyone_wants(now)) ||
+		(!woken && !tte_watch_stale() && !tte_recovery_check_due(&installation, now) && !tte_anyone_wants(now)) ||
 		!make_http() || !begin("tiktok_events: reading events"))
 		return;
 	n = next_requests(requests, &limits, room, now);
@@ -656,86 +454,15 @@ send_requests(bool woken)
 		collect();
 }
 
-/*
- * Deletes some of what has been kept long enough.  After an error, and when
- * somebody has locked the tables, the next attempt is due in an hour.
- */
 static void
 purge_some(void)
 {
 	int64		now = tte_now();
 
-	if (now < purge_at && now + PURGE_INTERVAL >= purge_at)
+	if (!tte_purge_is_due(now) || !begin("tiktok_events: deleting old rows"))
 		return;
-	purge_at = now + PURGE_INTERVAL;
-	if (!begin("tiktok_events: deleting old rows"))
-		return;
-	if (tte_purge_try_lock())
-	{
-		if (purge == NULL)
-		{
-			MemoryContext old = MemoryContextSwitchTo(purge_context);
-
-			MemoryContextReset(purge_context);
-			purge = tte_purge_begin(tte_retention, tte_identifier_ttl);
-			MemoryContextSwitchTo(old);
-		}
-		if (tte_purge_step(purge, PURGE_ROWS))
-			purge_at = now + PURGE_PAUSE;
-		else
-			purge = NULL;
-	}
+	tte_purge_some(now);
 	end();
-}
-
-static void
-requeue_all(void)
-{
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &senders)
-		tte_sender_requeue(dlist_container(TteSender, node, iter.cur));
-}
-
-/* Has a file with a token come, gone or changed?  Needs no transaction. */
-static bool
-token_files_changed(void)
-{
-	int64		now = tte_now();
-	uint64		stamp = 0;
-	bool		changed;
-	dlist_iter	iter;
-
-	if (now - tokens_seen_at < TOKEN_POLL && now >= tokens_seen_at)
-		return false;
-	tokens_seen_at = now;
-	dlist_foreach(iter, &senders)
-	{
-		if (tte_access_token_dir[0] != '\0')
-			stamp += tte_token_stamp(tte_access_token_dir,
-									 dlist_container(TteSender, node, iter.cur)->config.name);
-	}
-	changed = stamp != tokens_seen;
-	tokens_seen = stamp;
-	return changed;
-}
-
-/* Looks where a committed transaction has recorded something. */
-static void
-look_at_news(void)
-{
-	uint64		news[TTE_NEWS_WORDS];
-	dlist_iter	iter;
-
-	for (int word = 0; word < TTE_NEWS_WORDS; word++)
-		news[word] = pg_atomic_read_u64(&slot->news[word]) != 0 ? pg_atomic_exchange_u64(&slot->news[word], 0) : 0;
-	dlist_foreach(iter, &senders)
-	{
-		TteSender  *sender = dlist_container(TteSender, node, iter.cur);
-
-		if (news[TTE_NEWS_WORD(sender->config.id)] & TTE_NEWS_BIT(sender->config.id))
-			sender->look = true;
-	}
 }
 
 /*
@@ -753,8 +480,8 @@ woken(void)
 		if (pg_atomic_exchange_u32(&slot->reconfigure, 0) != 0)
 			tte_watch_reload();
 		if (pg_atomic_exchange_u32(&slot->requeue, 0) != 0)
-			requeue_all();
-		look_at_news();
+			tte_requeue_all();
+		tte_look_at_news(slot);
 		return true;
 	}
 	if (now - polled_at < SLOW_POLL && now >= polled_at)
@@ -763,8 +490,8 @@ woken(void)
 	if (!tte_queue_may_have_news())
 		return false;
 	if (max_prepared_xacts > 0)
-		requeue_all();
-	look_everywhere();
+		tte_requeue_all();
+	tte_look_everywhere();
 	return true;
 }
 
@@ -812,17 +539,16 @@ time_to_wait(void)
 
 	if (nfinished > 0)
 		return 0;
-	if (tte_access_token_dir[0] != '\0')
-		due = Min(due, tokens_seen_at + TOKEN_POLL);
+	due = Min(due, tte_token_files_due());
 	if (!refused && !standing_by)
-		due = Min(due, purge_at);
+		due = Min(due, tte_purge_due());
 	if (tte_enabled && !(http_stale && in_flight() > 0) && !held_up(now))
 	{
 		bool		room = tte_endpoint_room(&endpoint_state, tte_max_in_flight, now) > 0;
 
 		if (!room)
 			due = Min(due, tte_endpoint_due(&endpoint_state, oldest_start(), now));
-		dlist_foreach(iter, &senders)
+		dlist_foreach(iter, &tte_senders)
 		{
 			if (room)
 				due = Min(due, tte_sender_due(dlist_container(TteSender, node, iter.cur), now));
@@ -830,21 +556,6 @@ time_to_wait(void)
 	}
 	due = Min(due, oldest_start() == 0 ? due : oldest_start() + TTE_SLOW);
 	return due <= now ? 0 : Min((due - now) / 1000 + 1, SLOW_POLL / 1000);
-}
-
-/* Timers are compared with the clock of the server, which may be set back. */
-static void
-mind_clock(void)
-{
-	int64		now = tte_now();
-	dlist_iter	iter;
-
-	if (now < turned_at)
-	{
-		dlist_foreach(iter, &senders)
-			tte_sender_clock_set_back(dlist_container(TteSender, node, iter.cur));
-	}
-	turned_at = now;
 }
 
 static void
@@ -865,11 +576,11 @@ turn(void)
 {
 	bool		news = woken();
 
-	mind_clock();
-	if (token_files_changed())
+	tte_mind_clock(tte_now());
+	if (tte_token_files_changed())
 	{
 		tte_watch_reload();
-		look_everywhere();
+		tte_look_everywhere();
 		news = true;
 	}
 	collect();
@@ -938,7 +649,6 @@ connect_database(int slot_number)
 	wait_send = tte_wait_event("TiktokEventsSend");
 	wait_pause = tte_wait_event("TiktokEventsPause");
 	turn_context = AllocSetContextCreate(TopMemoryContext, "tiktok_events turn", ALLOCSET_DEFAULT_SIZES);
-	purge_context = AllocSetContextCreate(TopMemoryContext, "tiktok_events purge", ALLOCSET_SMALL_SIZES);
 }
 
 void
@@ -972,10 +682,9 @@ tte_worker_main(Datum slot_number)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 			http_stale = true;
-			tokens_seen_at = 0;
-			purge = NULL;
-			purge_at = 0;
-			look_everywhere();
+			tte_token_files_look();
+			tte_purge_restart();
+			tte_look_everywhere();
 		}
 		turn();
 		if (in_flight() == 0)
