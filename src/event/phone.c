@@ -15,11 +15,7 @@
 
 #include "event/catalog.h"
 #include "event/phone_tables.h"
-#include "event/unicode.h"
-
-/* Text that is looked at, and digits in it; more make no number. */
-#define MOST_TEXT		160
-#define MOST_DIGITS		TTE_PHONE_MOST
+#include "event/phone_text.h"
 
 /* So many digits in a row, or all the same, are no coincidence. */
 #define SHORTEST_RUN	5
@@ -29,14 +25,6 @@
 #define LONGEST_EXTENSION	7
 #define SHORTEST_BEFORE	7
 #define SHORTEST_SECOND	6
-
-typedef struct Number
-{
-	int			len;
-	bool		plus;
-	int			zero;			/* where "(0)" stands, or -1 */
-	char		digits[MOST_DIGITS + 1];
-} Number;
 
 /*
  * Plans
@@ -189,7 +177,7 @@ typedef struct Reading
 	const Plan *judge;			/* whose rules were followed */
 	TtePhoneForm form;
 	bool		rewritten;
-	char		national[MOST_DIGITS + 8];
+	char		national[TTE_PHONE_MOST + 8];
 } Reading;
 
 /*
@@ -363,7 +351,7 @@ finish(const char *reason, const Reading *reading, TtePhone *phone)
 }
 
 static const char *
-read_digits(const Number *number, const char *place, TtePhone *phone)
+read_digits(const TtePhoneDigits *number, const char *place, TtePhone *phone)
 {
 	Reading		reading = {0};
 	const char *digits = number->digits;
@@ -389,10 +377,10 @@ read_digits(const Number *number, const char *place, TtePhone *phone)
 
 /* The same; a zero in brackets that no plan knows is left out. */
 static const char *
-read_number(const Number *number, const char *place, TtePhone *phone)
+read_number(const TtePhoneDigits *number, const char *place, TtePhone *phone)
 {
 	const char *reason = read_digits(number, place, phone);
-	Number		without = *number;
+	TtePhoneDigits without = *number;
 	TtePhone	other;
 
 	if (reason == NULL || number->zero < 0)
@@ -410,237 +398,15 @@ read_number(const Number *number, const char *place, TtePhone *phone)
  * Text
  */
 
-typedef struct Scan
-{
-	const char *at;
-	const char *end;
-	const char *start;
-} Scan;
-
-static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-/* What is neither ASCII nor understood counts as a letter. */
-static bool
-is_letter(char c)
-{
-	return (c >= 'a' && c <= 'z') || c == '?';
-}
-
-/* What a character that is not ASCII, or not printable, stands for; 0: nothing. */
-static char
-plain_char(uint32 code)
-{
-	int			digit = tte_unicode_digit(code);
-
-	if (digit >= 0)
-		return '0' + digit;
-	if (code >= 0xFF01 && code <= 0xFF5E)
-		return pg_ascii_tolower((unsigned char) (code - 0xFF01 + '!'));
-	if (code == '\n' || code == '\r')
-		return ';';
-	if (tte_unicode_blank(code))
-		return ' ';
-	if ((code >= 0x2010 && code <= 0x2015) || code == 0x2212 || code == 0x30FC)
-		return '-';
-	if (code == 0x2018 || code == 0x2019 || code == 0x201C || code == 0x201D)
-		return '\'';
-	return (code >= 0xA0 && tte_unicode_control(code)) ? '\0' : '?';
-}
-
-/* Lower-case ASCII: digits of all scripts, what is full-width, no marks. */
-static int
-make_plain(const char *value, int len, char *to)
-{
-	const char *end = value + len;
-	int			n = 0;
-
-	while (value < end && n < MOST_TEXT)
-	{
-		char		c = *value;
-
-		if (c >= ' ' && c < 0x7F)
-		{
-			to[n++] = (c >= 'A' && c <= 'Z') ? c + ('a' - 'A') : c;
-			value++;
-		}
-		else if ((c = plain_char(tte_utf8_next(&value))) != '\0')
-			to[n++] = c;
-	}
-	to[n] = '\0';
-	return n;
-}
-
-/* "352628123456.0", "4.9E+12": a number that went through a float. */
-static bool
-was_float(const char *scan)
-{
-	const char *dot = strchr(scan, '.');
-	int			whole = strspn(scan + (*scan == '+'), "0123456789") + (*scan == '+');
-	const char *rest = scan + whole;
-
-	if (*rest == '.' && dot == rest)
-	{
-		rest += 1 + strspn(rest + 1, "0123456789");
-		if (*rest == '\0' && strspn(dot + 1, "0") == strlen(dot + 1))
-			return true;
-	}
-	return *rest == 'e' && (is_digit(rest[1]) || rest[1] == '+' || rest[1] == '-');
-}
-
-/* May it stand between the digits of one number? */
-static bool
-is_soft(char c)
-{
-	switch (c)
-	{
-		case ' ':
-		case '-':
-		case '.':
-		case '(':
-		case ')':
-		case '[':
-		case ']':
-		case '\'':
-		case '"':
-		case '~':
-		case '_':
-		case '\\':
-			return true;
-		default:
-			return false;
-	}
-}
-
-/* Digits and what may stand between them, up to anything else. */
-static const char *
-scan_number(Scan *scan, Number *number)
-{
-	number->len = 0;
-	number->plus = false;
-	number->zero = -1;
-	for (; scan->at < scan->end; scan->at++)
-	{
-		char		c = *scan->at;
-
-		if (is_digit(c))
-		{
-			if (number->len == MOST_DIGITS)
-				return "phone_length";
-			if (c == '0' && scan->at > scan->start && scan->at[-1] == '(' && scan->at[1] == ')')
-				number->zero = number->len;
-			number->digits[number->len++] = c;
-		}
-		else if (c == '+' && number->len == 0)
-			number->plus = true;
-		else if (!is_soft(c))
-			break;
-	}
-	number->digits[number->len] = '\0';
-	return NULL;
-}
-
-typedef enum Mark
-{
-	MARK_NONE,
-	MARK_SEPARATOR,				/* between two numbers, or within one */
-	MARK_OR,					/* between two numbers */
-	MARK_EXTENSION				/* before an extension, or anything */
-} Mark;
-
-static bool
-is_or(const char *word, int len)
-{
-	static const TteWord words[] = {
-		TTE_WORD("or"), TTE_WORD("and"), TTE_WORD("oder"), TTE_WORD("und"), TTE_WORD("ou"),
-		TTE_WORD("et"), TTE_WORD("o"), TTE_WORD("y"), TTE_WORD("of"), TTE_WORD("en")
-	};
-
-	for (int i = 0; i < lengthof(words); i++)
-	{
-		if (words[i].len == len && memcmp(words[i].text, word, len) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* What stands behind a number, and steps over it. */
-static Mark
-scan_mark(Scan *scan)
-{
-	const char *word = scan->at;
-	int			len;
-
-	if (scan->at == scan->end)
-		return MARK_NONE;
-	if (*scan->at == '+')
-		return MARK_OR;
-	if (*scan->at == '&' || *scan->at == '|')
-	{
-		scan->at++;
-
-		return MARK_OR;
-	}
-	if (*scan->at == '#')
-	{
-		scan->at++;
-
-		return MARK_EXTENSION;
-	}
-	if ((*scan->at == '/' || *scan->at == ',' || *scan->at == ';') && !is_letter(scan->at[1]))
-	{
-		scan->at++;
-
-		return MARK_SEPARATOR;
-	}
-	while (scan->at < scan->end && (is_letter(*scan->at) || strchr("/,;:=#.", *scan->at) != NULL))
-		scan->at++;
-	len = scan->at - word;
-
-	return is_or(word, len) ? MARK_OR : MARK_EXTENSION;
-}
-
-/* Is the rest, from a bracket on, a remark without digits? */
-static bool
-is_remark(const Scan *scan, const char *mark)
-{
-	const char *before = mark;
-
-	while (before > scan->start && before[-1] == ' ')
-		before--;
-	return before > scan->start && before[-1] == '(' && scan->end[-1] == ')' &&
-		strpbrk(mark, "0123456789") == NULL;
-}
-
-/* What stands in front; true if it is a link that implies a plus sign. */
-static bool
-skip_front(Scan *scan)
-{
-	static const TteWord links[] = {TTE_WORD("wa.me/"), TTE_WORD("phone=")};
-	int			front = strcspn(scan->at, "+0123456789");
-
-	scan->at += front;
-
-	for (int i = 0; i < lengthof(links); i++)
-	{
-		if (front >= links[i].len && memcmp(scan->at - links[i].len, links[i].text, links[i].len) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* Are the digits behind a mark those of an extension? */
 static bool
-is_extension(Mark mark, const Number *number, const Number *next, const char *place)
+is_extension(TtePhoneMark mark, const TtePhoneDigits *number, const TtePhoneDigits *next, const char *place)
 {
 	TtePhone	phone;
 
-	if (next->plus || mark == MARK_OR)
+	if (next->plus || mark == TTE_MARK_OR)
 		return false;
-	if (mark == MARK_SEPARATOR)
+	if (mark == TTE_MARK_SEPARATOR)
 		return number->len >= SHORTEST_BEFORE && next->len <= LONGEST_SUFFIX;
 	return next->len <= LONGEST_EXTENSION &&
 		(number->len >= SHORTEST_BEFORE || read_number(number, place, &phone) == NULL);
@@ -651,35 +417,35 @@ is_extension(Mark mark, const Number *number, const Number *next, const char *pl
  * digits are an extension; all else is one number.
  */
 static const char *
-read_text(Scan *scan, const char *place, TtePhone *phone)
+read_text(TtePhoneScan *scan, const char *place, TtePhone *phone)
 {
-	bool		link = skip_front(scan);
-	Number		number;
-	const char *reason = scan_number(scan, &number);
+	bool		link = tte_phone_skip_front(scan);
+	TtePhoneDigits number;
+	const char *reason = tte_phone_scan_number(scan, &number);
 
 	number.plus |= link;
 	while (reason == NULL && scan->at < scan->end)
 	{
 		const char *before = scan->at;
-		Mark		mark = scan_mark(scan);
-		Number		next;
+		TtePhoneMark mark = tte_phone_scan_mark(scan);
+		TtePhoneDigits next;
 		TtePhone	other;
 
-		reason = scan_number(scan, &next);
+		reason = tte_phone_scan_number(scan, &next);
 		if (reason != NULL)
 			break;
-		if (next.len == 0 && scan->at == scan->end && mark == MARK_SEPARATOR)
+		if (next.len == 0 && scan->at == scan->end && mark == TTE_MARK_SEPARATOR)
 			break;
 		if (next.len == 0)
-			return is_remark(scan, before) ? read_number(&number, place, phone) : "phone_syntax";
+			return tte_phone_is_remark(scan, before) ? read_number(&number, place, phone) : "phone_syntax";
 		if (is_extension(mark, &number, &next, place))
 			return read_number(&number, place, phone);
 		if (next.len >= SHORTEST_SECOND && (next.plus || next.digits[0] == '0') &&
 			read_number(&number, place, phone) == NULL && read_number(&next, place, &other) == NULL)
 			return NULL;
-		if (mark != MARK_SEPARATOR || next.plus)
+		if (mark != TTE_MARK_SEPARATOR || next.plus)
 			return "phone_syntax";
-		if (number.len + next.len > MOST_DIGITS)
+		if (number.len + next.len > TTE_PHONE_MOST)
 			return "phone_length";
 		memcpy(number.digits + number.len, next.digits, next.len + 1);
 		number.len += next.len;
@@ -690,9 +456,9 @@ read_text(Scan *scan, const char *place, TtePhone *phone)
 const char *
 tte_phone_read(const char *value, int len, const char *place, TtePhone *phone)
 {
-	char		plain[MOST_TEXT + 1];
-	int			n = make_plain(value, len, plain);
-	Scan		scan = {plain, plain + n, plain};
+	char		plain[TTE_PHONE_TEXT + 1];
+	int			n = tte_phone_plain(value, len, plain);
+	TtePhoneScan scan = {plain, plain + n, plain};
 
 	memset(phone, 0, sizeof(*phone));
 	while (n > 0 && strchr(" '\"=", *scan.at) != NULL && *scan.at != '\0')
@@ -703,7 +469,7 @@ tte_phone_read(const char *value, int len, const char *place, TtePhone *phone)
 	}
 	scan.start = scan.at;
 
-	if (was_float(scan.at))
+	if (tte_phone_was_float(scan.at))
 		return "phone_syntax";
 	return read_text(&scan, place, phone);
 }
@@ -711,13 +477,13 @@ tte_phone_read(const char *value, int len, const char *place, TtePhone *phone)
 const char *
 tte_phone_previous(const char *value, int len, const char *place, TtePhone *phone)
 {
-	char		plain[MOST_TEXT + 1];
-	int			n = make_plain(value, len, plain);
-	Scan		scan = {plain, plain + n, plain};
+	char		plain[TTE_PHONE_TEXT + 1];
+	int			n = tte_phone_plain(value, len, plain);
+	TtePhoneScan scan = {plain, plain + n, plain};
 	const Plan *plan = find_plan(place);
 	const char *digits;
-	Number		number;
-	const char *reason = scan_number(&scan, &number);
+	TtePhoneDigits number;
+	const char *reason = tte_phone_scan_number(&scan, &number);
 
 	memset(phone, 0, sizeof(*phone));
 	if (reason != NULL || scan.at < scan.end)
