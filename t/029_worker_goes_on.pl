@@ -70,7 +70,7 @@ for my $end ([ 'COMMIT', 'discarded' ], [ 'ROLLBACK', 'delivered' ])
 {
 	my ($how, $status) = @$end;
 	my $name = "on its way, $how";
-	$tiktok->script({ action => 'delay', seconds => 2, when => 'before', match => { event_id => "a$how-7" } });
+	$tiktok->script({ action => 'delay', seconds => 5, when => 'before', match => { event_id => "a$how-7" } });
 	sql('BEGIN;' . views(map { "a$how-$_" } 1 .. 20) . 'COMMIT');
 	in_flight(1);
 	open_decision("SELECT tiktok.discard(" . id("a$how-7") . ")");
@@ -85,7 +85,7 @@ for my $end ([ 'COMMIT', 'discarded' ], [ 'ROLLBACK', 'delivered' ])
 }
 
 # Held back while the source has trouble, and the sender goes back to what is unrecorded
-$tiktok->script({ action => 'delay', seconds => 2, when => 'before', match => { event_id => 'b1' } });
+$tiktok->script({ action => 'delay', seconds => 5, when => 'before', match => { event_id => 'b1' } });
 sql(views('b1'));
 in_flight(1);
 open_decision('SELECT tiktok.discard(' . id('b1') . ')');

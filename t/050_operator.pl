@@ -109,7 +109,7 @@ is(copies('d4') . copies('after'), '11', 'that one and the later one are sent on
 
 # A backlog that was read in part before
 sql("UPDATE tiktok.source SET batch_size = 10, requests_per_second = 1 WHERE name = 'shop'");
-$tiktok->script({ action => 'delay', seconds => 2, when => 'before', match => { event_source_id => 'CPIXEL0000000001' } });
+$tiktok->script({ action => 'delay', seconds => 5, when => 'before', match => { event_source_id => 'CPIXEL0000000001' } });
 sql("SELECT count(tiktok.track('shop', 'ViewContent', 'q' || n, user_data => jsonb_build_object('external_id', n), "
 	  . "page => '{\"url\": \"https://shop.example.com/\"}')) FROM generate_series(1, 200) n");
 $node->poll_query_until('postgres', "SELECT sum(in_flight) > 0 FROM tiktok.worker_status");
@@ -130,7 +130,7 @@ ok(becomes('tired', 'retrying'), 'an event is retried');
 sql('SELECT tiktok.discard(' . id('tired') . ')');
 ok(drained(), 'discarded, it is finished');
 is(sql("SELECT status, attempts FROM tiktok.event_status WHERE event_id = 'tired'"), 'discarded|1', 'with its attempts');
-$tiktok->script({ action => 'delay', seconds => 2, when => 'before' });
+$tiktok->script({ action => 'delay', seconds => 5, when => 'before' });
 sql(views('gone'));
 $node->poll_query_until('postgres', "SELECT sum(in_flight) = 1 FROM tiktok.worker_status");
 sql('SELECT tiktok.discard(' . id('gone') . ')');
@@ -143,7 +143,7 @@ sql('SELECT tiktok.discard(' . id('both') . ')');
 $node->poll_query_until('postgres', "SELECT count(*) = 0 FROM tiktok.request WHERE finished_at IS NULL");
 ok(drained(15), 'also when its answer would have been a reason to retry');
 is(status('both') . @{ $tiktok->events('?event_id=both') }, 'discarded1', 'it is not sent again');
-$tiktok->script({ action => 'delay', seconds => 2, when => 'before' });
+$tiktok->script({ action => 'delay', seconds => 5, when => 'before' });
 sql(lead('twice'));
 $node->poll_query_until('postgres', "SELECT sum(in_flight) = 1 FROM tiktok.worker_status");
 sql('SELECT tiktok.discard(' . id('twice') . '); SELECT tiktok.retry(' . id('twice') . ')');

@@ -379,18 +379,22 @@ tte_breaker_dropped(TteBreaker *breaker, const TteTry *try)
  */
 
 static void
-stop(TteBreaker *breaker, const TteTry *try, const TteReply *reply, const char *text, int64 now, double dice)
+stop(TteBreaker *breaker, const TteTry *try, const TteReply *reply, const char *str, int64 now, double dice)
 {
 	breaker->state = TTE_STATE_STOPPED;
 	breaker->since = now;
 	breaker->stops++;
 	breaker->outcome = reply->outcome;
 	breaker->suspect_kind = try->kind;
-	/* an endpoint that comes up for a moment only does not begin the back-off anew */
+
+	/*
+	 * an endpoint that comes up for a moment only does not begin the back-off
+	 * anew
+	 */
 	breaker->failures = breaker->ramp == 0 ? 0 : breaker->failures + 1;
 	breaker->ramp = 0;
 	breaker->probe_at = now + tte_probe_delay(reply, breaker->failures, dice);
-	strlcpy(breaker->reason, text, sizeof(breaker->reason));
+	strlcpy(breaker->reason, str, sizeof(breaker->reason));
 }
 
 static void
@@ -409,14 +413,14 @@ go_on(TteBreaker *breaker, int64 now)
  * for another reason shows that the former is gone.
  */
 static void
-probe_failed(TteBreaker *breaker, const TteTry *try, const TteReply *reply, const char *text, int64 now, double dice)
+probe_failed(TteBreaker *breaker, const TteTry *try, const TteReply *reply, const char *str, int64 now, double dice)
 {
 	bool		by_code = reply->outcome == TTE_OUTCOME_STOP_CREDENTIAL || reply->outcome == TTE_OUTCOME_STOP_CONFIGURATION;
 
 	if (by_code && breaker->outcome != reply->outcome)
 	{
 		breaker->ramp = 0;
-		stop(breaker, try, reply, text, now, dice);
+		stop(breaker, try, reply, str, now, dice);
 	}
 	breaker->state = TTE_STATE_STOPPED;
 	breaker->failures++;
@@ -449,7 +453,7 @@ note_passed(TteBreaker *breaker, const TteTry *try, int64 now)
 
 /* Eight in a row, and none that was accepted since they began, are not the events' fault. */
 static void
-note_refused(TteBreaker *breaker, const TteTry *try, const TteReply *reply, const char *text,
+note_refused(TteBreaker *breaker, const TteTry *try, const TteReply *reply, const char *str,
 			 int64 now, double dice, TteJudgement *judgement)
 {
 	judgement->doubted = refuse_kind(breaker, try->kind, now);
@@ -457,7 +461,7 @@ note_refused(TteBreaker *breaker, const TteTry *try, const TteReply *reply, cons
 		return;
 	if (++breaker->refused < REFUSALS_TO_STOP)
 		return;
-	stop(breaker, try, reply, text, now, dice);
+	stop(breaker, try, reply, str, now, dice);
 	breaker->outcome = TTE_OUTCOME_ISOLATE;
 	judgement->stopped = true;
 }
@@ -473,7 +477,7 @@ answer_is_stale(TteBreaker *breaker, TteJudgement *judgement, int64 now)
 }
 
 static void
-answer_of_probe(TteBreaker *breaker, const TteTry *try, const TteReply *reply, const char *text,
+answer_of_probe(TteBreaker *breaker, const TteTry *try, const TteReply *reply, const char *str,
 				int64 now, double dice, TteJudgement *judgement)
 {
 	TteVerdicts *verdict = &judgement->verdict;
@@ -485,13 +489,13 @@ answer_of_probe(TteBreaker *breaker, const TteTry *try, const TteReply *reply, c
 			if (breaker->outcome == TTE_OUTCOME_ISOLATE)
 			{
 				verdict->events = TTE_EVENTS_WAIT;
-				probe_failed(breaker, try, reply, text, now, dice);
+				probe_failed(breaker, try, reply, str, now, dice);
 				return;
 			}
 			break;
 		case TTE_SOURCE_DOUBTFUL:
 		case TTE_SOURCE_STOPS:
-			probe_failed(breaker, try, reply, text, now, dice);
+			probe_failed(breaker, try, reply, str, now, dice);
 			return;
 		case TTE_SOURCE_THROTTLED:
 			breaker->state = TTE_STATE_STOPPED;
@@ -506,13 +510,13 @@ answer_of_probe(TteBreaker *breaker, const TteTry *try, const TteReply *reply, c
 }
 
 static void
-answer_while_sending(TteBreaker *breaker, const TteTry *try, const TteReply *reply, const char *text,
+answer_while_sending(TteBreaker *breaker, const TteTry *try, const TteReply *reply, const char *str,
 					 int64 now, double dice, TteJudgement *judgement)
 {
 	switch (judgement->verdict.source)
 	{
 		case TTE_SOURCE_STOPS:
-			stop(breaker, try, reply, text, now, dice);
+			stop(breaker, try, reply, str, now, dice);
 			judgement->stopped = true;
 			break;
 		case TTE_SOURCE_DOUBTFUL:
@@ -521,7 +525,7 @@ answer_while_sending(TteBreaker *breaker, const TteTry *try, const TteReply *rep
 			break;
 		case TTE_SOURCE_REFUSES:
 			breaker->state = TTE_STATE_SENDING;
-			note_refused(breaker, try, reply, text, now, dice, judgement);
+			note_refused(breaker, try, reply, str, now, dice, judgement);
 			break;
 		case TTE_SOURCE_PASSES:
 		case TTE_SOURCE_GOES_ON:
@@ -536,9 +540,9 @@ answer_while_sending(TteBreaker *breaker, const TteTry *try, const TteReply *rep
 
 TteJudgement
 tte_breaker_answer(TteBreaker *breaker, const TteTry *try, const TteReply *reply,
-				   const char *text, int64 now, double dice)
+				   const char *str, int64 now, double dice)
 {
-	TteJudgement judgement = {{0}};
+	TteJudgement judgement = {0};
 	bool		stopped = breaker->state == TTE_STATE_STOPPED || breaker->state == TTE_STATE_PROBING;
 	bool		probe = try->move == TTE_MOVE_PROBE && breaker->state == TTE_STATE_PROBING;
 	bool		repeated = try->since != 0;
@@ -553,11 +557,11 @@ tte_breaker_answer(TteBreaker *breaker, const TteTry *try, const TteReply *reply
 	if (is_failure(reply, judgement.verdict))
 		breaker->hangs = now - try->started_at >= TTE_SLOW;
 	if (probe)
-		answer_of_probe(breaker, try, reply, text, now, dice, &judgement);
+		answer_of_probe(breaker, try, reply, str, now, dice, &judgement);
 	else if (stopped || try->stops != breaker->stops)
 		answer_is_stale(breaker, &judgement, now);
 	else
-		answer_while_sending(breaker, try, reply, text, now, dice, &judgement);
+		answer_while_sending(breaker, try, reply, str, now, dice, &judgement);
 	return judgement;
 }
 

@@ -376,9 +376,9 @@ put_token(char *out, size_t size, size_t *used, const char **p, const char **run
 }
 
 void
-tte_redact(char *text, size_t size)
+tte_redact(char *str, size_t size)
 {
-	char	   *original = pstrdup(text);
+	char	   *original = pstrdup(str);
 	const char *p = original;
 	const char *run_end = p;
 	bool		kept = false;
@@ -387,35 +387,35 @@ tte_redact(char *text, size_t size)
 	while (*p != '\0')
 	{
 		if (is_separator(*p))
-			put(text, size, &used, p++, 1);
+			put(str, size, &used, p++, 1);
 		else
-			put_token(text, size, &used, &p, &run_end, &kept);
+			put_token(str, size, &used, &p, &run_end, &kept);
 	}
-	text[		used] = '\0';
+	str[used] = '\0';
 
 	pfree(original);
 }
 
 /* Does the value stand at p, on its own? */
 static bool
-stands_at(const char *text, const char *p, const char *value, size_t len)
+stands_at(const char *str, const char *p, const char *value, size_t len)
 {
 	return pg_tolower((unsigned char) *p) == pg_tolower((unsigned char) *value) && pg_strncasecmp(p, value, len) == 0 &&
-		!(is_wordy(*value) && p > text &&is_wordy(p[-1])) &&
+		!(is_wordy(*value) && p > str && is_wordy(p[-1])) &&
 		!(is_wordy(value[len - 1]) && is_wordy(p[len]));
 }
 
 bool
-tte_redact_value(char *text, const char *value, size_t len)
+tte_redact_value(char *str, const char *value, size_t len)
 {
-	char	   *end = text +strlen(text);
+	char	   *end = str + strlen(str);
 	bool		found = false;
 
 	if (len < strlen(MASK))
 		return false;			/* what is shorter says nothing about anybody */
-	for (char *p = text; (size_t) (end - p) >= len; p++)
+	for (char *p = str; (size_t) (end - p) >= len; p++)
 	{
-		if (!stands_at(text, p, value, len))
+		if (!stands_at(str, p, value, len))
 			continue;
 		memcpy(p, MASK, strlen(MASK));
 		memmove(p + strlen(MASK), p + len, end - (p + len) + 1);

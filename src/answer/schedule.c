@@ -14,8 +14,8 @@
 
 #define RETRY_JITTER		0.2
 #define ENDPOINT_BASE		(2 * SECOND)
-#define ENDPOINT_CAP		(50 * SECOND)	/* after an outage all goes on within a
-											 * minute */
+#define ENDPOINT_CAP		(50 * SECOND)	/* after an outage all goes on
+											 * within a minute */
 #define ENDPOINT_FLOOR		(SECOND / 10)
 #define OPERATOR_PROBE		(5 * MINUTE)
 #define THROTTLE_FIRST		(2 * SECOND)
@@ -116,7 +116,7 @@ tte_token_take(TteToken *token, int per_second, int64 now)
  * two dozen requests and at most an hour after midnight.
  */
 void
-tte_token_throttled(TteToken *token, const TteReply *reply, const char *text, int64 started_at, int64 now)
+tte_token_throttled(TteToken *token, const TteReply *reply, const char *str, int64 started_at, int64 now)
 {
 	int64		pause = THROTTLE_FIRST;
 
@@ -130,7 +130,7 @@ tte_token_throttled(TteToken *token, const TteReply *reply, const char *text, in
 		token->breaches = 0;
 	if (++token->breaches > 1)
 		pause = doubled(THROTTLE_SECOND, token->breaches - 1, THROTTLE_CAP);
-	strlcpy(token->reason, text, sizeof(token->reason));
+	strlcpy(token->reason, str, sizeof(token->reason));
 	token->breached_at = now;
 	token->trial_at = 0;
 	token->tried = false;
@@ -149,7 +149,11 @@ tte_token_passed(TteToken *token, int64 started_at)
 	if (started_at < token->breached_at)
 		return;
 	token->trial_at = 0;
-	/* the second of two within a minute is the second whatever passes between them */
+
+	/*
+	 * the second of two within a minute is the second whatever passes between
+	 * them
+	 */
 	token->breaches = Min(token->breaches, 1);
 }
 

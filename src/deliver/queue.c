@@ -50,42 +50,42 @@ static TteStatement sources_sql = {2, {INT8OID, OIDOID},
 "OR EXISTS (SELECT FROM tiktok.origin o WHERE o.system_identifier <> $1 OR o.database_oid <> $2), u.state "
 "FROM tiktok.source s LEFT JOIN tiktok.access_token t ON t.source_id = s.id "
 "LEFT JOIN tiktok.source_control c ON c.source_id = s.id "
-"LEFT JOIN tiktok.source_state u ON u.source_id = s.id ORDER BY s.id"};
+"LEFT JOIN tiktok.source_state u ON u.source_id = s.id ORDER BY s.id", NULL};
 
 static TteStatement forget_sources_sql = {0, {0},
 "WITH state AS (DELETE FROM tiktok.source_state u WHERE NOT EXISTS (SELECT FROM tiktok.source s WHERE s.id = u.source_id)) "
-"DELETE FROM tiktok.cursor c WHERE NOT EXISTS (SELECT FROM tiktok.source s WHERE s.id = c.source_id)"};
+"DELETE FROM tiktok.cursor c WHERE NOT EXISTS (SELECT FROM tiktok.source s WHERE s.id = c.source_id)", NULL};
 
 static TteStatement store_state_sql = {5, {INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
 "INSERT INTO tiktok.source_state (source_id, state, reason, since, probe_at) VALUES ($1, $2, $3, $4, $5) "
 "ON CONFLICT (source_id) DO UPDATE SET state = excluded.state, reason = excluded.reason, "
 "since = CASE WHEN source_state.state = excluded.state THEN source_state.since ELSE excluded.since END, "
-"probe_at = excluded.probe_at"};
+"probe_at = excluded.probe_at", NULL};
 
 static TteStatement clear_state_sql = {1, {INT4OID},
-"DELETE FROM tiktok.source_state WHERE source_id = $1"};
+"DELETE FROM tiktok.source_state WHERE source_id = $1", NULL};
 
 static TteStatement load_installation_sql = {1, {INT8OID},
 "SELECT timeline, backup_start, seen_at, recovered_to, recovered_xid "
-"FROM tiktok.installation WHERE system_identifier = $1"};
+"FROM tiktok.installation WHERE system_identifier = $1", NULL};
 
 static TteStatement store_installation_sql = {5, {INT4OID, PG_LSNOID, TIMESTAMPTZOID, TIMESTAMPTZOID, XID8OID},
 "UPDATE tiktok.installation SET timeline = $1, backup_start = $2, seen_at = $3, "
-"recovered_to = $4, recovered_xid = $5"};
+"recovered_to = $4, recovered_xid = $5", NULL};
 
 static TteStatement keep_recovered_sql = {0, {0},
 "INSERT INTO tiktok.retry (id, source_id, attempts, first_attempt_at, possibly_received_at, next_attempt_at) "
 "SELECT e.id, e.source_id, 0, i.recovered_to, i.recovered_to, clock_timestamp() "
-"FROM tiktok.installation i JOIN tiktok._pending e ON e.xid < i.recovered_xid"};
+"FROM tiktok.installation i JOIN tiktok._pending e ON e.xid < i.recovered_xid", NULL};
 
 static TteStatement recovered_retries_sql = {1, {TIMESTAMPTZOID},
-"UPDATE tiktok.retry SET possibly_received_at = $1 WHERE possibly_received_at IS NULL"};
+"UPDATE tiktok.retry SET possibly_received_at = $1 WHERE possibly_received_at IS NULL", NULL};
 
 static TteStatement pause_all_sql = {1, {TEXTOID},
 "INSERT INTO tiktok.source_control (source_id, paused, reason, changed_at) "
 "SELECT id, true, $1, clock_timestamp() FROM tiktok.source "
 "ON CONFLICT (source_id) DO UPDATE SET paused = true, reason = excluded.reason, changed_at = excluded.changed_at "
-"WHERE NOT source_control.paused"};
+"WHERE NOT source_control.paused", NULL};
 
 #define VERSION_LEN	32
 

@@ -31,27 +31,27 @@
 
 static TteStatement load_cursor_sql = {1, {INT4OID},
 "SELECT prev_snapshot::text, snapshot::text, position_xid, position_id "
-"FROM tiktok.cursor WHERE source_id = $1"};
+"FROM tiktok.cursor WHERE source_id = $1", NULL};
 
 static TteStatement store_cursor_sql = {5, {INT4OID, TEXTOID, TEXTOID, XID8OID, INT8OID},
 "INSERT INTO tiktok.cursor VALUES ($1, $2::pg_snapshot, $3::pg_snapshot, $4, $5) "
 "ON CONFLICT (source_id) DO UPDATE SET prev_snapshot = excluded.prev_snapshot, "
-"snapshot = excluded.snapshot, position_xid = excluded.position_xid, position_id = excluded.position_id"};
+"snapshot = excluded.snapshot, position_xid = excluded.position_xid, position_id = excluded.position_id", NULL};
 
 static TteStatement read_sql = {5, {INT4OID, XID8OID, INT8OID, XID8OID, INT4OID},
-"SELECT " EVENT_COLUMNS " " EVENT_RANGE "ORDER BY e.xid, e.id LIMIT $5"};
+"SELECT " EVENT_COLUMNS " " EVENT_RANGE "ORDER BY e.xid, e.id LIMIT $5", NULL};
 
 static TteStatement read_skip_sql = {5, {INT4OID, XID8OID, INT8OID, XID8OID, INT4OID},
-"SELECT " EVENT_COLUMNS " " EVENT_RANGE TTE_NO_FATE "ORDER BY e.xid, e.id LIMIT $5"};
+"SELECT " EVENT_COLUMNS " " EVENT_RANGE TTE_NO_FATE "ORDER BY e.xid, e.id LIMIT $5", NULL};
 
 static TteStatement identities_sql = {1, {INT8ARRAYOID},
-"SELECT id, user_data FROM tiktok.identity WHERE id = ANY ($1)"};
+"SELECT id, user_data FROM tiktok.identity WHERE id = ANY ($1)", NULL};
 
 /* times that far away were set by a clock that has been set back since */
 static TteStatement recall_due_sql = {4, {INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID},
 "UPDATE tiktok.retry SET next_attempt_at = $2 WHERE id IN (SELECT id FROM tiktok.retry "
 "WHERE source_id = $1 AND kind IS NULL AND next_attempt_at > $4 AND next_attempt_at < 'infinity' "
-"ORDER BY next_attempt_at DESC LIMIT $3 FOR UPDATE SKIP LOCKED)"};
+"ORDER BY next_attempt_at DESC LIMIT $3 FOR UPDATE SKIP LOCKED)", NULL};
 
 /*
  * an operator may have put back what then arrived after all, or deleted
@@ -62,7 +62,7 @@ static TteStatement drop_due_sql = {3, {INT4OID, TIMESTAMPTZOID, INT4OID},
 "WHERE source_id = $1 AND kind IS NULL AND next_attempt_at <= $2 ORDER BY next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED) "
 "DELETE FROM tiktok.retry r USING due "
 "LEFT JOIN tiktok.event e ON e.id = due.id LEFT JOIN tiktok.delivery d ON d.id = due.id "
-"WHERE r.id = due.id AND (e.id IS NULL OR d.id IS NOT NULL)"};
+"WHERE r.id = due.id AND (e.id IS NULL OR d.id IS NOT NULL)", NULL};
 
 /* What failed by itself goes by itself. */
 #define RETRY_COLUMNS \
@@ -75,39 +75,39 @@ static TteStatement drop_due_sql = {3, {INT4OID, TIMESTAMPTZOID, INT4OID},
 
 static TteStatement read_due_sql = {3, {INT4OID, TIMESTAMPTZOID, INT4OID},
 "SELECT " RETRY_COLUMNS "WHERE r.source_id = $1 AND r.kind IS NULL AND r.next_attempt_at <= $2 " NO_DELIVERY
-"ORDER BY r.next_attempt_at LIMIT $3 FOR UPDATE OF r SKIP LOCKED"};
+"ORDER BY r.next_attempt_at LIMIT $3 FOR UPDATE OF r SKIP LOCKED", NULL};
 
 #define READ_KIND(order) \
 	"SELECT " RETRY_COLUMNS "WHERE r.source_id = $1 AND r.kind = $2 " NO_DELIVERY \
 	"ORDER BY r.id " order " LIMIT $3 FOR UPDATE OF r SKIP LOCKED"
 
-static TteStatement read_kind_oldest_sql = {3, {INT4OID, TEXTOID, INT4OID}, READ_KIND("ASC")};
+static TteStatement read_kind_oldest_sql = {3, {INT4OID, TEXTOID, INT4OID}, READ_KIND("ASC"), NULL};
 
-static TteStatement read_kind_newest_sql = {3, {INT4OID, TEXTOID, INT4OID}, READ_KIND("DESC")};
+static TteStatement read_kind_newest_sql = {3, {INT4OID, TEXTOID, INT4OID}, READ_KIND("DESC"), NULL};
 
 static TteStatement read_ids_sql = {1, {INT8ARRAYOID},
-"SELECT " RETRY_COLUMNS "WHERE r.id = ANY ($1) " NO_DELIVERY "FOR UPDATE OF r SKIP LOCKED"};
+"SELECT " RETRY_COLUMNS "WHERE r.id = ANY ($1) " NO_DELIVERY "FOR UPDATE OF r SKIP LOCKED", NULL};
 
 /* The newest thousand are enough to find another name among. */
 static TteStatement pick_new_sql = {4, {INT4OID, XID8OID, INT8OID, TEXTOID},
 "SELECT n.id FROM (SELECT e.xid, e.id, e.event " EVENT_BEHIND TTE_NO_FATE
-"ORDER BY e.xid DESC, e.id DESC LIMIT 1000) n ORDER BY n.event = $4, n.xid DESC, n.id DESC LIMIT 1"};
+"ORDER BY e.xid DESC, e.id DESC LIMIT 1000) n ORDER BY n.event = $4, n.xid DESC, n.id DESC LIMIT 1", NULL};
 
 /* Not tried by itself yet, of another name, the newest. */
 static TteStatement pick_waiting_sql = {3, {INT4OID, TEXTOID, INT8OID},
 "SELECT r.id FROM tiktok.retry r JOIN tiktok.event e ON e.id = r.id LEFT JOIN tiktok.request q ON q.id = r.last_request_id "
 "WHERE r.source_id = $1 AND r.kind IS NULL AND r.next_attempt_at < 'infinity' AND r.attempts = 0 AND r.possibly_received_at IS NULL "
-"AND r.id <> $3 " NO_DELIVERY "ORDER BY (q.events = 1) IS TRUE, e.event = $2, r.id DESC LIMIT 1"};
+"AND r.id <> $3 " NO_DELIVERY "ORDER BY (q.events = 1) IS TRUE, e.event = $2, r.id DESC LIMIT 1", NULL};
 
 static TteStatement pick_tried_sql = {2, {INT4OID, INT8OID},
 "SELECT r.id FROM (SELECT r.id, r.last_request_id FROM tiktok.retry r WHERE r.source_id = $1 AND r.kind IS NULL AND r.next_attempt_at < 'infinity' " NO_DELIVERY
-"LIMIT 1000) r ORDER BY r.id = $2, r.last_request_id NULLS FIRST LIMIT 1"};
+"LIMIT 1000) r ORDER BY r.id = $2, r.last_request_id NULLS FIRST LIMIT 1", NULL};
 
 static TteStatement kinds_sql = {1, {INT4OID},
-"SELECT DISTINCT kind FROM tiktok.retry WHERE source_id = $1 AND kind IS NOT NULL"};
+"SELECT DISTINCT kind FROM tiktok.retry WHERE source_id = $1 AND kind IS NOT NULL", NULL};
 
 static TteStatement next_due_sql = {1, {INT4OID},
-"SELECT min(next_attempt_at) FROM tiktok.retry WHERE source_id = $1 AND kind IS NULL AND next_attempt_at < 'infinity'"};
+"SELECT min(next_attempt_at) FROM tiktok.retry WHERE source_id = $1 AND kind IS NULL AND next_attempt_at < 'infinity'", NULL};
 
 static void
 parse_snapshot(const char *printed, TteSnapshot *snapshot)

@@ -31,21 +31,21 @@
 
 static TteStatement start_request_sql = {9, {INT4OID, TIMESTAMPTZOID, INT4OID, XID8OID, INT8OID, XID8OID, INT8OID, INT4OID, BOOLOID},
 "INSERT INTO tiktok.request (source_id, started_at, events, first_xid, first_id, last_xid, last_id, bytes, is_test) "
-"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id"};
+"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id", NULL};
 
 static TteStatement claim_retries_sql = {2, {INT8OID, INT8ARRAYOID},
-"UPDATE tiktok.retry SET last_request_id = $1, next_attempt_at = 'infinity', kind = NULL WHERE id = ANY ($2)"};
+"UPDATE tiktok.retry SET last_request_id = $1, next_attempt_at = 'infinity', kind = NULL WHERE id = ANY ($2)", NULL};
 
 static TteStatement finish_request_sql = {12, {INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID, TEXTOID, INT4OID, XID8OID, INT8OID, XID8OID, INT8OID, INT4OID},
 "UPDATE tiktok.request SET finished_at = clock_timestamp(), http_status = $2, code = $3, message = $4, "
 "request_id = $5, outcome = $6, events = coalesce($7, events), first_xid = coalesce($8, first_xid), "
 "first_id = coalesce($9, first_id), last_xid = coalesce($10, last_xid), last_id = coalesce($11, last_id), "
-"bytes = coalesce($12, bytes) WHERE id = $1"};
+"bytes = coalesce($12, bytes) WHERE id = $1", NULL};
 
 static TteStatement final_sql = {7, {INT8OID, TEXTOID, TEXTOID, BOOLOID, INT8ARRAYOID, INT4OID, TIMESTAMPTZOID},
 "WITH final AS (INSERT INTO tiktok.delivery (id, request_id, status, reason, at, possibly_received_at) "
 "SELECT u, $1, $2, $3, clock_timestamp(), $7 FROM unnest($5) u " TAKEN_ALL_THE_SAME ") "
-"DELETE FROM tiktok.identity WHERE id = ANY ($5) AND NOT $4"};
+"DELETE FROM tiktok.identity WHERE id = ANY ($5) AND NOT $4", NULL};
 
 static TteStatement final_retry_sql = {7, {INT8OID, TEXTOID, TEXTOID, BOOLOID, INT8ARRAYOID, INT4OID, TIMESTAMPTZOID},
 "WITH gone AS (DELETE FROM tiktok.retry WHERE id = ANY ($5) RETURNING *), "
@@ -54,7 +54,7 @@ static TteStatement final_retry_sql = {7, {INT8OID, TEXTOID, TEXTOID, BOOLOID, I
 "ON CONFLICT DO NOTHING RETURNING id), "
 "taken AS (UPDATE tiktok.delivery SET status = $2, request_id = $1, at = clock_timestamp() "
 "WHERE id = ANY ($5) AND status = 'suppressed' AND $2 = 'delivered') "
-"DELETE FROM tiktok.identity i USING final WHERE i.id = final.id AND NOT $4"};
+"DELETE FROM tiktok.identity i USING final WHERE i.id = final.id AND NOT $4", NULL};
 
 static TteStatement retry_sql = {9, {INT4OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT4OID, TIMESTAMPTZOID, TEXTOID, INT8ARRAYOID},
 "INSERT INTO tiktok.retry (id, source_id, attempts, first_attempt_at, possibly_received_at, next_attempt_at, last_request_id, code, kind) "
@@ -63,41 +63,41 @@ static TteStatement retry_sql = {9, {INT4OID, INT8OID, TIMESTAMPTZOID, TIMESTAMP
 "ON CONFLICT (id) DO UPDATE SET attempts = retry.attempts + $6, next_attempt_at = excluded.next_attempt_at, "
 "possibly_received_at = coalesce(retry.possibly_received_at, excluded.possibly_received_at), "
 "last_request_id = coalesce(excluded.last_request_id, retry.last_request_id), "
-"code = CASE WHEN excluded.last_request_id IS NULL THEN retry.code ELSE excluded.code END, kind = excluded.kind"};
+"code = CASE WHEN excluded.last_request_id IS NULL THEN retry.code ELSE excluded.code END, kind = excluded.kind", NULL};
 
 static TteStatement lease_sql = {1, {INT8ARRAYOID},
 "UPDATE tiktok.retry SET next_attempt_at = 'infinity' WHERE id IN (SELECT id FROM tiktok.retry "
-"WHERE id = ANY ($1) AND kind IS NULL AND next_attempt_at < 'infinity' FOR UPDATE SKIP LOCKED) RETURNING id"};
+"WHERE id = ANY ($1) AND kind IS NULL AND next_attempt_at < 'infinity' FOR UPDATE SKIP LOCKED) RETURNING id", NULL};
 
 static TteStatement reset_leases_sql = {1, {INT4OID},
 "UPDATE tiktok.retry SET next_attempt_at = clock_timestamp() WHERE id IN (SELECT id FROM tiktok.retry "
-"WHERE source_id = $1 AND kind IS NULL AND next_attempt_at = 'infinity' FOR UPDATE SKIP LOCKED)"};
+"WHERE source_id = $1 AND kind IS NULL AND next_attempt_at = 'infinity' FOR UPDATE SKIP LOCKED)", NULL};
 
 static TteStatement leases_left_sql = {1, {INT4OID},
-"SELECT FROM tiktok.retry WHERE source_id = $1 AND kind IS NULL AND next_attempt_at = 'infinity' LIMIT 1"};
+"SELECT FROM tiktok.retry WHERE source_id = $1 AND kind IS NULL AND next_attempt_at = 'infinity' LIMIT 1", NULL};
 
 static TteStatement wake_retries_sql = {2, {INT4OID, TIMESTAMPTZOID},
 "UPDATE tiktok.retry SET next_attempt_at = $2 + coalesce(last_request_id, id) % 100 * interval '0.1 s' WHERE id IN (SELECT id FROM tiktok.retry "
-"WHERE source_id = $1 AND kind IS NULL AND next_attempt_at > $2 AND next_attempt_at < 'infinity' FOR UPDATE SKIP LOCKED)"};
+"WHERE source_id = $1 AND kind IS NULL AND next_attempt_at > $2 AND next_attempt_at < 'infinity' FOR UPDATE SKIP LOCKED)", NULL};
 
 static TteStatement open_requests_sql = {1, {INT4OID},
 "SELECT id, started_at, first_xid, first_id, last_xid, last_id "
-"FROM tiktok.request WHERE source_id = $1 AND finished_at IS NULL ORDER BY id"};
+"FROM tiktok.request WHERE source_id = $1 AND finished_at IS NULL ORDER BY id", NULL};
 
 static TteStatement newest_request_sql = {0, {0},
-"SELECT max(id) FROM tiktok.request"};
+"SELECT max(id) FROM tiktok.request", NULL};
 
 /* before others that are due; the last argument is null when no byte of the request was sent */
 static TteStatement recover_retries_sql = {2, {INT8OID, TIMESTAMPTZOID},
 "UPDATE tiktok.retry SET attempts = attempts + 1, next_attempt_at = first_attempt_at, "
-"possibly_received_at = coalesce(possibly_received_at, $2) WHERE last_request_id = $1"};
+"possibly_received_at = coalesce(possibly_received_at, $2) WHERE last_request_id = $1", NULL};
 
 static TteStatement recover_events_sql = {8, {INT4OID, INT8OID, TIMESTAMPTZOID, XID8OID, INT8OID, XID8OID, INT8OID, TIMESTAMPTZOID},
 "INSERT INTO tiktok.retry (id, source_id, attempts, first_attempt_at, possibly_received_at, next_attempt_at, last_request_id) "
 "SELECT e.id, $1, 1, $3, least($8, (SELECT recovered_to FROM tiktok.installation WHERE e.xid < recovered_xid)), "
 "clock_timestamp(), $2 FROM tiktok.event e "
 "WHERE e.source_id = $1 AND (e.xid, e.id) >= ($4, $5) AND (e.xid, e.id) <= ($6, $7) AND e.payload IS NOT NULL "
-TTE_NO_FATE};
+TTE_NO_FATE, NULL};
 
 static TteStatement set_apart_sql = {2, {INT4OID, INT8OID},
 "WITH poison AS (DELETE FROM tiktok.retry r USING tiktok.request q WHERE q.id = $2 AND q.events = 1 AND r.id = q.first_id "
@@ -106,7 +106,7 @@ static TteStatement set_apart_sql = {2, {INT4OID, INT8OID},
 "forgotten AS (DELETE FROM tiktok.identity i USING poison p WHERE i.id = p.id AND p.possibly_received_at IS NULL) "
 "INSERT INTO tiktok.delivery SELECT id, CASE WHEN possibly_received_at IS NOT NULL THEN last_request_id END, "
 "CASE WHEN possibly_received_at IS NOT NULL THEN 'uncertain' ELSE 'invalid' END, 'poison', clock_timestamp(), "
-"attempts, first_attempt_at, possibly_received_at FROM poison"};
+"attempts, first_attempt_at, possibly_received_at FROM poison", NULL};
 
 int64
 tte_queue_start_request(const TteRequestStart *start)

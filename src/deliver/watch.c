@@ -40,12 +40,12 @@ typedef struct ConfigTable
 
 /* The tables that tte_queue_sources() reads, and lead_stage, which only sessions read. */
 static ConfigTable tables[] = {
-	{"origin", true},
-	{"source", true},
-	{"lead_stage", true},
-	{"access_token", false},
-	{"source_control", false},
-	{"installation", false}
+	{.name = "origin", .dumped = true},
+	{.name = "source", .dumped = true},
+	{.name = "lead_stage", .dumped = true},
+	{.name = "access_token", .dumped = false},
+	{.name = "source_control", .dumped = false},
+	{.name = "installation", .dumped = false}
 };
 
 #define ORIGIN 0

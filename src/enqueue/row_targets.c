@@ -279,14 +279,14 @@ char *
 tte_text_at(const TteTarget *path, const TteValueType *type, Datum value)
 {
 	const TteJson *json = follow_path(NULL, path, tte_value_read(type, value, TTE_IDENTIFIER_CAP));
-	const char *text;
+	const char *str;
 	int			len;
 
 	if (json == NULL || (json->kind != TTE_JSON_STRING && json->kind != TTE_JSON_NUMBER))
 		return NULL;
-	text = json->text;
+	str = json->text;
 
 	len = json->len;
-	tte_unicode_trim(&text, &len);
-	return len > 0 ? tte_from_utf8(text, len) : NULL;
+	tte_unicode_trim(&str, &len);
+	return len > 0 ? tte_from_utf8(str, len) : NULL;
 }

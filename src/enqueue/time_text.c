@@ -45,58 +45,58 @@ is_digit(char c)
 
 /* How many digits stand here? */
 static int
-digit_run(const Text *text)
+digit_run(const Text *str)
 {
 	int			n = 0;
 
-	while (text->at + n < text->end && is_digit(text->at[n]))
+	while (str->at + n < str->end && is_digit(str->at[n]))
 		n++;
 	return n;
 }
 
 static bool
-take_digits(Text *text, int n, int *value)
+take_digits(Text *str, int n, int *value)
 {
 	*value = 0;
-	if (digit_run(text) < n)
+	if (digit_run(str) < n)
 		return false;
 	for (; n > 0; n--)
-		*value = *value * 10 + (*text->at++ - '0');
+		*value = *value * 10 + (*str->at++ - '0');
 	return true;
 }
 
 static bool
-take_char(Text *text, char c)
+take_char(Text *str, char c)
 {
-	if (text->at == text->end || *text->at != c)
+	if (str->at == str->end || *str->at != c)
 		return false;
-	text->at++;
+	str->at++;
 	return true;
 }
 
 /* Whatever its case; not the beginning of a longer word. */
 static bool
-take_word(Text *text, const char *word)
+take_word(Text *str, const char *word)
 {
 	int			len = strlen(word);
-	const char *behind = text->at + len;
+	const char *behind = str->at + len;
 
-	if (text->end - text->at < len || pg_strncasecmp(text->at, word, len) != 0)
+	if (str->end - str->at < len || pg_strncasecmp(str->at, word, len) != 0)
 		return false;
-	if (behind < text->end && ((*behind >= 'a' && *behind <= 'z') || (*behind >= 'A' && *behind <= 'Z')))
+	if (behind < str->end && ((*behind >= 'a' && *behind <= 'z') || (*behind >= 'A' && *behind <= 'Z')))
 		return false;
-	text->at = behind;
+	str->at = behind;
 	return true;
 }
 
 static bool
-take_blanks(Text *text)
+take_blanks(Text *str)
 {
-	const char *start = text->at;
+	const char *start = str->at;
 
-	while (take_char(text, ' '))
+	while (take_char(str, ' '))
 		;
-	return text->at > start;
+	return str->at > start;
 }
 
 /*
@@ -104,7 +104,7 @@ take_blanks(Text *text)
  */
 
 static bool
-take_month(Text *text, int *month)
+take_month(Text *str, int *month)
 {
 	static const char *const names[] = {
 		"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"
@@ -112,23 +112,23 @@ take_month(Text *text, int *month)
 
 	for (*month = 1; *month <= lengthof(names); (*month)++)
 	{
-		if (take_word(text, names[*month - 1]))
+		if (take_word(str, names[*month - 1]))
 			return true;
 	}
 	return false;
 }
 
 static bool
-take_weekday(Text *text)
+take_weekday(Text *str)
 {
 	static const char *const names[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
 
 	for (int i = 0; i < lengthof(names); i++)
 	{
-		if (take_word(text, names[i]))
+		if (take_word(str, names[i]))
 		{
-			take_char(text, ',');
-			return take_blanks(text);
+			take_char(str, ',');
+			return take_blanks(str);
 		}
 	}
 	return false;
@@ -136,35 +136,35 @@ take_weekday(Text *text)
 
 /* 29 Nov 2026, also with one digit for the day */
 static bool
-take_rfc_date(Text *text, Time *time)
+take_rfc_date(Text *str, Time *time)
 {
-	int			n = digit_run(text);
+	int			n = digit_run(str);
 
-	return (n == 1 || n == 2) && take_digits(text, n, &time->day) && take_blanks(text) &&
-		take_month(text, &time->month) && take_blanks(text) && digit_run(text) == 4 &&
-		take_digits(text, 4, &time->year);
+	return (n == 1 || n == 2) && take_digits(str, n, &time->day) && take_blanks(str) &&
+		take_month(str, &time->month) && take_blanks(str) && digit_run(str) == 4 &&
+		take_digits(str, 4, &time->year);
 }
 
 static bool
-take_date(Text *text, Time *time)
+take_date(Text *str, Time *time)
 {
-	int			n = digit_run(text);
+	int			n = digit_run(str);
 	char		separator;
 
 	if (n < 4)
 	{
-		take_weekday(text);
-		return take_rfc_date(text, time);
+		take_weekday(str);
+		return take_rfc_date(str, time);
 	}
 	if (n == 8 || n == 14)
-		return take_digits(text, 4, &time->year) && take_digits(text, 2, &time->month) &&
-			take_digits(text, 2, &time->day);
-	if (n != 4 || !take_digits(text, 4, &time->year) || text->at == text->end)
+		return take_digits(str, 4, &time->year) && take_digits(str, 2, &time->month) &&
+			take_digits(str, 2, &time->day);
+	if (n != 4 || !take_digits(str, 4, &time->year) || str->at == str->end)
 		return false;
-	separator = *text->at;
+	separator = *str->at;
 	return (separator == '-' || separator == '/') &&
-		take_char(text, separator) && digit_run(text) == 2 && take_digits(text, 2, &time->month) &&
-		take_char(text, separator) && digit_run(text) == 2 && take_digits(text, 2, &time->day);
+		take_char(str, separator) && digit_run(str) == 2 && take_digits(str, 2, &time->month) &&
+		take_char(str, separator) && digit_run(str) == 2 && take_digits(str, 2, &time->day);
 }
 
 /*
@@ -173,21 +173,21 @@ take_date(Text *text, Time *time)
 
 /* Behind a point or a comma; PostgreSQL rounds to microseconds as well. */
 static bool
-take_fraction(Text *text, Time *time)
+take_fraction(Text *str, Time *time)
 {
 	int			unit = USECS_PER_SEC / 10;
 
-	if (!take_char(text, '.') && !take_char(text, ','))
+	if (!take_char(str, '.') && !take_char(str, ','))
 		return true;
-	if (digit_run(text) == 0)
+	if (digit_run(str) == 0)
 		return false;
-	for (; text->at < text->end && is_digit(*text->at); text->at++, unit /= 10)
+	for (; str->at < str->end && is_digit(*str->at); str->at++, unit /= 10)
 	{
-		time->usec += (*text->at - '0') * unit;
+		time->usec += (*str->at - '0') * unit;
 		if (unit == 0)
 		{
-			time->usec += *text->at >= '5';
-			text->at += digit_run(text);
+			time->usec += *str->at >= '5';
+			str->at += digit_run(str);
 			break;
 		}
 	}
@@ -196,47 +196,47 @@ take_fraction(Text *text, Time *time)
 
 /* 10:11, 10:11:12; 101112, and behind a T also 10 and 1011 */
 static bool
-take_clock(Text *text, bool behind_t, Time *time)
+take_clock(Text *str, bool behind_t, Time *time)
 {
-	int			n = digit_run(text);
-	bool		colon = (n == 2 && text->at + 2 < text->end && text->at[2] == ':');
+	int			n = digit_run(str);
+	bool		colon = (n == 2 && str->at + 2 < str->end && str->at[2] == ':');
 
-	if (!take_digits(text, 2, &time->hour))
+	if (!take_digits(str, 2, &time->hour))
 		return false;
 	if (colon)
 	{
-		text->at++;
-		if (digit_run(text) != 2 || !take_digits(text, 2, &time->minute))
+		str->at++;
+		if (digit_run(str) != 2 || !take_digits(str, 2, &time->minute))
 			return false;
-		if (!take_char(text, ':'))
+		if (!take_char(str, ':'))
 			return true;
-		return digit_run(text) == 2 && take_digits(text, 2, &time->second) && take_fraction(text, time);
+		return digit_run(str) == 2 && take_digits(str, 2, &time->second) && take_fraction(str, time);
 	}
 	if (n == 6)
-		return take_digits(text, 2, &time->minute) && take_digits(text, 2, &time->second) &&
-			take_fraction(text, time);
-	return behind_t && (n == 2 || (n == 4 && take_digits(text, 2, &time->minute)));
+		return take_digits(str, 2, &time->minute) && take_digits(str, 2, &time->second) &&
+			take_fraction(str, time);
+	return behind_t && (n == 2 || (n == 4 && take_digits(str, 2, &time->minute)));
 }
 
 /* "Z", "UTC", "GMT", "+01", "+0100", "+01:00", "+01:00:00" */
 static bool
-take_offset(Text *text, int *seconds)
+take_offset(Text *str, int *seconds)
 {
 	int			sign;
 	int			parts[3] = {0};
 	bool		colons;
 
-	if (take_word(text, "Z") || take_word(text, "UTC") || take_word(text, "GMT"))
+	if (take_word(str, "Z") || take_word(str, "UTC") || take_word(str, "GMT"))
 		return true;
-	sign = take_char(text, '-') ? -1 : 1;
-	if (sign > 0 && !take_char(text, '+'))
+	sign = take_char(str, '-') ? -1 : 1;
+	if (sign > 0 && !take_char(str, '+'))
 		return false;
-	colons = (digit_run(text) == 2);
+	colons = (digit_run(str) == 2);
 	for (int i = 0; i < lengthof(parts); i++)
 	{
-		if (i > 0 && text->at == text->end)
+		if (i > 0 && str->at == str->end)
 			break;
-		if ((i > 0 && colons && !take_char(text, ':')) || !take_digits(text, 2, &parts[i]))
+		if ((i > 0 && colons && !take_char(str, ':')) || !take_digits(str, 2, &parts[i]))
 			return false;
 	}
 	*seconds = sign * (parts[0] * SECS_PER_HOUR + parts[1] * SECS_PER_MINUTE + parts[2]);
@@ -259,9 +259,9 @@ to_timestamp(const Time *time, Timestamp *local)
 }
 
 bool
-tte_time_text(const char *text, int len, Timestamp *local, bool *has_offset, int *offset)
+tte_time_text(const char *str, int len, Timestamp *local, bool *has_offset, int *offset)
 {
-	Text		rest = {text, text + len};
+	Text		rest = {str, str + len};
 	Time		time = {0};
 	bool		behind_t;
 
@@ -288,12 +288,12 @@ tte_time_text(const char *text, int len, Timestamp *local, bool *has_offset, int
 }
 
 bool
-tte_time_digits(const char *text, int len, Timestamp *local)
+tte_time_digits(const char *str, int len, Timestamp *local)
 {
 	bool		has_offset;
 	int			offset;
 
-	if ((len != 8 && len != 14) || strspn(text, "0123456789") < len)
+	if ((len != 8 && len != 14) || strspn(str, "0123456789") < len)
 		return false;
-	return tte_time_text(text, len, local, &has_offset, &offset);
+	return tte_time_text(str, len, local, &has_offset, &offset);
 }

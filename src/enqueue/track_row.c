@@ -353,7 +353,7 @@ tte_row_event(TriggerData *trigdata, bool looking, bool ascii, TteRowEvent *resu
 {
 	TteMapping *m = tte_mapping_get(trigdata);
 	TupleTableSlot *row = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_newslot : trigdata->tg_trigslot;
-	TteQueryResult query = {TTE_QUERY_ROW};
+	TteQueryResult query = {.fate = TTE_QUERY_ROW};
 	const char *name = m->by_stage ? "" : m->event;
 	char	   *stage = NULL;
 	bool		by_stage;

@@ -410,13 +410,13 @@ local_time(Timestamp local, pg_tz *zone, int64 *usec, bool *finite)
 
 /* What a clock showed, in zone unless the offset from UTC is known. */
 static bool
-text_time(const char *text, int len, pg_tz *zone, int64 *usec, bool *finite)
+text_time(const char *str, int len, pg_tz *zone, int64 *usec, bool *finite)
 {
 	Timestamp	local;
 	bool		has_offset;
 	int			offset;
 
-	if (!tte_time_text(text, len, &local, &has_offset, &offset))
+	if (!tte_time_text(str, len, &local, &has_offset, &offset))
 		return false;
 	if (!has_offset)
 		return local_time(local, zone, usec, finite);

@@ -144,24 +144,24 @@ static const char *
 normalize_one(Part part, StringInfo out)
 {
 	static const uint8 mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
-	char text[	INET6_ADDRSTRLEN];
+	char		str[INET6_ADDRSTRLEN];
 	uint8		address[16];
 	int			len;
 
 	if (!strip(&part))
 		return "ip_syntax";
 	len = part.end - part.at;
-	if (len >= sizeof(text) || memchr(part.at, '\0', len) != NULL)
+	if (len >= sizeof(str) || memchr(part.at, '\0', len) != NULL)
 		return "ip_syntax";
-	memcpy(text, part.at, len);
-	text[		len] = '\0';
+	memcpy(str, part.at, len);
+	str[len] = '\0';
 
-	if (inet_pton(AF_INET, text, address) == 1)
+	if (inet_pton(AF_INET, str, address) == 1)
 	{
 		if (is_within(address, refused4, lengthof(refused4)))
 			return "ip_private";
 	}
-	else if (inet_pton(AF_INET6, text, address) != 1)
+	else if (inet_pton(AF_INET6, str, address) != 1)
 		return "ip_syntax";
 	else if (memcmp(address, mapped, sizeof(mapped)) == 0)
 	{
@@ -172,7 +172,7 @@ normalize_one(Part part, StringInfo out)
 	}
 	else if (is_within(address, refused6, lengthof(refused6)))
 		return "ip_private";
-	tte_append(out, text, len);
+	tte_append(out, str, len);
 	return NULL;
 }
 

@@ -231,7 +231,7 @@ tte_decimal_read(const char *literal, int len, TteDecimal *decimal)
 TteDecimalState
 tte_decimal_shift(TteDecimal *decimal, int digits)
 {
-	char text[	sizeof(decimal->digits) + 16];
+	char		str[sizeof(decimal->digits) + 16];
 	bool		negative = decimal->negative;
 	TteDecimalState state;
 	int			len = 0;
@@ -242,14 +242,14 @@ tte_decimal_shift(TteDecimal *decimal, int digits)
 	for (const char *p = decimal->digits; *p != '\0'; p++)
 	{
 		if (*p != '.')
-			text[		len++] = *p;
+			str[len++] = *p;
 	}
-	text[		len] = '\0';
+	str[len] = '\0';
 
 	/* no number of JSON begins with a zero that is not alone */
-	zeros = Min((int) strspn(text, "0"), len - 1);
-	snprintf(text +len, sizeof(text) - len, "e-%d", decimal->scale + digits);
-	state = tte_decimal_read(text +zeros, strlen(text +zeros), decimal);
+	zeros = Min((int) strspn(str, "0"), len - 1);
+	snprintf(str + len, sizeof(str) - len, "e-%d", decimal->scale + digits);
+	state = tte_decimal_read(str + zeros, strlen(str + zeros), decimal);
 	decimal->negative = negative;
 	return state;
 }

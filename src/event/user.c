@@ -145,7 +145,7 @@ void
 tte_builder_user(TteEvent *event)
 {
 	TteIdentityRules rules = {
-		event->rules.calling_code, event->rules.lower_external_id, NULL
+		.calling_code = event->rules.calling_code, .lower_external_id = event->rules.lower_external_id
 	};
 	char		country[3];
 

@@ -128,7 +128,7 @@ find_word(Compare *c, const text *t)
 	if (list_length(c->words) < 200)
 	{
 		old = MemoryContextSwitchTo(c->context);
-		c->words = lappend(c->words, (void *) kept);
+		c->words = lappend(c->words, unconstify(char *, kept));
 		MemoryContextSwitchTo(old);
 	}
 	return kept;

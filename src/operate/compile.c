@@ -255,7 +255,7 @@ add_arrow(Compiler *c, const TteArrow *arrow)
 {
 	Relation	rel = c->rel;
 	const char *alias = "new";
-	char	   *path = "";
+	const char *path = "";
 
 	for (int i = 0; i < arrow->hops; i++)
 	{

@@ -352,7 +352,7 @@ static void
 warn_owner(const NewTrigger *new)
 {
 	Oid			owner = new->rel->rd_rel->relowner;
-	Oid			function = LookupFuncName(list_make2(makeString("tiktok"), makeString("track_row")), 0, NULL, false);
+	Oid			function = LookupFuncName(list_make2(makeString(pstrdup("tiktok")), makeString(pstrdup("track_row"))), 0, NULL, false);
 	const char *role = GetUserNameFromId(owner, false);
 
 	if (new->rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE || tte_function_aclcheck(function, owner) == ACLCHECK_OK)

@@ -239,7 +239,7 @@ tte_rows_filter(TteRows *rows, const char *condition, bool ignore_when)
 {
 	List	   *all = NIL;
 	Node	   *when;
-	char	   *text;
+	char	   *filter;
 	TteRights	rights;
 
 	/* names are found in the caller's search_path */
@@ -249,12 +249,12 @@ tte_rows_filter(TteRows *rows, const char *condition, bool ignore_when)
 	when = ignore_when ? NULL : when_of_trigger(rows, condition == NULL);
 	if (when != NULL)
 		all = lcons(when, all);
-	text = all ? tte_condition_text(rows->rel, (Node *) make_ands_explicit(all), TTE_ROW_NAME) : pstrdup("true");
+	filter = all ? tte_condition_text(rows->rel, (Node *) make_ands_explicit(all), TTE_ROW_NAME) : pstrdup("true");
 	tte_rights_give_back(&rights);
 	if (ignore_when && rows->trigdata.tg_trigger->tgqual != NULL)
 		ereport(NOTICE,
 				(errmsg("the WHEN of trigger \"%s\" is ignored", rows->trigdata.tg_trigger->tgname)));
-	return text;
+	return filter;
 }
 
 /* One comparison of rows: what an index serves best. */

@@ -58,81 +58,81 @@ typedef struct Table
 static const Table tables[] = {
 	{"event",
 		{
-			{"id", INT8OID}, {"xid", XID8OID}, {"source_id", INT4OID}, {"event", TEXTOID}, {"event_id", TEXTOID},
-			{"event_time", TIMESTAMPTZOID}, {"enqueued_at", TIMESTAMPTZOID}, {"value", NUMERICOID, true},
-			{"currency", TEXTOID, true}, {"match_keys", INT4OID}, {"notes", TEXTOID, true}, {"test_code", TEXTOID, true},
+			{"id", INT8OID, false}, {"xid", XID8OID, false}, {"source_id", INT4OID, false}, {"event", TEXTOID, false}, {"event_id", TEXTOID, false},
+			{"event_time", TIMESTAMPTZOID, false}, {"enqueued_at", TIMESTAMPTZOID, false}, {"value", NUMERICOID, true},
+			{"currency", TEXTOID, true}, {"match_keys", INT4OID, false}, {"notes", TEXTOID, true}, {"test_code", TEXTOID, true},
 			{"payload", JSONOID, true}
 	}, true, INTEGER_BTREE_FAM_OID, {5, 4, 3, 12}},
 	{"identity",
 		{
-			{"id", INT8OID}, {"user_data", JSONOID}
+			{"id", INT8OID, false}, {"user_data", JSONOID, false}
 	}, true, INTEGER_BTREE_FAM_OID},
 	{"delivery",
 		{
-			{"id", INT8OID}, {"request_id", INT8OID, true}, {"status", TEXTOID}, {"reason", TEXTOID, true}, {"at", TIMESTAMPTZOID},
+			{"id", INT8OID, false}, {"request_id", INT8OID, true}, {"status", TEXTOID, false}, {"reason", TEXTOID, true}, {"at", TIMESTAMPTZOID, false},
 			{"attempts", INT4OID, true}, {"first_attempt_at", TIMESTAMPTZOID, true}, {"possibly_received_at", TIMESTAMPTZOID, true}
 	}, true, INTEGER_BTREE_FAM_OID},
 	{"retry",
 		{
-			{"id", INT8OID}, {"source_id", INT4OID}, {"attempts", INT4OID}, {"first_attempt_at", TIMESTAMPTZOID},
-			{"possibly_received_at", TIMESTAMPTZOID, true}, {"next_attempt_at", TIMESTAMPTZOID},
+			{"id", INT8OID, false}, {"source_id", INT4OID, false}, {"attempts", INT4OID, false}, {"first_attempt_at", TIMESTAMPTZOID, false},
+			{"possibly_received_at", TIMESTAMPTZOID, true}, {"next_attempt_at", TIMESTAMPTZOID, false},
 			{"last_request_id", INT8OID, true}, {"code", INT4OID, true}
 	}, false, INTEGER_BTREE_FAM_OID},
 	{"request",
 		{
-			{"id", INT8OID}, {"source_id", INT4OID}, {"started_at", TIMESTAMPTZOID}, {"finished_at", TIMESTAMPTZOID, true},
-			{"events", INT4OID}, {"first_xid", XID8OID}, {"first_id", INT8OID}, {"last_xid", XID8OID},
-			{"last_id", INT8OID}, {"http_status", INT4OID, true}, {"code", INT4OID, true}, {"message", TEXTOID, true},
-			{"request_id", TEXTOID, true}, {"outcome", TEXTOID, true}, {"bytes", INT4OID}, {"is_test", BOOLOID}
+			{"id", INT8OID, false}, {"source_id", INT4OID, false}, {"started_at", TIMESTAMPTZOID, false}, {"finished_at", TIMESTAMPTZOID, true},
+			{"events", INT4OID, false}, {"first_xid", XID8OID, false}, {"first_id", INT8OID, false}, {"last_xid", XID8OID, false},
+			{"last_id", INT8OID, false}, {"http_status", INT4OID, true}, {"code", INT4OID, true}, {"message", TEXTOID, true},
+			{"request_id", TEXTOID, true}, {"outcome", TEXTOID, true}, {"bytes", INT4OID, false}, {"is_test", BOOLOID, false}
 	}},
 	{"cursor",
 		{
-			{"source_id", INT4OID}, {"prev_snapshot", PG_SNAPSHOTOID}, {"snapshot", PG_SNAPSHOTOID},
-			{"position_xid", XID8OID}, {"position_id", INT8OID}
+			{"source_id", INT4OID, false}, {"prev_snapshot", PG_SNAPSHOTOID, false}, {"snapshot", PG_SNAPSHOTOID, false},
+			{"position_xid", XID8OID, false}, {"position_id", INT8OID, false}
 	}},
 	{"source_state",
 		{
-			{"source_id", INT4OID}, {"state", TEXTOID}, {"since", TIMESTAMPTZOID}, {"reason", TEXTOID, true},
+			{"source_id", INT4OID, false}, {"state", TEXTOID, false}, {"since", TIMESTAMPTZOID, false}, {"reason", TEXTOID, true},
 			{"probe_at", TIMESTAMPTZOID, true}
 	}},
 	{"source",
 		{
-			{"id", INT4OID}, {"name", TEXTOID}, {"event_source", TEXTOID}, {"event_source_id", TEXTOID},
-			{"enabled", BOOLOID}, {"consent", TEXTOID}, {"limited_data_use", BOOLOID}, {"identifiers", TEXTOID},
-			{"external_id_case", TEXTOID}, {"default_calling_code", TEXTOID, true}, {"require_lead_id", BOOLOID},
-			{"rename_legacy_events", BOOLOID}, {"currency_policy", TEXTOID}, {"max_event_age", INTERVALOID},
-			{"batch_size", INT4OID}, {"requests_per_second", INT4OID}, {"created_at", TIMESTAMPTZOID}, {"key", TEXTOID, true}, {"time_zone", TEXTOID}
+			{"id", INT4OID, false}, {"name", TEXTOID, false}, {"event_source", TEXTOID, false}, {"event_source_id", TEXTOID, false},
+			{"enabled", BOOLOID, false}, {"consent", TEXTOID, false}, {"limited_data_use", BOOLOID, false}, {"identifiers", TEXTOID, false},
+			{"external_id_case", TEXTOID, false}, {"default_calling_code", TEXTOID, true}, {"require_lead_id", BOOLOID, false},
+			{"rename_legacy_events", BOOLOID, false}, {"currency_policy", TEXTOID, false}, {"max_event_age", INTERVALOID, false},
+			{"batch_size", INT4OID, false}, {"requests_per_second", INT4OID, false}, {"created_at", TIMESTAMPTZOID, false}, {"key", TEXTOID, true}, {"time_zone", TEXTOID, false}
 	}},
 	{"lead_stage",
 		{
-			{"source", TEXTOID}, {"stage", TEXTOID}, {"event", TEXTOID}
+			{"source", TEXTOID, false}, {"stage", TEXTOID, false}, {"event", TEXTOID, false}
 	}},
 	{"test_code",
 		{
-			{"source_id", INT4OID}, {"code", TEXTOID}, {"valid_until", TIMESTAMPTZOID}
+			{"source_id", INT4OID, false}, {"code", TEXTOID, false}, {"valid_until", TIMESTAMPTZOID, false}
 	}},
 	{"access_token",
 		{
-			{"source_id", INT4OID}, {"token", TEXTOID}, {"system_identifier", INT8OID}, {"database_oid", OIDOID},
-			{"set_at", TIMESTAMPTZOID}
+			{"source_id", INT4OID, false}, {"token", TEXTOID, false}, {"system_identifier", INT8OID, false}, {"database_oid", OIDOID, false},
+			{"set_at", TIMESTAMPTZOID, false}
 	}},
 	{"source_control",
 		{
-			{"source_id", INT4OID}, {"paused", BOOLOID}, {"reason", TEXTOID, true}, {"changed_at", TIMESTAMPTZOID}
+			{"source_id", INT4OID, false}, {"paused", BOOLOID, false}, {"reason", TEXTOID, true}, {"changed_at", TIMESTAMPTZOID, false}
 	}},
 	{"installation",
 		{
-			{"id", INT4OID}, {"system_identifier", INT8OID}, {"database_oid", OIDOID}, {"confirmed_at", TIMESTAMPTZOID},
+			{"id", INT4OID, false}, {"system_identifier", INT8OID, false}, {"database_oid", OIDOID, false}, {"confirmed_at", TIMESTAMPTZOID, false},
 			{"timeline", INT4OID, true}, {"backup_start", PG_LSNOID, true}, {"seen_at", TIMESTAMPTZOID, true},
 			{"recovered_to", TIMESTAMPTZOID, true}, {"recovered_xid", XID8OID, true}
 	}},
 	{"origin",
 		{
-			{"id", UUIDOID}, {"system_identifier", INT8OID}, {"database_oid", OIDOID}
+			{"id", UUIDOID, false}, {"system_identifier", INT8OID, false}, {"database_oid", OIDOID, false}
 	}},
 	{"pixel_seen",
 		{
-			{"event_id", TEXTOID}, {"event", TEXTOID}, {"source_id", INT4OID}, {"seen_at", TIMESTAMPTZOID}
+			{"event_id", TEXTOID, false}, {"event", TEXTOID, false}, {"source_id", INT4OID, false}, {"seen_at", TIMESTAMPTZOID, false}
 	}},
 };
 

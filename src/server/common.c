@@ -141,11 +141,11 @@ tte_from_utf8(const char *string, int len)
 
 /* The server sets both again for the next statement. */
 void
-tte_hide_call(const char *text)
+tte_hide_call(const char *str)
 {
-	pgstat_report_activity(STATE_RUNNING, text);
+	pgstat_report_activity(STATE_RUNNING, str);
 	if (debug_query_string != NULL)
-		debug_query_string = text;
+		debug_query_string = str;
 }
 
 ErrorData *

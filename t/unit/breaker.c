@@ -336,7 +336,15 @@ split_singly(Source *s, const List *list)
 static TteSpan
 span_of(const List *list)
 {
-	return (TteSpan) {{1, list->ids[0]}, {1, list->ids[list->n - 1]}};
+	return (TteSpan)
+	{
+		{
+			1, list->ids[0]
+		},
+		{
+			1, list->ids[list->n - 1]
+		}
+	};
 }
 
 /* Takes an event out of a request of several, if its kind goes singly. */
@@ -704,22 +712,22 @@ record(Request *r)
 {
 	Source	   *s = &sources[r->source];
 	TteJudgement j;
-	char		text[100];
+	char		str[100];
 	TteEventsVerdict verdict;
 	bool		refused;
 
-	snprintf(text, sizeof(text), "%s", tte_outcome_name(r->reply.outcome));
+	snprintf(str, sizeof(str), "%s", tte_outcome_name(r->reply.outcome));
 	tte_endpoint_ended(&endpoint, &s->breaker, &r->try, r->answered, now);
 	if (r->reply.outcome != TTE_OUTCOME_THROTTLE)
 		tte_token_passed(&s->token, r->try.started_at);
-	j = tte_breaker_answer(&s->breaker, &r->try, &r->reply, text, now, dice());
+	j = tte_breaker_answer(&s->breaker, &r->try, &r->reply, str, now, dice());
 	verdict = j.verdict.events;
 	if (whole && verdict == TTE_EVENTS_SPLIT && (r->reply.outcome == TTE_OUTCOME_RETRY || r->reply.outcome == TTE_OUTCOME_BLOCKED))
 		verdict = TTE_EVENTS_RETRY;
 	if (j.verdict.source == TTE_SOURCE_THROTTLED)
-		tte_token_throttled(&s->token, &r->reply, text, r->try.started_at, now);
+		tte_token_throttled(&s->token, &r->reply, str, r->try.started_at, now);
 	if (trace)
-		printf("# %10.1f s source %d: %s -> %d %d%s%s state %d\n", (now - START) / 1e6, r->source, text, j.verdict.events,
+		printf("# %10.1f s source %d: %s -> %d %d%s%s state %d\n", (now - START) / 1e6, r->source, str, j.verdict.events,
 			   j.verdict.source, j.opened ? " opened" : "", j.stopped ? " stopped" : "", s->breaker.state);
 	for (int i = 0; i < r->list.n; i++)
 	{
@@ -1039,16 +1047,16 @@ story(const char *name, int64 bound, int most_requests)
 	int64		longest = 0;
 	int			steps = run();
 	int			wrong = wrong_events(true);
-	char		text[200];
+	char		str[200];
 
 	for (int i = 0; i < SOURCES; i++)
 		longest = Max(longest, latest_innocent(i));
-	snprintf(text, sizeof(text), "%s: every event ends as it should", name);
-	ok(wrong == 0, text);
-	snprintf(text, sizeof(text), "%s: innocents are delivered within %.1f s (bound %.0f s)", name, longest / 1e6, bound / 1e6);
-	ok(longest <= bound, text);
-	snprintf(text, sizeof(text), "%s: %d requests (bound %d)", name, all_requests(), most_requests);
-	ok(all_requests() <= most_requests, text);
+	snprintf(str, sizeof(str), "%s: every event ends as it should", name);
+	ok(wrong == 0, str);
+	snprintf(str, sizeof(str), "%s: innocents are delivered within %.1f s (bound %.0f s)", name, longest / 1e6, bound / 1e6);
+	ok(longest <= bound, str);
+	snprintf(str, sizeof(str), "%s: %d requests (bound %d)", name, all_requests(), most_requests);
+	ok(all_requests() <= most_requests, str);
 	if (steps >= 200000)
 		printf("# too many steps\n");
 }

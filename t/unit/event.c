@@ -756,7 +756,7 @@ test_identifiers(void)
 	for (int i = 0; i < lengthof(identifier_cases); i++)
 	{
 		const IdentifierCase *c = &identifier_cases[i];
-		TteIdentityRules rules = {c->calling_code, false, c->country};
+		TteIdentityRules rules = {.calling_code = c->calling_code, .country = c->country};
 
 		check_text(tte_identifier_names[c->kind], c->given,
 				   normalized(c->kind, c->given, strlen(c->given), &rules), c->expected);
@@ -778,7 +778,7 @@ repeated(const char *str, int times, const char *end)
 static void
 check_length(TteIdentifier kind, const char *unit, int times, const char *end, const char *expected)
 {
-	TteIdentityRules rules = {NULL, false, NULL};
+	TteIdentityRules rules = {.calling_code = NULL};
 	char	   *given = repeated(unit, times, end);
 	const char *got = normalized(kind, given, strlen(given), &rules);
 
@@ -791,7 +791,7 @@ check_length(TteIdentifier kind, const char *unit, int times, const char *end, c
 static void
 test_identifier_limits(void)
 {
-	TteIdentityRules lower = {NULL, true, NULL};
+	TteIdentityRules lower = {.lower_external_id = true};
 	const char *got;
 	char	   *long_agent = repeated("x", 2047, "\xe2\x82\xac tail");
 
@@ -857,8 +857,8 @@ test_vectors(void)
 		{TTE_EMAIL, HEX64, HEX64_LOWER},
 		{TTE_CITY, "San Jose", "sanjose"}
 	};
-	TteIdentityRules rules = {NULL, false, NULL};
-	TteIdentityRules german = {"49", false, NULL};
+	TteIdentityRules rules = {.calling_code = NULL};
+	TteIdentityRules german = {.calling_code = "49"};
 	char		hex[TTE_HEX_LEN + 1];
 
 	for (int i = 0; i < lengthof(vectors); i++)
@@ -1113,7 +1113,11 @@ test_codes(void)
 	}
 	check_true("62 currencies", currencies == 62);
 	check_true("67 of apps", of_apps == 67);
-	/* ISO 4217: 181 of the list of 2023, and XAD, XCG and ZWG; UYW and CLF have four digits */
+
+	/*
+	 * ISO 4217: 181 of the list of 2023, and XAD, XCG and ZWG; UYW and CLF
+	 * have four digits
+	 */
 	check_true("184 of ISO 4217", of_iso[0] + of_iso[2] + of_iso[3] + of_iso[4] == 184);
 	check_true("exponents", of_iso[1] == 0 && of_iso[3] == 7 && of_iso[4] == 2 &&
 			   tte_currency_exponent("JPY") == 0 && tte_currency_exponent("KRW") == 0 &&
@@ -2684,19 +2688,19 @@ read_phones(void)
 
 	while (fgets(line, sizeof(line), stdin) != NULL)
 	{
-		TteIdentityRules rules = {NULL, false, NULL};
-		char	   *text = strchr(line, '\t');
+		TteIdentityRules rules = {.calling_code = NULL};
+		char	   *phone = strchr(line, '\t');
 		StringInfoData out;
 		const char *reason;
 
-		if (text == NULL)
+		if (phone == NULL)
 			break;
-		*text ++= '\0';
-		text[		strcspn(text, "\n")] = '\0';
+		*phone++ = '\0';
+		phone[strcspn(phone, "\n")] = '\0';
 
 		rules.calling_code = tte_calling_code_of(line);
 		initStringInfo(&out);
-		reason = tte_identifier_normalize(TTE_PHONE, text, strlen(text), &rules, &out);
+		reason = tte_identifier_normalize(TTE_PHONE, phone, strlen(phone), &rules, &out);
 		printf("%s%s\n", reason != NULL ? "!" : "", reason != NULL ? reason : out.data);
 		arena_reset();
 	}
