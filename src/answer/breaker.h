@@ -64,8 +64,8 @@ typedef struct TteTry
 	int			events;
 	int			attempts;		/* the fewest that one of them had */
 	uint64		kind;			/* of its only event */
-	int64		since;			/* these events were sent before, and failed; 0:
-								 * no */
+	int64		since;			/* these events were sent before, and failed;
+								 * 0: no */
 	int64		started_at;
 	int			stops;			/* of the source before it was sent */
 	bool		slow;			/* unanswered for TTE_SLOW */
@@ -132,7 +132,7 @@ typedef struct TteBreaker
 
 typedef struct TteJudgement
 {
-	TteVerdicts	verdict;
+	TteVerdicts verdict;
 	bool		opened;			/* retries are due now */
 	bool		stopped;
 	bool		doubted;		/* its kind is in doubt from now on */
@@ -186,7 +186,8 @@ extern void tte_breaker_clock_set_back(TteBreaker *breaker, int64 now);
 typedef struct TteEndpoint
 {
 	int			transfers;		/* requests under way */
-	int			slow;			/* of these, which do not count in max_in_flight */
+	int			slow;			/* of these, which do not count in
+								 * max_in_flight */
 	int			slow_sources;	/* that have one */
 	int64		answered_at;	/* anything */
 	int64		started_at;		/* the last request */

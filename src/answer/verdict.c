@@ -592,7 +592,11 @@ tte_verdict(const TteReply *reply, bool single, int attempts, TteOthers others)
 			return verdict_by_others(reply, single, attempts, others);
 
 		case TTE_OUTCOME_RETRY:
-			/* a code that is to be retried once points at the events the second time */
+
+			/*
+			 * a code that is to be retried once points at the events the
+			 * second time
+			 */
 			if (reply->has_code && attempts > 0 && tte_code_class(reply->code, NULL, NULL) == TTE_CODE_RETRY_ONCE)
 				return verdict_on_refusal(single);
 			return verdict_by_others(reply, single, attempts, others);

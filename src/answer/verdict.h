@@ -25,9 +25,10 @@ typedef enum TteOutcome
 	TTE_OUTCOME_SINGLY,			/* accepted in part (20001) */
 	TTE_OUTCOME_ISOLATE,		/* TikTok refuses an event */
 	TTE_OUTCOME_SPLIT,			/* the body is too large */
-	TTE_OUTCOME_RETRY,			/* 5xx, time-out, reset: may have been received */
-	TTE_OUTCOME_BLOCKED,		/* a 3xx or 4xx without a code, of something in
-								 * front of TikTok */
+	TTE_OUTCOME_RETRY,			/* 5xx, time-out, reset: may have been
+								 * received */
+	TTE_OUTCOME_BLOCKED,		/* a 3xx or 4xx without a code, of something
+								 * in front of TikTok */
 	TTE_OUTCOME_THROTTLE,
 	TTE_OUTCOME_STOP_CREDENTIAL,	/* a code about the token */
 	TTE_OUTCOME_STOP_CONFIGURATION,

@@ -558,7 +558,10 @@ describe(TteRequest *request, TteMove move)
 	*try = (TteTry)
 	{
 		.move = move, .events = request->nevents, .attempts = request->events[0].attempts,
-		.span = {tte_place(&request->events[0]), tte_place(&request->events[request->nevents - 1])}
+			.span =
+		{
+			tte_place(&request->events[0]), tte_place(&request->events[request->nevents - 1])
+		}
 	};
 	for (int i = 0; i < request->nevents; i++)
 	{

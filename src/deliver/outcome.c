@@ -282,7 +282,7 @@ static void
 record_split(TteRequest *request)
 {
 	bool		refused = request->reply.outcome != TTE_OUTCOME_RETRY && request->reply.outcome != TTE_OUTCOME_BLOCKED &&
-		request->reply.outcome != TTE_OUTCOME_SPLIT;
+	request->reply.outcome != TTE_OUTCOME_SPLIT;
 	int			bad = refused ? request->reply.bad_index : -1;
 	int64		bad_id = bad >= 0 && bad < request->nevents ? request->events[bad].id : 0;
 	int64	   *ids;

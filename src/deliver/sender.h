@@ -137,8 +137,8 @@ struct TteSender
 	TteToken   *token;			/* of the first sender that has the same */
 	TteToken	own_token;
 	TteAlone	alone;
-	bool		interrupted_out;	/* what was in flight when a process died goes
-									 * one by one */
+	bool		interrupted_out;	/* what was in flight when a process died
+									 * goes one by one */
 
 	/* The queue */
 	bool		loaded;			/* the cursor has been read */

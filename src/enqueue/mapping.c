@@ -598,7 +598,7 @@ bind_source(TteMapping *m, Relation rel, const char *argument)
 	m->source_of_row = argument[0] == '=';
 	if (!m->source_of_row)
 		return;
-	m->source_target.name = TTE_SOURCE_COLUMN;
+	m->source_target.name = pstrdup(TTE_SOURCE_COLUMN);
 	m->source_target.kind = TTE_TARGET_EVENT_ID;	/* read as an id is */
 	bind_column(m, RelationGetDescr(rel), &m->source_target, argument, argument + 1);
 }

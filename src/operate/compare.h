@@ -83,7 +83,10 @@ same_key(const Key *a, const Key *b)
 #define SH_SCOPE static inline
 #define SH_DECLARE
 #define SH_DEFINE
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
 #include "lib/simplehash.h"
+#pragma GCC diagnostic pop
 
 /* What agrees, of a day, event and currency. */
 typedef struct AgreementKey

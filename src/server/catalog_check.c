@@ -66,35 +66,35 @@ static const Table tables[] = {
 	{"identity",
 		{
 			{"id", INT8OID, false}, {"user_data", JSONOID, false}
-	}, true, INTEGER_BTREE_FAM_OID},
+	}, true, INTEGER_BTREE_FAM_OID, {0}},
 	{"delivery",
 		{
 			{"id", INT8OID, false}, {"request_id", INT8OID, true}, {"status", TEXTOID, false}, {"reason", TEXTOID, true}, {"at", TIMESTAMPTZOID, false},
 			{"attempts", INT4OID, true}, {"first_attempt_at", TIMESTAMPTZOID, true}, {"possibly_received_at", TIMESTAMPTZOID, true}
-	}, true, INTEGER_BTREE_FAM_OID},
+	}, true, INTEGER_BTREE_FAM_OID, {0}},
 	{"retry",
 		{
 			{"id", INT8OID, false}, {"source_id", INT4OID, false}, {"attempts", INT4OID, false}, {"first_attempt_at", TIMESTAMPTZOID, false},
 			{"possibly_received_at", TIMESTAMPTZOID, true}, {"next_attempt_at", TIMESTAMPTZOID, false},
 			{"last_request_id", INT8OID, true}, {"code", INT4OID, true}
-	}, false, INTEGER_BTREE_FAM_OID},
+	}, false, INTEGER_BTREE_FAM_OID, {0}},
 	{"request",
 		{
 			{"id", INT8OID, false}, {"source_id", INT4OID, false}, {"started_at", TIMESTAMPTZOID, false}, {"finished_at", TIMESTAMPTZOID, true},
 			{"events", INT4OID, false}, {"first_xid", XID8OID, false}, {"first_id", INT8OID, false}, {"last_xid", XID8OID, false},
 			{"last_id", INT8OID, false}, {"http_status", INT4OID, true}, {"code", INT4OID, true}, {"message", TEXTOID, true},
 			{"request_id", TEXTOID, true}, {"outcome", TEXTOID, true}, {"bytes", INT4OID, false}, {"is_test", BOOLOID, false}
-	}},
+	}, false, InvalidOid, {0}},
 	{"cursor",
 		{
 			{"source_id", INT4OID, false}, {"prev_snapshot", PG_SNAPSHOTOID, false}, {"snapshot", PG_SNAPSHOTOID, false},
 			{"position_xid", XID8OID, false}, {"position_id", INT8OID, false}
-	}},
+	}, false, InvalidOid, {0}},
 	{"source_state",
 		{
 			{"source_id", INT4OID, false}, {"state", TEXTOID, false}, {"since", TIMESTAMPTZOID, false}, {"reason", TEXTOID, true},
 			{"probe_at", TIMESTAMPTZOID, true}
-	}},
+	}, false, InvalidOid, {0}},
 	{"source",
 		{
 			{"id", INT4OID, false}, {"name", TEXTOID, false}, {"event_source", TEXTOID, false}, {"event_source_id", TEXTOID, false},
@@ -102,38 +102,38 @@ static const Table tables[] = {
 			{"external_id_case", TEXTOID, false}, {"default_calling_code", TEXTOID, true}, {"require_lead_id", BOOLOID, false},
 			{"rename_legacy_events", BOOLOID, false}, {"currency_policy", TEXTOID, false}, {"max_event_age", INTERVALOID, false},
 			{"batch_size", INT4OID, false}, {"requests_per_second", INT4OID, false}, {"created_at", TIMESTAMPTZOID, false}, {"key", TEXTOID, true}, {"time_zone", TEXTOID, false}
-	}},
+	}, false, InvalidOid, {0}},
 	{"lead_stage",
 		{
 			{"source", TEXTOID, false}, {"stage", TEXTOID, false}, {"event", TEXTOID, false}
-	}},
+	}, false, InvalidOid, {0}},
 	{"test_code",
 		{
 			{"source_id", INT4OID, false}, {"code", TEXTOID, false}, {"valid_until", TIMESTAMPTZOID, false}
-	}},
+	}, false, InvalidOid, {0}},
 	{"access_token",
 		{
 			{"source_id", INT4OID, false}, {"token", TEXTOID, false}, {"system_identifier", INT8OID, false}, {"database_oid", OIDOID, false},
 			{"set_at", TIMESTAMPTZOID, false}
-	}},
+	}, false, InvalidOid, {0}},
 	{"source_control",
 		{
 			{"source_id", INT4OID, false}, {"paused", BOOLOID, false}, {"reason", TEXTOID, true}, {"changed_at", TIMESTAMPTZOID, false}
-	}},
+	}, false, InvalidOid, {0}},
 	{"installation",
 		{
 			{"id", INT4OID, false}, {"system_identifier", INT8OID, false}, {"database_oid", OIDOID, false}, {"confirmed_at", TIMESTAMPTZOID, false},
 			{"timeline", INT4OID, true}, {"backup_start", PG_LSNOID, true}, {"seen_at", TIMESTAMPTZOID, true},
 			{"recovered_to", TIMESTAMPTZOID, true}, {"recovered_xid", XID8OID, true}
-	}},
+	}, false, InvalidOid, {0}},
 	{"origin",
 		{
 			{"id", UUIDOID, false}, {"system_identifier", INT8OID, false}, {"database_oid", OIDOID, false}
-	}},
+	}, false, InvalidOid, {0}},
 	{"pixel_seen",
 		{
 			{"event_id", TEXTOID, false}, {"event", TEXTOID, false}, {"source_id", INT4OID, false}, {"seen_at", TIMESTAMPTZOID, false}
-	}},
+	}, false, InvalidOid, {0}},
 };
 
 /* OIDs of tables that passed the check; reset by a relcache message. */

@@ -51,8 +51,8 @@ typedef struct TteSlot
 	pg_atomic_uint32 database;	/* Oid, 0: free */
 	pg_atomic_uint32 proc;		/* process number + 1, 0: no worker */
 	pg_atomic_uint32 wake;		/* events committed since it was cleared */
-	pg_atomic_uint64 news[TTE_NEWS_WORDS];	/* of which sources, a bit for each
-											 * id modulo their number */
+	pg_atomic_uint64 news[TTE_NEWS_WORDS];	/* of which sources, a bit for
+											 * each id modulo their number */
 	pg_atomic_uint32 requeue;	/* statuses changed by operators since it was
 								 * cleared */
 	pg_atomic_uint32 reconfigure;	/* configuration changed since it was

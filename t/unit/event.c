@@ -1171,7 +1171,7 @@ test_phones(void)
 {
 	for (int i = 0; i < lengthof(phone_cases); i++)
 	{
-		TteIdentityRules rules = {tte_calling_code_of(phone_cases[i][0]), false, NULL};
+		TteIdentityRules rules = {.calling_code = tte_calling_code_of(phone_cases[i][0])};
 		StringInfoData out;
 		const char *reason;
 

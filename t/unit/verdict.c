@@ -77,7 +77,10 @@ static const Row rows[] = {
 	{ANSWERED, 400, "", BATCH, 0, NONE, SPLIT, GOES_ON},
 	{ANSWERED, 422, "", SINGLE, 0, NONE, REJECTED, REFUSES},
 
-	/* The body is too large: a single event is to blame only if another one passes */
+	/*
+	 * The body is too large: a single event is to blame only if another one
+	 * passes
+	 */
 	{ANSWERED, 413, "", BATCH, 0, NONE, SPLIT, GOES_ON},
 	{ANSWERED, 413, "", BATCH, 0, PASSED, SPLIT, GOES_ON},
 	{ANSWERED, 413, "", BATCH, 0, FAILED, SPLIT, GOES_ON},
@@ -86,7 +89,10 @@ static const Row rows[] = {
 	{ANSWERED, 413, "", SINGLE, 0, PASSED, REJECTED, GOES_ON},
 	{ANSWERED, 413, "", SINGLE, 0, FAILED, WAIT, STOPS},
 
-	/* 5xx, time-out, reset, and what nobody can read: the event's trouble or the source's? */
+	/*
+	 * 5xx, time-out, reset, and what nobody can read: the event's trouble or
+	 * the source's?
+	 */
 	{ANSWERED, 500, "", BATCH, 0, NONE, RETRY, DOUBTFUL},
 	{ANSWERED, 500, "", BATCH, 0, PASSED, SPLIT, GOES_ON},
 	{ANSWERED, 500, "", BATCH, 0, FAILED, RETRY, STOPS},
@@ -109,7 +115,10 @@ static const Row rows[] = {
 	{ANSWERED, 200, CODE(40700), SINGLE, 0, NONE, RETRY, DOUBTFUL},
 	{ANSWERED, 200, CODE(40700), SINGLE, 1, NONE, REJECTED, REFUSES},
 
-	/* Something in front of TikTok says no: the event's trouble or the source's? */
+	/*
+	 * Something in front of TikTok says no: the event's trouble or the
+	 * source's?
+	 */
 	{ANSWERED, 302, "", BATCH, 0, NONE, RETRY, DOUBTFUL},
 	{ANSWERED, 302, "", BATCH, 0, PASSED, SPLIT, GOES_ON},
 	{ANSWERED, 302, "", BATCH, 0, FAILED, WAIT, STOPS},
@@ -123,7 +132,10 @@ static const Row rows[] = {
 	{ANSWERED, 404, "{}", SINGLE, 0, NONE, RETRY, DOUBTFUL},
 	{ANSWERED, 451, "<html>", BATCH, 0, PASSED, SPLIT, GOES_ON},
 
-	/* Too often: the token pauses, unless everything else passes.  A status alone is an edge's. */
+	/*
+	 * Too often: the token pauses, unless everything else passes.  A status
+	 * alone is an edge's.
+	 */
 	{ANSWERED, 200, CODE(40100), BATCH, 0, NONE, WAIT, THROTTLED},
 	{ANSWERED, 200, CODE(40016), SINGLE, 0, FAILED, WAIT, THROTTLED},
 	{ANSWERED, 200, CODE(40133), BATCH, 0, PASSED, SPLIT, GOES_ON},
@@ -164,7 +176,7 @@ test_rows(void)
 	{
 		const Row  *row = &rows[i];
 		TteReply	reply = read_answer(row->transport, row->status, row->body);
-		TteVerdicts	verdict = tte_verdict(&reply, row->single, row->attempts, row->others);
+		TteVerdicts verdict = tte_verdict(&reply, row->single, row->attempts, row->others);
 
 		snprintf(name, sizeof(name), "%s %d %s, %s, %d attempts, %s: %s, source %s",
 				 row->transport == ANSWERED ? "status" : row->transport == AMBIGUOUS ? "time-out or reset" : "never sent",
@@ -199,7 +211,7 @@ test_every_code(void)
 		for (int i = 0; i < lengthof(all_others) * 4; i++)
 		{
 			bool		single = i % 2;
-			TteVerdicts	verdict = tte_verdict(&reply, single, i % 4 / 2 * 99, all_others[i / 4]);
+			TteVerdicts verdict = tte_verdict(&reply, single, i % 4 / 2 * 99, all_others[i / 4]);
 
 			rejects_by_code &= verdict.events != REJECTED || about_event;
 			batch_rejected &= verdict.events != REJECTED || single;
