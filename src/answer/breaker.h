@@ -149,9 +149,9 @@ extern void tte_breaker_sent(TteBreaker *breaker, TteTry *try, int64 now);
 /* The request is unanswered for TTE_SLOW. */
 extern void tte_breaker_slow(TteBreaker *breaker, TteTry *try);
 
-/* It was answered, or failed.  text is what says why if it stops, in a few words. */
+/* It was answered, or failed.  str is what says why if it stops, in a few words. */
 extern TteJudgement tte_breaker_answer(TteBreaker *breaker, const TteTry *try, const TteReply *reply,
-									   const char *text, int64 now, double dice);
+									   const char *str, int64 now, double dice);
 
 /* It will never be answered: it was not sent. */
 extern void tte_breaker_dropped(TteBreaker *breaker, const TteTry *try);

@@ -48,7 +48,7 @@ extern int64 tte_token_due(const TteToken *token, int per_second, int64 now);
 extern void tte_token_take(TteToken *token, int per_second, int64 now);
 
 /* An answer says "too often", to a request that was started then: all pause. */
-extern void tte_token_throttled(TteToken *token, const TteReply *reply, const char *text, int64 started_at, int64 now);
+extern void tte_token_throttled(TteToken *token, const TteReply *reply, const char *str, int64 started_at, int64 now);
 
 /* Is it paused for longer than a moment? */
 extern bool tte_token_waits(const TteToken *token, int64 now);

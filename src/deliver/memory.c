@@ -112,7 +112,7 @@ void *
 tte_memory_calloc(size_t n, size_t size)
 {
 	if (size == 0 || n <= (TTE_MEMORY_PAGES - 1) / size)
-		return calloc(n, size);
+		return calloc(n, Max(size, 1));
 	return n > SIZE_MAX / size ? NULL : pages_alloc(n * size);
 }
 

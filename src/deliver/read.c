@@ -195,7 +195,8 @@ add_identities(TteQueueRow *rows, int n)
 		TteQueueRow *at = &key;
 		TteQueueRow **row = bsearch(&at, sorted, n, sizeof(*sorted), by_id);
 
-		(*row)->user_data = tte_result_stored(i, 2);
+		if (row != NULL)
+			(*row)->user_data = tte_result_stored(i, 2);
 	}
 }
 

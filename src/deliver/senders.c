@@ -33,7 +33,9 @@ tte_look_everywhere(void)
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &tte_senders)
+	{
 		dlist_container(TteSender, node, iter.cur)->look = true;
+	}
 }
 
 static TteSender *

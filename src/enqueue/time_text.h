@@ -19,9 +19,9 @@
  * behind T, blanks or a comma: 10:11, 10:11:12, 101112, each with a fraction;
  * behind T also 10 and 1011.  Then an offset from UTC, or Z, UTC or GMT.
  */
-extern bool tte_time_text(const char *text, int len, Timestamp *local, bool *has_offset, int *offset);
+extern bool tte_time_text(const char *str, int len, Timestamp *local, bool *has_offset, int *offset);
 
 /* The same for a number that is written as a date, as 20261129 or 20261129101112. */
-extern bool tte_time_digits(const char *text, int len, Timestamp *local);
+extern bool tte_time_digits(const char *str, int len, Timestamp *local);
 
 #endif							/* TTE_TIME_TEXT_H */

@@ -148,7 +148,7 @@ row_stage(const TteMapping *m, TupleTableSlot *row, const TteQueryResult *query)
 
 	if (m->stage_hops == 0)
 		value = slot_getattr(row, m->stage_attno, &isnull);
-	else if (query->fate == TTE_QUERY_ROW)
+	else if (query->fate == TTE_QUERY_ROW && query->tuple != NULL)
 		value = heap_getattr(query->tuple, m->stage_of_query, query->desc, &isnull);
 	if (isnull)
 		return NULL;
@@ -326,7 +326,7 @@ source_key(const TteMapping *m, TupleTableSlot *row, const TteQueryResult *query
 
 	if (!target->of_query)
 		value = slot_getattr(row, target->attno, &isnull);
-	else if (query->fate == TTE_QUERY_ROW)
+	else if (query->fate == TTE_QUERY_ROW && query->tuple != NULL)
 		value = heap_getattr(query->tuple, target->attno, query->desc, &isnull);
 	return isnull ? NULL : tte_text_at(target, &target->type, value);
 }

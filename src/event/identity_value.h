@@ -34,7 +34,7 @@ extern void tte_append_code(StringInfo out, uint32 code);
  * The rules of one kind each: they append the normalised form and return NULL,
  * or return a reason.  email.c
  */
-extern const char *tte_email_normalize(const TteIdentifierValue *value, const TteIdentityRules *rules, StringInfo out);
+extern const char *tte_email_normalize(const TteIdentifierValue *given, const TteIdentityRules *rules, StringInfo out);
 
 /* place.c */
 extern const char *tte_name_normalize(const TteIdentifierValue *value, StringInfo out);

@@ -317,7 +317,7 @@ write_number(int code, const char *national, char *to)
 		to[i] = '0' + code % 10;
 		code /= 10;
 	}
-	strcpy(to + n + 1, national);
+	memcpy(to + n + 1, national, strlen(national) + 1);
 }
 
 static const char *
@@ -334,14 +334,14 @@ finish(const char *reason, const Reading *reading, TtePhone *phone)
 	}
 	if (reason == NULL && is_placeholder(reading->national))
 		reason = "junk";
-	if (reason == NULL && strlen(reading->national) + code_length(plan->code) > TTE_PHONE_DIGITS)
+	if (reason == NULL && plan != NULL && strlen(reading->national) + code_length(plan->code) > TTE_PHONE_DIGITS)
 	{
 		phone->misfit = 1;
 		reason = "phone_length";
 	}
-	if (reason == NULL)
+	if (reason == NULL && plan != NULL)
 		write_number(plan->code, reading->national, phone->number);
-	else if (strcmp(reason, "phone_plan") == 0 && plan != NULL)
+	else if (reason != NULL && plan != NULL && strcmp(reason, "phone_plan") == 0)
 	{
 		phone->misfit = misfit(plan, reading->national);
 		if (phone->misfit != 0)

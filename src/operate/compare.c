@@ -391,7 +391,8 @@ add_event(Compare *c, TupleTableSlot *slot)
 	TimestampTz event_time = time_of(slot, 2);
 	text	   *id = DatumGetTextPP(slot->tts_values[1]);
 	int			event = number_of_event(c, slot->tts_values[0]);
-	bool		delivered = strcmp(keep_word(c, slot, 5), "delivered") == 0;
+	const char *status = keep_word(c, slot, 5);
+	bool		delivered = status != NULL && strcmp(status, "delivered") == 0;
 	Key		   *key = find_key(c, event, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), tte_compare_in_period(c, event_time));
 
 	if (key == NULL || ((key->flags & HAS_EVENT) && (!delivered || (key->flags & DELIVERED))))

@@ -404,8 +404,8 @@ stamp_database(void)
 		"DELETE FROM tiktok.origin WHERE system_identifier OPERATOR(pg_catalog.<>) $1 OR database_oid OPERATOR(pg_catalog.<>) $2",
 		"INSERT INTO tiktok.origin (system_identifier, database_oid) SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM tiktok.origin)",
 		"DELETE FROM tiktok.installation WHERE system_identifier OPERATOR(pg_catalog.<>) $1 OR database_oid OPERATOR(pg_catalog.<>) $2",
-		"INSERT INTO tiktok.installation (system_identifier, database_oid, confirmed_at) VALUES ($1, $2, pg_catalog.now()) "
-		"ON CONFLICT (id) DO UPDATE SET confirmed_at = excluded.confirmed_at",
+		("INSERT INTO tiktok.installation (system_identifier, database_oid, confirmed_at) VALUES ($1, $2, pg_catalog.now()) "
+		 "ON CONFLICT (id) DO UPDATE SET confirmed_at = excluded.confirmed_at"),
 		"UPDATE tiktok.access_token SET system_identifier = $1, database_oid = $2"
 	};
 	Oid			types[2] = {INT8OID, OIDOID};

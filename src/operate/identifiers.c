@@ -385,12 +385,12 @@ explain_phone(FunctionCallInfo fcinfo, const char *at, int len, const char *plac
 	int			code;
 
 	if (!set_rules(TTE_PHONE, place, &rules) || !tte_utf8_valid(at, len))
-		return left_out(reason);
+		return reason != NULL ? left_out(reason) : NULL;
 	tte_phone_read(at, len, rules.calling_code, &phone);
 	if (phone.digits[0] != '\0')
 		add_step(fcinfo, (*step)++, "its digits", phone.digits, strlen(phone.digits));
 	if (phone.region == NULL)
-		return left_out(reason);
+		return reason != NULL ? left_out(reason) : NULL;
 	utf8 = *phone.region != '\0' ? tte_country_name(phone.region) : "no country";
 	if (utf8 == NULL)
 		utf8 = asc_toupper(phone.region, strlen(phone.region));

@@ -66,7 +66,7 @@ extern bool tte_lock_fates(int32 source_id);
  * shows it while the session is idle), in the report of a crash, and in messages
  * of the server itself.
  */
-extern void tte_hide_call(const char *text);
+extern void tte_hide_call(const char *str);
 
 /*
  * For PG_CATCH() of an internal subtransaction: rolls it back, restores the

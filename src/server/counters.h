@@ -44,7 +44,7 @@ typedef struct TteNamedCount
  * transactional: a rolled back transaction counts, too.  The empty name counts
  * for the whole source or table.
  */
-extern void tte_count(TteCounted what, TteCountedOf kind, int32 id, const char *name);
+extern void tte_count(TteCounted what, TteCountedOf kind, int32 id, const char *stage);
 extern uint64 tte_counter(TteCounted what, int32 source_id);
 
 /* The counters with names, palloc'd; id 0: of all sources or tables. */

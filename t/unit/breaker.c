@@ -278,6 +278,8 @@ new_list(Group *group)
 {
 	List	   *list = calloc(1, sizeof(List));
 
+	if (list == NULL)
+		abort();
 	list->group = group;
 	return list;
 }
@@ -1165,7 +1167,7 @@ test_random_poison(int rounds, unsigned long first)
 
 	for (unsigned long round = first; round < first + rounds; round++)
 	{
-		int			culprits = 1 + pick(12);
+		int			culprits;
 		int			steps;
 
 		begin(round);
