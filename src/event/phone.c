@@ -119,7 +119,7 @@ accepts(uint16 state, const char *digits)
 static const Plan *
 fitting_plan(const Code *code, const char *digits, bool mobile)
 {
-	for (int i = 0; i < code->count; i++)
+	for (int i = 0; code != NULL && i < code->count; i++)
 	{
 		const Plan *plan = &plans[members[code->first + i]];
 

@@ -395,7 +395,7 @@ explain_phone(FunctionCallInfo fcinfo, const char *at, int len, const char *plac
 	if (utf8 == NULL)
 		utf8 = asc_toupper(phone.region, strlen(phone.region));
 	country = tte_from_utf8(utf8, strlen(utf8));
-	add_step(fcinfo, (*step)++, how_known(&phone, rules.calling_code), utf8, strlen(utf8));
+	add_step(fcinfo, (*step)++, how_known(&phone, rules.calling_code ? rules.calling_code : ""), utf8, strlen(utf8));
 	code = 1 + snprintf(NULL, 0, "%d", phone.code);
 	if (reason == NULL && phone.rewritten)
 		add_step(fcinfo, (*step)++, psprintf("without its prefix, by the plan of %s", country),

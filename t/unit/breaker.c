@@ -307,6 +307,8 @@ split(Source *s, const List *list, bool refused, int bad)
 	List	   *b;
 	Group	   *group = calloc(1, sizeof(Group));
 
+	if (group == NULL)
+		abort();
 	*group = (Group)
 	{
 		2, !refused, list->n
