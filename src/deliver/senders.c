@@ -220,7 +220,9 @@ tte_requeue_all(void)
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &tte_senders)
+	{
 		tte_sender_requeue(dlist_container(TteSender, node, iter.cur));
+	}
 }
 
 bool
@@ -282,7 +284,9 @@ tte_mind_clock(int64 now)
 	if (now < clock_seen)
 	{
 		dlist_foreach(iter, &tte_senders)
+		{
 			tte_sender_clock_set_back(dlist_container(TteSender, node, iter.cur));
+		}
 	}
 	clock_seen = now;
 }

@@ -409,7 +409,9 @@ next_requests(TteRequest **requests, TteSendLimits *limits, int room, int64 now)
 	while (room > n && serve_next(alone, requests, &n, &snapshot, limits, now) && !anyone_alone)
 		;
 	dlist_foreach(iter, &tte_senders)
+	{
 		tte_sender_store(dlist_container(TteSender, node, iter.cur), now);
+	}
 	return n;
 }
 

@@ -41,6 +41,7 @@ normalize_wide_name(const TteIdentifierValue *value, StringInfo out)
 		}
 	}
 	/* it joins nothing at the end */
+	/* cppcheck-suppress uninitvar */
 	while (m > 0 && (name[m - 1] == ' ' || tte_is_joiner(TTE_LAST_NAME, name[m - 1])))
 		m--;
 	m = tte_unicode_nfc(name, m);

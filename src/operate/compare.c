@@ -79,7 +79,7 @@ static const char other_reports_sql[] =
 static void *
 allocate(Compare *c, Size size)
 {
-	char	   *start;
+	char	   *place;
 
 	size = MAXALIGN(size);
 	if (size > BLOCK / 8)
@@ -89,10 +89,10 @@ allocate(Compare *c, Size size)
 		c->block = MemoryContextAlloc(c->context, BLOCK);
 		c->left = BLOCK;
 	}
-	start = c->block;
+	place = c->block;
 	c->block += size;
 	c->left -= size;
-	return start;
+	return place;
 }
 
 static const char *
@@ -495,7 +495,7 @@ nothing(DestReceiver *self)
 
 /* mydest says only that the rows are wanted. */
 static Receiver
-receiver(Compare *c, bool (*receive) (TupleTableSlot *, DestReceiver *), int event)
+receiver_of(Compare *c, bool (*receive) (TupleTableSlot *, DestReceiver *), int event)
 {
 	Receiver	r = {{receive, startup, nothing, nothing, DestTuplestore}, c, event};
 
@@ -529,13 +529,13 @@ static void
 read_rows(Compare *c, const char *sql, Datum sources, Datum events, int64 margin,
 		  bool (*receive) (TupleTableSlot *, DestReceiver *))
 {
-	Receiver	r = receiver(c, receive, -1);
+	Receiver	r = receiver_of(c, receive, -1);
 	SPIExecuteOptions options = {0};
 	Datum		args[] = {
 		sources, events,
 		TimestampTzGetDatum(shifted(c->since, -margin)), TimestampTzGetDatum(shifted(c->until, margin))
 	};
-	Oid			types[] = {INT4ARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	const Oid	types[] = {INT4ARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
 	int			level;
 
 	options.params = makeParamList(lengthof(args));
@@ -603,7 +603,7 @@ tte_sql_compare(PG_FUNCTION_ARGS)
 	for (int i = 0; i < nrelations; i++)
 	{
 		/* a name that two sources share has two relations */
-		Receiver	r = receiver(&c, receive_order, number_of_event(&c, c.events[i]));
+		Receiver	r = receiver_of(&c, receive_order, number_of_event(&c, c.events[i]));
 
 		tte_truth_read(DatumGetObjectId(relations[i]), shifted(c.since, -MARGIN), shifted(c.until, MARGIN), &r.pub);
 	}

@@ -788,13 +788,13 @@ send_all(void)
 {
 	while (tte_endpoint_room(&endpoint, MAX_IN_FLIGHT, now) > 0)
 	{
-		int			best = -1;
 		bool		tried[SOURCES] = {false};
 		bool		sent = false;
 
 		for (int round = 0; round < SOURCES && !sent; round++)
 		{
-			best = -1;
+			int			best = -1;
+
 			for (int i = 0; i < SOURCES; i++)
 			{
 				if (!tried[i] && (best < 0 || sources[i].served_at < sources[best].served_at))
