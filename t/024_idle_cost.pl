@@ -150,7 +150,7 @@ cmp_ok(sql("SELECT pg_stat_get_db_xact_commit(oid) FROM pg_database WHERE datnam
 
 # After an error
 sql('ALTER TABLE tiktok.request ADD CONSTRAINT none CHECK (events < 0) NOT VALID');
-sql(track("'five'"));
+sql(track("'six'"));
 wait_for("state = 'failed' FROM tiktok.worker_status");
 is(activity(), 'idle|tiktok_events: pausing after an error|Extension', 'the activity after an error');
 is(sql("SELECT last_error, last_error_at > now() - interval '1 minute', pid = $worker FROM tiktok.worker_status"),

@@ -126,7 +126,7 @@ for my $case (@bad)
 	$make->();
 	state_is("no_token: access token file: $reason", "an unusable file: $name");
 }
-sleep 2;
+sleep 7;    # one look at the transactions that have ended
 my ($cpu, $activity) = worker_use();
 sleep 3;
 my ($cpu_after, $activity_after) = worker_use();
