@@ -51,6 +51,9 @@ INSERT INTO leads SELECT 200 + g, 'stage 1', 'a@example.com' FROM generate_serie
 SELECT * FROM counted;
 SELECT count(*), sum(no_mapping), max(no_mapping) FROM stages;
 
+-- no source has id 0
+SELECT count(*) FROM tiktok._unmapped_stages(0);
+
 -- they belong to the installation
 BEGIN;
 DROP EXTENSION tiktok_events CASCADE;

@@ -136,9 +136,9 @@ tte_sql_enqueue_counters(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
-/* The names of a kind, with one or two of their counters. */
+/* The names of a kind, of all ids or one, with one or two of their counters. */
 static void
-return_named(FunctionCallInfo fcinfo, TteCountedOf kind, int32 id, TteCounted first, TteCounted second)
+return_named(FunctionCallInfo fcinfo, TteCountedOf kind, const int32 *id, TteCounted first, TteCounted second)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	TteNamedCount *named = NULL;
@@ -152,7 +152,7 @@ return_named(FunctionCallInfo fcinfo, TteCountedOf kind, int32 id, TteCounted fi
 		Datum		values[4] = {ObjectIdGetDatum((Oid) named[i].id), CStringGetTextDatum(named[i].name),
 		Int64GetDatum(named[i].count[first]), Int64GetDatum(named[i].count[second])};
 		bool		nulls[4] = {0};
-		int			skip = id != 0; /* who asks for one knows it */
+		int			skip = id != NULL;	/* who asks for one knows it */
 
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values + skip, nulls);
 	}
@@ -161,21 +161,23 @@ return_named(FunctionCallInfo fcinfo, TteCountedOf kind, int32 id, TteCounted fi
 Datum
 tte_sql_unmapped_stages(PG_FUNCTION_ARGS)
 {
-	return_named(fcinfo, TTE_OF_SOURCE, PG_GETARG_INT32(0), TTE_NO_MAPPING, TTE_NO_MAPPING);
+	int32		source_id = PG_GETARG_INT32(0);
+
+	return_named(fcinfo, TTE_OF_SOURCE, &source_id, TTE_NO_MAPPING, TTE_NO_MAPPING);
 	return (Datum) 0;
 }
 
 Datum
 tte_sql_query_counters(PG_FUNCTION_ARGS)
 {
-	return_named(fcinfo, TTE_OF_TABLE, 0, TTE_QUERIED, TTE_NO_ROW);
+	return_named(fcinfo, TTE_OF_TABLE, NULL, TTE_QUERIED, TTE_NO_ROW);
 	return (Datum) 0;
 }
 
 Datum
 tte_sql_unmapped_sources(PG_FUNCTION_ARGS)
 {
-	return_named(fcinfo, TTE_OF_ROWS, 0, TTE_NO_SOURCE, TTE_NO_SOURCE);
+	return_named(fcinfo, TTE_OF_ROWS, NULL, TTE_NO_SOURCE, TTE_NO_SOURCE);
 	return (Datum) 0;
 }
 

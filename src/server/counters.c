@@ -129,7 +129,7 @@ tte_counter(TteCounted what, int32 source_id)
 }
 
 TteNamedCount *
-tte_named_counters(TteCountedOf kind, int32 id, int *n)
+tte_named_counters(TteCountedOf kind, const int32 *id, int *n)
 {
 	TteNamedCount *named = palloc(MAX_COUNTERS * sizeof(TteNamedCount));
 	HASH_SEQ_STATUS scan;
@@ -142,7 +142,7 @@ tte_named_counters(TteCountedOf kind, int32 id, int *n)
 	{
 		const CounterKey *key = &counter->key;
 
-		if (key->database != MyDatabaseId || key->kind != (int32) kind || (id != 0 && key->id != id) || *n == MAX_COUNTERS ||
+		if (key->database != MyDatabaseId || key->kind != (int32) kind || (id != NULL && key->id != *id) || *n == MAX_COUNTERS ||
 			(!key->stage[0] && kind != TTE_OF_ROWS))
 			continue;
 		named[*n].id = key->id;

@@ -47,8 +47,8 @@ typedef struct TteNamedCount
 extern void tte_count(TteCounted what, TteCountedOf kind, int32 id, const char *stage);
 extern uint64 tte_counter(TteCounted what, int32 source_id);
 
-/* The counters with names, palloc'd; id 0: of all sources or tables. */
-extern TteNamedCount *tte_named_counters(TteCountedOf kind, int32 id, int *n);
+/* The counters with names, palloc'd; id NULL: of all sources or tables. */
+extern TteNamedCount *tte_named_counters(TteCountedOf kind, const int32 *id, int *n);
 extern void tte_counters_forget(Oid database);
 
 /* For slots.c, which requests all shared memory and locks. */
