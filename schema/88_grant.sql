@@ -41,6 +41,8 @@ DECLARE
 BEGIN
 	IF role IS NULL OR role = 0::oid THEN
 		RAISE null_value_not_allowed USING MESSAGE = 'role must not be null';
+	ELSIF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = role) THEN
+		RAISE undefined_object USING MESSAGE = format('role with OID %s does not exist', role::oid);
 	END IF;
 	EXECUTE format('GRANT USAGE ON SCHEMA tiktok TO %s', role);
 	FOR granted IN SELECT p.privilege, p.object FROM tiktok._privilege() p WHERE p.role = ANY (kinds) LOOP
@@ -80,6 +82,8 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp 
 BEGIN
 	IF role IS NULL OR role = 0::oid THEN
 		RAISE null_value_not_allowed USING MESSAGE = 'role must not be null';
+	ELSIF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = role) THEN
+		RAISE undefined_object USING MESSAGE = format('role with OID %s does not exist', role::oid);
 	END IF;
 	EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA tiktok FROM %s', role);
 	EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA tiktok FROM %s', role);

@@ -61,7 +61,7 @@ SELECT outcome('SELECT tiktok.' || call) AS outcome, string_agg(call, E'\n' ORDE
 	$$preview('shop', 'ViewContent', 'x', user_data => '{"external_id": 1}', page => '{"url": "https://example.com/"}')$$,
 	$$set_access_token('shop', 'x')$$, $$confirm_database()$$, $$pause('shop')$$, $$resume('shop')$$, $$set_test_code('shop', 'X')$$, $$retry('shop')$$, $$retry(1)$$,
 	$$discard('shop')$$, $$discard(1)$$, $$purge()$$, $$forget(external_id => '1')$$, $$withdraw_consent('shop', 'x')$$, $$wait('0')$$, $$pixel_seen('shop', 'ViewContent', 'x')$$,
-	$$create_trigger('plain', 'shop', 'ViewContent', '{"url": "name", "external_id": "id", "event_time": "now"}')$$, $$grant_reader('pg_monitor')$$, $$revoke_all('pg_monitor')$$, $$hash_email('a@example.com')$$, $$health()$$, $$explain_code(40002)$$]) call
+	$$create_trigger('plain', 'shop', 'ViewContent', '{"url": "name", "external_id": "id", "event_time": "now"}')$$, $$drop_trigger('plain', 'tiktok')$$, $$grant_reader('pg_monitor')$$, $$revoke_all('pg_monitor')$$, $$hash_email('a@example.com')$$, $$health()$$, $$explain_code(40002)$$]) call
 GROUP BY 1 ORDER BY 1;
 SELECT outcome('CALL tiktok.backfill(''pg_class'', ''x'')') AS backfill;
 SELECT pg_current_xact_id_if_assigned() IS NULL AS unwritten;

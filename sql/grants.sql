@@ -14,6 +14,8 @@ RESET ROLE;
 SELECT tiktok.grant_reader(NULL);
 SELECT tiktok.revoke_all(NULL);
 SELECT tiktok.grant_reader('nobody_of_that_name');
+SELECT tiktok.grant_reader(4294967295::oid::regrole);
+SELECT tiktok.revoke_all(4294967295::oid::regrole);
 
 SELECT tiktok.grant_reader('regress_tiktok_reader'), tiktok.grant_tracker('regress_tiktok_tracker'), tiktok.grant_admin('regress_tiktok_admin');
 

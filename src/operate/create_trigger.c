@@ -644,6 +644,7 @@ tte_sql_create_trigger(PG_FUNCTION_ARGS)
 
 	tte_require_argument(fcinfo, ARG_RELATION, "relation");
 	tte_require_argument(fcinfo, ARG_MAPPING, "mapping");
+	tte_require_writable("tiktok.create_trigger()");
 	find_sources(&new, source);
 	initStringInfo(&new.executed);
 	initStringInfo(&new.remarks);
@@ -671,6 +672,7 @@ tte_sql_drop_trigger(PG_FUNCTION_ARGS)
 	char	   *name = tte_required_text(fcinfo, 1, "name");
 
 	tte_require_argument(fcinfo, 0, "relation");
+	tte_require_writable("tiktok.drop_trigger()");
 	initStringInfo(&executed);
 	drop_all(open_table(PG_GETARG_OID(0), true), name, &executed);
 	PG_RETURN_TEXT_P(cstring_to_text(executed.data));
