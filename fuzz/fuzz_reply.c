@@ -103,7 +103,9 @@ LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
 	/* an answer as the request it answers: then it repeats much */
 	tte_reply_redact(&reply, header, heap_string(data + 2 + header_len, len));
 	check_reply(&reply);
-	check_redacted(reply.message);
+	/* what the transport says of itself has none of the request's words */
+	if (reply.has_code || transport == TTE_TRANSPORT_ANSWERED)
+		check_redacted(reply.message);
 	arena_reset();
 	return 0;
 }

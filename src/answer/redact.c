@@ -298,13 +298,13 @@ count_digits(const char *start, const char *end)
 	return digits;
 }
 
-/* Nothing but digits, and signs as they stand in numbers. */
+/* Nothing but digits, and signs as they stand in numbers and not in addresses. */
 static bool
 is_numeric(const char *start, const char *end)
 {
 	for (const char *p = start; p < end; p++)
 	{
-		if (is_alpha(*p) || IS_HIGHBIT_SET(*p))
+		if (is_alpha(*p) || IS_HIGHBIT_SET(*p) || *p == '@')
 			return false;
 	}
 	return end > start;

@@ -135,7 +135,12 @@ tte_place_normalize(TteIdentifier kind, const TteIdentifierValue *value, const T
 	if (n == TTE_HEX_LEN && tte_is_hex(letters, n))
 		return "hashed";
 	if (kind == TTE_STATE && (rules->country == NULL || strcmp(rules->country, "us") == 0))
+	{
 		code = tte_us_state_find(value->at, value->len);
+		/* of two scripts the Latin one is a state's name: Montana Монтана */
+		if (code == NULL)
+			code = tte_us_state_find(letters, n);
+	}
 	if (code != NULL)
 		appendStringInfoString(out, code);
 	else
