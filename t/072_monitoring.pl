@@ -28,11 +28,11 @@ $node->safe_psql('postgres', <<'SQL');
 UPDATE tiktok.source SET name = 'q"uo\ted' WHERE name = 'store';
 SELECT tiktok.pause('q"uo\ted', 'sale'), tiktok.set_access_token('app', NULL);
 UPDATE tiktok.source SET enabled = false WHERE name = 'crm';
-CREATE TABLE orders (id int PRIMARY KEY, total numeric, currency text);
+CREATE TABLE orders (id int PRIMARY KEY, total numeric, url text);
 CREATE TRIGGER tiktok AFTER INSERT ON orders FOR EACH ROW
-	EXECUTE FUNCTION tiktok.track_row('shop', 'Purchase', 'external_id=id', 'value=total', 'currency=currency', 'url=''https://shop.example.com/''');
+	EXECUTE FUNCTION tiktok.track_row('shop', 'Purchase', 'external_id=id', 'value=total', 'currency=''EUR''', 'url=url');
 SQL
-$node->safe_psql('postgres', "INSERT INTO orders SELECT g, 10, CASE WHEN g > 7 THEN 'XXX' ELSE 'EUR' END FROM generate_series(1, 9) g");
+$node->safe_psql('postgres', "INSERT INTO orders SELECT g, 10, CASE WHEN g <= 7 THEN 'https://shop.example.com/' END FROM generate_series(1, 9) g");
 $node->poll_query_until('postgres', "SELECT count(*) = 7 FROM tiktok.event_status WHERE status = 'delivered'") or die 'not delivered';
 $node->safe_psql('postgres', <<'SQL');
 SELECT tiktok.track('q"uo\ted', 'Purchase', 'S' || g, user_data => '{"email": "ana@example.com"}', properties => '{"value": 1, "currency": "EUR"}') FROM generate_series(1, 3) g;

@@ -117,6 +117,10 @@ my %values = (
 	boolean => sub { return one_of('NULL', 'true', 'false') },
 	integer => sub { return one_of('NULL', 0, 1, -1, int(rand 100), 40002, 2147483647, '-2147483648') },
 	bigint => sub { return chance(0.8) ? int rand 3000 : one_of('NULL', 0, -1, '9223372036854775807', '(-9223372036854775808)') },
+	oid => sub { return chance(0.5) ? "'" . relation() . "'::regclass::oid" : one_of('NULL', '0::oid', '1259::oid', '4294967295::oid') },
+	'oid[]' => sub { return one_of('NULL', "'{}'", "'{0}'", "'{NULL,1259}'", "ARRAY['" . relation() . "'::regclass::oid]") . '::oid[]' },
+	'integer[]' => sub { return one_of('NULL', "'{}'", "'{NULL}'", "'{1,2,3}'", "'{-1,2147483647}'") . '::int[]' },
+	date => sub { return one_of('NULL', map { "'$_'" } 'infinity', '-infinity', '2026-01-01', '4714-11-24 BC', '5874897-12-31') . '::date' },
 	numeric => sub { return one_of('NULL', 0, 1.5, '-0.0', "'NaN'::numeric", "'infinity'::numeric", "'-infinity'::numeric", '1e1000', '1e-1000', '(9.99 ^ 100)', int rand 1e6) },
 	regclass => sub { return chance(0.85) ? "'" . relation() . "'::regclass" : one_of('NULL', '0::regclass', '4294967295::oid::regclass', '1::oid::regclass', "'nosuch'::regclass") },
 	regrole => sub { return one_of('NULL', '0::regrole', '10::regrole', '4294967295::oid::regrole', map { "'$_'::regrole" } qw(reader tracker admin stranger pg_monitor)) },
@@ -235,7 +239,7 @@ sub configuration
 		sub { sprintf 'DELETE FROM tiktok.%s WHERE source = %s', one_of('lead_stage', 'source_of_truth', 'platform_count', 'weekly_floor'), $values{text}->('source') },
 		sub { 'DELETE FROM tiktok.source WHERE name = ' . $values{text}->('source') },
 		sub { 'TRUNCATE tiktok.' . one_of('source CASCADE', 'lead_stage', 'source_of_truth') },
-		sub { 'SELECT count(*) FROM tiktok.' . one_of('event_status', 'backlog', 'worker_status', 'delivery_stats', 'lateness', 'request_log', 'dedup_overlap', 'stage_coverage', 'volume_floor', 'value_problems', 'unmapped_stage') })->();
+		sub { 'SELECT count(*) FROM tiktok.' . one_of('event_status', 'backlog', 'worker_status', 'delivery_stats', 'lateness', 'request_log', 'dedup_overlap', 'stage_coverage', 'volume_floor', 'value_problems', 'unmapped_stage', 'unmapped_source', 'query_counters', 'identifier_problems', 'backlog_kind') })->();
 }
 
 1;
