@@ -56,15 +56,6 @@ sub finished
 	return $node->poll_query_until('postgres', "SELECT count(*) = 0 FROM tiktok.event_status WHERE $where AND status IN ('pending', 'retrying')");
 }
 
-# Discards what is left of these sources, once no answer to them is on its way
-sub discard
-{
-	my ($where) = @_;
-	sql("SELECT tiktok.pause(name) FROM tiktok.source WHERE $where");
-	ok($node->poll_query_until('postgres', 'SELECT in_flight = 0 FROM tiktok.worker_status'), 'no answer is awaited');
-	sql("SELECT tiktok.discard(name, status) FROM tiktok.source, unnest('{retrying, pending}'::text[]) status WHERE $where");
-}
-
 sub requests_of { return sql("SELECT count(*) FROM tiktok.request r JOIN tiktok.source s ON s.id = source_id WHERE name = '$_[0]'") }
 sub status_of { return sql("SELECT status FROM tiktok.event_status WHERE event_id = '$_[0]'") }
 sub state_of { return sql("SELECT state FROM tiktok.backlog WHERE source = '$_[0]'") }
@@ -151,7 +142,7 @@ events('other', 1, 1);
 my $took = delivered_within('other', [0], 20);
 cmp_ok($took // 99, '<=', 3, 'a source that hangs leaves slots to another one') and diag(sprintf 'beside a source that hangs: %.1f s', $took);
 $tiktok->reset_all;
-discard("name = 'hanging'");
+sql("SELECT tiktok.discard('hanging'::text, 'retrying'), tiktok.discard('hanging'::text, 'pending')");
 ok(finished("source = 'hanging'"), 'finished');
 
 # 5. Codes about frequency and tokens reject nobody, and the first one costs two seconds
@@ -205,7 +196,7 @@ for my $round (1 .. $ENV{ROUNDS} // 2)
 		ok($node->poll_query_until('postgres', "SELECT status = '$expected' FROM tiktok.event_status WHERE event_id = '$id'"), "$id ($culprit{$id}): $expected")
 		  or diag(sql("SELECT * FROM tiktok.event_status WHERE event_id = '$id'"));
 	}
-	discard("name ~ '^r$round'");
+	sql("SELECT tiktok.discard(name, 'retrying') FROM tiktok.source WHERE name ~ '^r$round'");
 	$tiktok->script;
 }
 is($tiktok->stats->{duplicate_events} // 0, 0, 'nothing counts twice');

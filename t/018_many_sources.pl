@@ -68,7 +68,7 @@ sub drain
 }
 my $alone = drain('alone');
 # each session one call after another
-my @sessions = map { Rehearsal::writer($node, "SELECT tiktok.withdraw_consent('s50', 'nobody$_'), pg_sleep(0.02);\n" x 1000) } 1 .. 20;
+my @sessions = map { my $session = $_; Rehearsal::writer($node, join '', map { "SELECT tiktok.withdraw_consent('s50', 'alone-" . ($session * 400 + $_ % 400) . "'), pg_sleep(0.02);\n" } 1 .. 1000) } 1 .. 20;
 sleep 1;
 my $beside = drain('beside');
 kill 'KILL', @sessions;

@@ -70,7 +70,7 @@ for my $end ([ 'COMMIT', 'discarded' ], [ 'ROLLBACK', 'delivered' ])
 {
 	my ($how, $status) = @$end;
 	my $name = "on its way, $how";
-	$tiktok->script({ action => 'delay', seconds => 5, when => 'before', match => { event_id => "a$how-7" } });
+	$tiktok->script({ action => 'delay', seconds => 3, when => 'before', match => { event_id => "a$how-7" } });
 	sql('BEGIN;' . views(map { "a$how-$_" } 1 .. 20) . 'COMMIT');
 	in_flight(1);
 	open_decision("SELECT tiktok.discard(" . id("a$how-7") . ")");
@@ -85,16 +85,17 @@ for my $end ([ 'COMMIT', 'discarded' ], [ 'ROLLBACK', 'delivered' ])
 }
 
 # Held back while the source has trouble, and the sender goes back to what is unrecorded
-$tiktok->script({ action => 'delay', seconds => 5, when => 'before', match => { event_id => 'b1' } });
+$tiktok->script({ action => 'delay', seconds => 3, when => 'before', match => { event_id => 'b1' } });
 sql(views('b1'));
 in_flight(1);
 open_decision('SELECT tiktok.discard(' . id('b1') . ')');
 sql(views('b2'));
 ok(becomes('b2', 'delivered'), 'trouble: another one is delivered');
-$tiktok->script({ action => 'code', code => 40105, match => { event_id => 'b3' } });
+$tiktok->script({ action => 'code', code => 40105, times => undef });
 in_flight(0);
 sql(views('b3'));
 ok($node->poll_query_until('postgres', "SELECT state = 'open' FROM tiktok.backlog WHERE source = 'shop'"), 'trouble: the source is stopped');
+$tiktok->script;
 sql("SELECT tiktok.resume('shop')");
 ok(becomes('b3', 'delivered'), 'trouble: and goes on');
 sql("ROLLBACK PREPARED 'decision'");

@@ -10,7 +10,7 @@ use Rehearsal;
 use Test::More;
 
 my $tiktok = Rehearsal->start;
-my $node = $tiktok->cluster('control', 'tiktok_events.request_timeout' => '4s');
+my $node = $tiktok->cluster('control', 'tiktok_events.request_timeout' => '8s');
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub drained { return Rehearsal::drained($node, $_[0] // 30) }
@@ -52,9 +52,10 @@ ok(drained(10), 'a resumed source is sent to');
 is(sql("SELECT state FROM tiktok.backlog WHERE source = 'shop'"), 'sending', 'and its state says so');
 
 # Resuming ends the wait of a source that has trouble
-$tiktok->script({ action => 'code', code => 40105 });
+$tiktok->script({ action => 'code', code => 40105, times => undef });
 sql(views('trouble'));
 ok($node->poll_query_until('postgres', "SELECT state = 'open' FROM tiktok.backlog WHERE source = 'shop'"), 'a refused token stops the source');
+$tiktok->script;
 sql("SELECT tiktok.resume('shop')");
 ok(drained(10), 'until it is resumed');
 is(status('trouble'), 'delivered', 'and its event is delivered');

@@ -11,7 +11,7 @@ use Rehearsal;
 use Test::More;
 
 my $tiktok = Rehearsal->start;
-my $node = $tiktok->cluster('personal', 'tiktok_events.request_timeout' => '4s', 'tiktok_events.max_in_flight' => 1, 'log_min_messages' => 'debug5');
+my $node = $tiktok->cluster('personal', 'tiktok_events.request_timeout' => '8s', 'tiktok_events.max_in_flight' => 1, 'log_min_messages' => 'debug5');
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub drained { return Rehearsal::drained($node, $_[0] // 30) }
@@ -65,7 +65,7 @@ ok(exists $user{lead1} && !defined $user{lead1}, 'a lead goes without the identi
 like($user{lead2}{email}, qr/^[0-9a-f]{64}$/, 'another one with its own');
 
 # On its way, and taken: delivered is the truth
-$tiktok->script({ action => 'delay', seconds => 2, when => 'before' });
+$tiktok->script({ action => 'delay', seconds => 5, when => 'before' });
 sql(views('taken'));
 in_flight();
 is(withdraw('taken') . status('taken'), '1suppressed', 'withdrawn on its way it is suppressed');
@@ -77,7 +77,7 @@ is(copies('taken'), 1, 'once');
 my @many = map { "many$_" } 1 .. 40;
 sql("SELECT tiktok.pause('shop')");
 sql('BEGIN;' . views(@many) . 'COMMIT');
-$tiktok->script({ action => 'delay', seconds => 2, when => 'before' });
+$tiktok->script({ action => 'delay', seconds => 5, when => 'before' });
 sql("SELECT tiktok.resume('shop')");
 in_flight();
 is(withdraw('many7'), 1, 'withdrawn while it is on its way with others');
@@ -89,7 +89,7 @@ is($copies, 40, 'once');
 is(sql("SELECT count(*) FROM tiktok.identity"), 0, 'no identifiers are left');
 
 # What needs no identifier to be sent is not sent again either, whether TikTok refused it, took it, or took it at the moment
-$tiktok->script({ reject_event_ids => ['refused'] }, { action => 'delay', seconds => 2, when => 'before', match => { event_id => 'moment' } });
+$tiktok->script({ reject_event_ids => ['refused'] }, { action => 'delay', seconds => 5, when => 'before', match => { event_id => 'moment' } });
 sql(bare_leads('refused', 'accepted', 'other'));
 ok(drained(), 'a lead is refused, others are taken');
 sql(bare_leads('moment'));
@@ -125,7 +125,7 @@ is_polled("SELECT status = 'retrying' FROM tiktok.event_status WHERE event_id = 
 is(forget('again'), 1, 'forgotten before the next attempt');
 ok(drained(), 'finished');
 is(sql("SELECT status, attempts FROM tiktok.event_status WHERE event_id = 'again'") . @{ sent('again') }, 'suppressed|11', 'there is no next attempt');
-$tiktok->script({ action => 'status', status => 500, when => 'before', times => 1 }, { action => 'delay', seconds => 2, when => 'before', times => 1 });
+$tiktok->script({ action => 'status', status => 500, when => 'before', times => 1 }, { action => 'delay', seconds => 5, when => 'before', times => 1 });
 sql(views('second'));
 is_polled("SELECT status = 'retrying' FROM tiktok.event_status WHERE event_id = 'second'", 'retried');
 in_flight();
@@ -136,7 +136,7 @@ is(status('second'), 'delivered', 'TikTok took it');
 # A batch that is to be split after its answer: what is in memory is out of date
 sql("SELECT tiktok.pause('shop')");
 sql('BEGIN;' . views('good1', 'good2', 'bad', 'gone1', 'gone2', 'good3') . 'COMMIT');
-$tiktok->script({ action => 'delay', seconds => 2, when => 'before', times => 1 }, { reject_event_ids => ['bad'], name_index => JSON::PP::false });
+$tiktok->script({ action => 'delay', seconds => 5, when => 'before', times => 1 }, { reject_event_ids => ['bad'], name_index => JSON::PP::false });
 sql("SELECT tiktok.resume('shop')");
 in_flight();
 is(forget('gone1') . withdraw('gone2'), '11', 'forgotten and withdrawn while their batch is on its way');
@@ -188,7 +188,7 @@ UPDATE tiktok.request SET started_at = now() - interval '50 days', finished_at =
 SQL
 my $holder = $node->background_psql('postgres');
 $holder->query_safe("BEGIN; SELECT id FROM tiktok.delivery WHERE id = (SELECT id FROM tiktok.event WHERE event_id = 'old1') FOR UPDATE");
-$tiktok->script({ action => 'delay', seconds => 2, when => 'before', times => 1 });
+$tiktok->script({ action => 'delay', seconds => 5, when => 'before', times => 1 });
 sql(views('beside'));
 in_flight();
 $node->reload;

@@ -45,8 +45,10 @@ typedef struct Reading
 	TteRequest *request;		/* NULL until there is an event to send */
 	int			size;			/* of what is in it, as stored */
 	bool		full;
-	IdList		undecided;		/* what an operator's open transaction is
-								 * about */
+	int64	   *busy;			/* of the rows read last those that an
+								 * operator's open transaction is about */
+	int			nbusy;
+	IdList		undecided;		/* such events, which are held */
 	IdList		expired;
 	IdList		uncertain;
 	IdList		deferred[TTE_KINDS];
@@ -243,10 +245,31 @@ too_late(Reading *r, const TteQueueRow *row)
 	return true;
 }
 
+/* Events that an open transaction has moved are not sent. */
+static void
+find_undecided(Reading *r, const TteQueueRow *rows, int n)
+{
+	int			nfree;
+
+	r->busy = palloc(Max(n, 1) * sizeof(int64));
+	r->nbusy = 0;
+	if (r->from_retry)
+		return;					/* rows of tiktok.retry tell themselves */
+	for (int i = 0; i < n; i++)
+		r->busy[i] = rows[i].id;
+	nfree = tte_hold_free(r->sender, r->busy, n);
+	r->busy += nfree;
+	r->nbusy = n - nfree;
+}
+
 static bool
 is_undecided(Reading *r, int64 id)
 {
-	if (!r->sender->operator_open || r->from_retry || !tte_queue_busy(id))
+	int			i = 0;
+
+	while (i < r->nbusy && r->busy[i] != id)
+		i++;
+	if (i == r->nbusy)
 		return false;
 	remember(&r->undecided, id, r->limit);
 	return true;
@@ -285,6 +308,7 @@ take_rows(Reading *r, const TteQueueRow *rows, int n, bool deferrable)
 {
 	int			i;
 
+	find_undecided(r, rows, n);
 	for (i = 0; i < n && !r->full; i++)
 	{
 		if (tte_hold_has(r->sender, rows[i].id) || is_undecided(r, rows[i].id) || too_late(r, &rows[i]))
@@ -428,7 +452,6 @@ read_due(Reading *r)
 static void
 hold_missing(TteSender *sender, const TtePart *part, const TteQueueRow *rows, int n)
 {
-	TtePin		pin = {.window = NULL};
 	int64	   *missing = palloc(part->n * sizeof(int64));
 	int			nmissing = 0;
 
@@ -438,10 +461,10 @@ hold_missing(TteSender *sender, const TtePart *part, const TteQueueRow *rows, in
 
 		while (j < n && rows[j].id != part->ids[i])
 			j++;
-		if (j == n && tte_queue_busy(part->ids[i]))
+		if (j == n)
 			missing[nmissing++] = part->ids[i];
 	}
-	tte_hold_unsent(sender, &pin, missing, nmissing);
+	(void) tte_hold_ids(sender, missing, nmissing);
 }
 
 static void
@@ -508,7 +531,7 @@ pick_probe(TteSender *sender, int64 now)
 
 	if (untried)
 		id = tte_queue_pick_new(sender->config.id, sender->position, sender->suspect);
-	if (id != 0 && !tte_queue_busy(id))
+	if (id != 0 && tte_hold_free(sender, &id, 1) == 1)
 	{
 		tte_outcome_wait(sender, NULL, &id, 1, now, NULL);
 		/* what was taken out of turn lies in this window or the next */
@@ -580,7 +603,6 @@ tte_batch_read(TteSender *sender, TteMove move, int limit, const TteSnapshot *sn
 		.sender = sender, .limits = limits, .now = now, .limit = limit, .from_retry = move != TTE_MOVE_QUEUE
 	};
 
-	tte_hold_watch(sender);
 	switch (move)
 	{
 		case TTE_MOVE_NONE:
@@ -627,7 +649,6 @@ tte_batch_expire(TteSender *sender, const TteSnapshot *snapshot, const TteSendLi
 			(void) too_late(&retried, &rows[i]);
 	}
 	record_late(&retried);
-	tte_hold_watch(sender);
 	read_queue(&queued, snapshot);
 	record_late(&queued);
 	return events_read(&queued) + events_read(&retried);

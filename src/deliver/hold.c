@@ -6,7 +6,7 @@
  * An operator may have moved an event in a transaction that stays open.  The
  * worker does not wait for it: such an event is not sent, or if it was already,
  * what is to be recorded of it is held in memory and its request stays unfinished;
- * everything else goes on.
+ * everything else goes on.  tte_decision_begin() has the locks.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,11 +21,17 @@
 void
 tte_hold_watch(TteSender *sender)
 {
-	bool		open = !tte_lock_fates(sender->config.id);
+	bool		open = !tte_no_decision(sender->config.id);
 
-	if ((sender->operator_open && !open) || tte_requeue_pending())
+	if ((sender->operator_open && !open) || tte_requeue_pending(sender->config.id))
 		sender->skip_windows = 2;
 	sender->operator_open = open;
+}
+
+int
+tte_hold_free(const TteSender *sender, int64 *ids, int n)
+{
+	return sender->operator_open ? tte_queue_lock_events(ids, n) : n;
 }
 
 bool
@@ -80,6 +86,16 @@ tte_hold_unsent(TteSender *sender, const TtePin *pin, const int64 *ids, int n)
 		make_held(sender, pin, ids, n)->action = TTE_HELD_WAIT;
 }
 
+int
+tte_hold_ids(TteSender *sender, int64 *ids, int n)
+{
+	TtePin		pin = {.window = NULL};
+	int			left = tte_hold_free(sender, ids, n);
+
+	tte_hold_unsent(sender, &pin, ids + left, n - left);
+	return left;
+}
+
 /* What finishing the request will need. */
 static TteRequest *
 copy_request(MemoryContext context, const TteRequest *request)
@@ -94,29 +110,38 @@ copy_request(MemoryContext context, const TteRequest *request)
 	return copy;
 }
 
+static bool
+is_listed(int64 id, const int64 *ids, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (ids[i] == id)
+			return true;
+	}
+	return false;
+}
+
 void
 tte_hold_busy(TteRequest *request, TteHeldAction action, const char *status, const char *reason, bool keep)
 {
-	int64	   *busy;
-	int			n = 0;
-	int			left = 0;
+	int			n = request->nevents;
+	int64	   *ids = palloc(Max(n, 1) * sizeof(int64));
+	int			left;
 	TteHeld    *held;
 
-	if (!request->sender->operator_open)
+	for (int i = 0; i < n; i++)
+		ids[i] = request->events[i].id;
+	left = tte_hold_free(request->sender, ids, n);
+	if (left == n)
 		return;
-	busy = palloc(request->nevents * sizeof(int64));
-	for (int i = 0; i < request->nevents; i++)
+	request->nevents = 0;
+	for (int i = 0; i < n; i++)
 	{
-		if (tte_queue_busy(request->events[i].id))
-			busy[n++] = request->events[i].id;
-		else
-			request->events[left++] = request->events[i];
+		if (!is_listed(request->events[i].id, ids + left, n - left))
+			request->events[request->nevents++] = request->events[i];
 	}
-	if (n == 0)
-		return;
-	request->nevents = left;
 	request->holding = true;
-	held = make_held(request->sender, &request->pin, busy, n);
+	held = make_held(request->sender, &request->pin, ids + left, n - left);
 	held->action = action;
 	held->request = copy_request(held->context, request);
 	held->status = status;
@@ -152,21 +177,13 @@ record_held(TteSender *sender, TteHeld *held, const int64 *ids, int n, int64 now
 static bool
 record_decided(TteSender *sender, TteHeld *held, int64 now)
 {
-	int64	   *ids = palloc(held->n * sizeof(int64));
-	int			n = 0;
-	int			left = 0;
+	int			n = tte_hold_free(sender, held->ids, held->n);
 
-	for (int i = 0; i < held->n; i++)
-	{
-		if (sender->operator_open && tte_queue_busy(held->ids[i]))
-			held->ids[left++] = held->ids[i];
-		else
-			ids[n++] = held->ids[i];
-	}
-	held->n = left;
 	if (n > 0)
-		record_held(sender, held, ids, n, now);
-	return left == 0;
+		record_held(sender, held, held->ids, n, now);
+	held->n -= n;
+	memmove(held->ids, held->ids + n, held->n * sizeof(int64));
+	return held->n == 0;
 }
 
 void

@@ -121,8 +121,9 @@ tte_outcome_drop_parts(TteSender *sender, int64 now)
 	dlist_foreach_modify(iter, &sender->parts)
 	{
 		TtePart    *part = dlist_container(TtePart, node, iter.cur);
+		int			n = tte_hold_ids(sender, part->ids, part->n);
 
-		tte_outcome_wait(sender, NULL, part->ids, part->n, now, NULL);
+		tte_outcome_wait(sender, NULL, part->ids, n, now, NULL);
 		dlist_delete(iter.cur);
 		end_half(part->halves, sender, false, now);
 		pfree(part);
@@ -201,7 +202,8 @@ split_suspects(TteSender *sender)
 void
 tte_outcome_final(TteRequest *request, const int64 *ids, int n, const char *status, const char *reason, bool keep)
 {
-	TteFinal	final = {request->id, status, reason, keep, request->from_retry, true, 0};
+	bool		sent = !request->unreadable;
+	TteFinal	final = {sent ? request->id : 0, status, reason, keep, request->from_retry, sent, 0};
 
 	if (request->reply.possibly_received)
 		final.possibly_received_at = request->try.started_at;
@@ -349,11 +351,7 @@ record_failed(TteRequest *request, int64 now)
 	tte_breaker_dropped(&request->sender->breaker, &request->try);
 	end_half(request->halves, request->sender, false, now);
 	if (request->unreadable)
-	{
-		TteFinal	final = {0, "invalid", "unreadable", false, request->from_retry, false, 0};
-
-		tte_queue_record_final(&final, request_ids(request), request->nevents);
-	}
+		record_final(request, "invalid", "unreadable", false);
 	else
 		record_retry(request, now);
 }

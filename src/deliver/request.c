@@ -7,13 +7,8 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "deliver/queue.h"
@@ -64,6 +59,9 @@ static TteStatement retry_sql = {9, {INT4OID, INT8OID, TIMESTAMPTZOID, TIMESTAMP
 "possibly_received_at = coalesce(retry.possibly_received_at, excluded.possibly_received_at), "
 "last_request_id = coalesce(excluded.last_request_id, retry.last_request_id), "
 "code = CASE WHEN excluded.last_request_id IS NULL THEN retry.code ELSE excluded.code END, kind = excluded.kind", NULL};
+
+static TteStatement lock_events_sql = {1, {INT8ARRAYOID},
+"SELECT id FROM tiktok.event WHERE id = ANY ($1) FOR NO KEY UPDATE SKIP LOCKED", NULL};
 
 static TteStatement lease_sql = {1, {INT8ARRAYOID},
 "UPDATE tiktok.retry SET next_attempt_at = 'infinity' WHERE id IN (SELECT id FROM tiktok.retry "
@@ -164,30 +162,36 @@ tte_queue_finish_request(const TteRequestEnd *end)
 	TTE_FAULT_POINT("request-finished", NULL);
 }
 
-/* Has an open transaction inserted, deleted or replaced a row of that id? */
-static bool
-row_busy(const char *relation, int64 id)
+static int
+by_id(const void *a, const void *b)
 {
-	Relation	rel = table_open(tte_relation(relation), RowExclusiveLock);
-	SnapshotData dirty;
-	ScanKeyData key;
-	SysScanDesc scan;
-	bool		busy = false;
+	int64		x = *(const int64 *) a;
+	int64		y = *(const int64 *) b;
 
-	InitDirtySnapshot(dirty);
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
-	scan = systable_beginscan(rel, tte_primary_key_index(rel), true, &dirty, 1, &key);
-	while (!busy && HeapTupleIsValid(systable_getnext(scan)))
-		busy = TransactionIdIsValid(dirty.xmin) || TransactionIdIsValid(dirty.xmax);
-	systable_endscan(scan);
-	table_close(rel, NoLock);
-	return busy;
+	return x < y ? -1 : x > y;
 }
 
-bool
-tte_queue_busy(int64 id)
+int
+tte_queue_lock_events(int64 *ids, int n)
 {
-	return row_busy("delivery", id) || row_busy("retry", id);
+	Datum		args[] = {tte_int8_array(ids, n, INT8OID)};
+	int			found = n > 0 ? tte_run(&lock_events_sql, args, NULL) : 0;
+	int64	   *locked = palloc(Max(found, 1) * sizeof(int64));
+	int			left = 0;
+
+	for (int i = 0; i < found; i++)
+		locked[i] = tte_result_int8(i, 1);
+	qsort(locked, found, sizeof(int64), by_id);
+	for (int i = 0; i < n; i++)
+	{
+		int64		id = ids[i];
+
+		if (bsearch(&id, locked, found, sizeof(int64), by_id) == NULL)
+			continue;
+		ids[i] = ids[left];
+		ids[left++] = id;
+	}
+	return left;
 }
 
 void
@@ -312,6 +316,14 @@ attach_sent(void)
 	tte_run(&newest_request_sql, NULL, NULL);
 	tte_sent_attach(tte_queue_extension(), tte_result_int8(0, 1));
 	attached = true;
+}
+
+bool
+tte_queue_interrupted(int32 source_id)
+{
+	Datum		args[] = {Int32GetDatum(source_id)};
+
+	return tte_run(&open_requests_sql, args, NULL) > 0;
 }
 
 int

@@ -56,8 +56,11 @@ extern int64 tte_queue_start_request(const TteRequestStart *start);
 extern void tte_queue_claim_retries(int64 request_id, const int64 *ids, int n);
 extern void tte_queue_finish_request(const TteRequestEnd *end);
 
-/* Would recording a fate of that event have to wait for an open transaction? */
-extern bool tte_queue_busy(int64 id);
+/*
+ * Locks the events that no open transaction has locked, which come first, and
+ * returns how many these are.
+ */
+extern int	tte_queue_lock_events(int64 *ids, int n);
 extern void tte_queue_record_final(const TteFinal *final, const int64 *ids, int n);
 
 /* Events that are sent again, or wait for it, in tiktok.retry. */
@@ -99,5 +102,8 @@ extern void tte_queue_set_apart(int32 source_id, int64 request_id);
  * events go to tiktok.retry.  Returns how many requests there were.
  */
 extern int	tte_queue_recover(int32 source_id);
+
+/* Are there such requests? */
+extern bool tte_queue_interrupted(int32 source_id);
 
 #endif							/* TTE_REQUEST_H */

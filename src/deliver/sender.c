@@ -127,6 +127,7 @@ tte_sender_requeue(TteSender *sender)
 	sender->skip_windows = 2;
 	sender->next_due = 1;
 	sender->held_at = 0;
+	sender->load_at = 0;
 }
 
 void
@@ -171,8 +172,16 @@ tte_sender_load(TteSender *sender)
 	TteSnapshot prev;
 	TteSnapshot cur;
 	TtePosition position;
-	int			interrupted = tte_queue_recover(sender->config.id);
+	int			interrupted;
 
+	/* what was on its way is recovered when nobody has moved it */
+	tte_hold_watch(sender);
+	if (sender->operator_open && tte_queue_interrupted(sender->config.id))
+	{
+		sender->load_at = tte_now() + TTE_HELD_PAUSE;
+		return;
+	}
+	interrupted = tte_queue_recover(sender->config.id);
 	if (interrupted > 0)
 		ereport(LOG,
 				(errmsg("tiktok_events: source %d had %d interrupted requests; their events are sent again",
@@ -238,7 +247,9 @@ tte_sender_wants(TteSender *sender, int64 now)
 
 	if (!may_send(sender))
 		return false;
-	if (!sender->loaded || has_chores(sender, now))
+	if (!sender->loaded)
+		return sender->load_at <= now;
+	if (has_chores(sender, now))
 		return true;
 	offer = offer_of(sender, now);
 	return tte_breaker_move(&sender->breaker, &offer, now, sender->config.batch_size, &limit) != TTE_MOVE_NONE &&
@@ -255,7 +266,9 @@ sending_due(TteSender *sender, int64 now)
 		return Max(sender->expire_at, now);
 	if (!may_send(sender))
 		return PG_INT64_MAX;
-	if (!sender->loaded || has_chores(sender, now))
+	if (!sender->loaded)
+		return Max(sender->load_at, now);
+	if (has_chores(sender, now))
 		return now;
 	offer = offer_of(sender, now);
 	due = tte_breaker_due(&sender->breaker, &offer, now);
@@ -364,6 +377,9 @@ tte_sender_next(TteSender *sender, const TteSnapshot *snapshot, const TteSendLim
 	TteRequest *request;
 	int			limit;
 
+	if (!sender->loaded)
+		return NULL;
+	tte_hold_watch(sender);
 	do_chores(sender, now);
 	offer = offer_of(sender, now);
 	move = tte_breaker_move(&sender->breaker, &offer, now, sender->config.batch_size, &limit);
@@ -399,12 +415,13 @@ tte_sender_next(TteSender *sender, const TteSnapshot *snapshot, const TteSendLim
 bool
 tte_sender_expires(const TteSender *sender, int64 now)
 {
-	return may_expire(sender) && (sender->expire_at <= now || sender->expire_at > now + EXPIRE_INTERVAL);
+	return may_expire(sender) && sender->loaded && (sender->expire_at <= now || sender->expire_at > now + EXPIRE_INTERVAL);
 }
 
 void
 tte_sender_expire(TteSender *sender, const TteSnapshot *snapshot, const TteSendLimits *limits, int64 now)
 {
+	tte_hold_watch(sender);
 	do_chores(sender, now);
 	tte_outcome_drop_parts(sender, now);
 	sender->expire_at = tte_batch_expire(sender, snapshot, limits, now) > 0 ? now : now + EXPIRE_INTERVAL;

@@ -172,6 +172,8 @@ struct TteSender
 	slist_head	held;
 	int			nheld;			/* events in these */
 	int64		held_at;		/* when to look at these again */
+	int64		load_at;		/* when to look again whether the source can
+								 * be loaded */
 	bool		operator_open;	/* there was such a transaction when it was
 								 * looked */
 
@@ -292,11 +294,14 @@ extern void tte_part_split(TteSender *sender, const int64 *ids, int n, bool refu
  */
 
 /*
- * In a transaction, before fates are read or recorded: may a transaction be open
+ * In a transaction, before statuses are read or recorded: may a transaction be open
  * that has moved some?  When one has ended since, or has committed a moment ago,
  * what it moved must be skipped as after tte_sender_requeue().
  */
 extern void tte_hold_watch(TteSender *sender);
+
+/* Those of the ids that may be written come first; returns how many. */
+extern int	tte_hold_free(const TteSender *sender, int64 *ids, int n);
 extern bool tte_hold_has(TteSender *sender, int64 id);
 
 /* Takes what would have to wait out of the request. */
@@ -304,6 +309,9 @@ extern void tte_hold_busy(TteRequest *request, TteHeldAction action, const char 
 
 /* The same for events that were read and not sent. */
 extern void tte_hold_unsent(TteSender *sender, const TtePin *pin, const int64 *ids, int n);
+
+/* The same for ids of tiktok.retry; returns how many are left of them. */
+extern int	tte_hold_ids(TteSender *sender, int64 *ids, int n);
 
 /*
  * What could not be recorded because an operator's transaction is open: is it

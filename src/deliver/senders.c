@@ -247,19 +247,31 @@ tte_token_files_changed(void)
 	return changed;
 }
 
+static void
+take_bits(pg_atomic_uint64 *shared, uint64 *bits)
+{
+	for (int word = 0; word < TTE_NEWS_WORDS; word++)
+		bits[word] = pg_atomic_read_u64(&shared[word]) != 0 ? pg_atomic_exchange_u64(&shared[word], 0) : 0;
+}
+
 void
 tte_look_at_news(TteSlot *slot)
 {
 	uint64		news[TTE_NEWS_WORDS];
+	uint64		decided[TTE_NEWS_WORDS];
 	dlist_iter	iter;
 
-	for (int word = 0; word < TTE_NEWS_WORDS; word++)
-		news[word] = pg_atomic_read_u64(&slot->news[word]) != 0 ? pg_atomic_exchange_u64(&slot->news[word], 0) : 0;
+	take_bits(slot->news, news);
+	take_bits(slot->decided, decided);
 	dlist_foreach(iter, &tte_senders)
 	{
 		TteSender  *sender = dlist_container(TteSender, node, iter.cur);
+		int			word = TTE_NEWS_WORD(sender->config.id);
+		uint64		bit = TTE_NEWS_BIT(sender->config.id);
 
-		if (news[TTE_NEWS_WORD(sender->config.id)] & TTE_NEWS_BIT(sender->config.id))
+		if (decided[word] & bit)
+			tte_sender_requeue(sender);
+		if (news[word] & bit)
 			sender->look = true;
 	}
 }

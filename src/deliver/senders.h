@@ -30,7 +30,7 @@ extern void tte_token_files_look(void);
 extern void tte_look_everywhere(void);
 extern void tte_look_at_news(TteSlot *slot);
 
-/* An operator has put events back or closed some, of whatever source. */
+/* An operator may have put events back or closed some, of whatever source. */
 extern void tte_requeue_all(void);
 
 /* Timers are compared with the clock of the server, which may be set back. */

@@ -481,8 +481,6 @@ woken(void)
 		/* the relcache message comes later than the wake-up */
 		if (pg_atomic_exchange_u32(&slot->reconfigure, 0) != 0)
 			tte_watch_reload();
-		if (pg_atomic_exchange_u32(&slot->requeue, 0) != 0)
-			tte_requeue_all();
 		tte_look_at_news(slot);
 		return true;
 	}

@@ -5,11 +5,11 @@
  *
  * The rows of an event define its status.  Sending it again, or closing it, moves
  * a row between tiktok.delivery and tiktok.retry.  Every move is one statement
- * that names the status it starts from, and takes locks in the same order as the
- * worker.  If both change an event, the first one wins, and the other overwrites
+ * that names the status it starts from, and locks the rows of tiktok.event first.
+ * If the worker changes an event, too, the first one wins, and the other overwrites
  * nothing.  When the move is committed, the worker reads the queue again.  Until
- * then the lock of tte_share_fates() tells it to check for uncommitted rows of
- * the source; it continues with all other events.
+ * then tte_decision_begin() tells it to look for locked rows of the source; it
+ * continues with all other events.
  *
  *-------------------------------------------------------------------------
  */
@@ -68,7 +68,7 @@ static const char state_sql[] =
 	" SELECT d.*, e.source_id, q.started_at, q.code, " RECEIVED " AS received" \
 	" FROM tiktok.event e JOIN tiktok.delivery d ON d.id" EQ "e.id" \
 	" LEFT JOIN tiktok.request q ON q.id" EQ "d.request_id" \
-	" WHERE e." which " AND d.status" EQ "$2 AND e.payload IS NOT NULL AND " HAS_IDENTITY "), " \
+	" WHERE e." which " AND d.status" EQ "$2 AND e.payload IS NOT NULL AND " HAS_IDENTITY " FOR NO KEY UPDATE OF e), " \
 	"gone AS (" \
 	" DELETE FROM tiktok.delivery d USING found f WHERE d.id" EQ "f.id AND NOT " WITHDRAWN \
 	" AND ($3 OR f.received IS NULL OR f.received OPERATOR(pg_catalog.>=) $4) RETURNING f.*), " \
@@ -102,18 +102,20 @@ static const char state_sql[] =
 	"  WHERE q.source_id" EQ "e.source_id AND q.finished_at IS NULL" \
 	"  AND ROW(e.xid, e.id) OPERATOR(pg_catalog.>=) ROW(q.first_xid, q.first_id)" \
 	"  AND ROW(e.xid, e.id) OPERATOR(pg_catalog.<=) ROW(q.last_xid, q.last_id)))" \
-	" FROM " from)
+	" FROM " from " FOR NO KEY UPDATE OF e")
 
 #define DISCARD_RETRYING(which, tried) \
-	"WITH gone AS (DELETE FROM tiktok.retry r WHERE r." which " AND (" tried ") RETURNING *), " \
+	"WITH locked AS (SELECT e.id FROM tiktok.retry r JOIN tiktok.event e ON e.id" EQ "r.id WHERE r." which " AND (" tried ") FOR NO KEY UPDATE OF e), " \
+	"gone AS (DELETE FROM tiktok.retry r USING locked l WHERE r.id" EQ "l.id AND (" tried ") RETURNING r.*), " \
 	CLOSE(", request_id, attempts, first_attempt_at", \
 	"coalesce(e.possibly_received_at, q.started_at), e.last_request_id, e.attempts, e.first_attempt_at" \
 	" FROM gone e LEFT JOIN tiktok.request q ON q.id" EQ "e.last_request_id AND q.finished_at IS NULL")
 
 /* The row with the former status is deleted, and a new one inserted. */
 #define DISCARD_FINAL(which) \
-	"WITH gone AS (DELETE FROM tiktok.delivery d USING tiktok.event e" \
-	" WHERE d.id" EQ "e.id AND e." which " AND d.status" EQ "$2 RETURNING d.*), " \
+	"WITH locked AS (SELECT e.id FROM tiktok.event e JOIN tiktok.delivery d ON d.id" EQ "e.id" \
+	" WHERE e." which " AND d.status" EQ "$2 FOR NO KEY UPDATE OF e), " \
+	"gone AS (DELETE FROM tiktok.delivery d USING locked l WHERE d.id" EQ "l.id AND d.status" EQ "$2 RETURNING d.*), " \
 	CLOSE(", request_id, attempts, first_attempt_at", \
 	"e.possibly_received_at, e.request_id, e.attempts, e.first_attempt_at FROM gone e")
 
@@ -137,7 +139,7 @@ static const Move retry_moves[] = {
 
 /* Pending before retrying, because events may move in that direction meanwhile. */
 static const Move discard_moves[] = {
-	{"pending", DISCARD_PENDING("tiktok._pending e WHERE e." BY_SOURCE), DISCARD_PENDING(PENDING_BY_ID), true},
+	{"pending", DISCARD_PENDING("tiktok._pending p JOIN tiktok.event e ON e.id" EQ "p.id WHERE p." BY_SOURCE), DISCARD_PENDING(PENDING_BY_ID), true},
 	{"pending", DISCARD_RETRYING(BY_SOURCE, "NOT (" TRIED ")"), DISCARD_RETRYING(BY_ID, "NOT (" TRIED ")"), true},
 	{"retrying", DISCARD_RETRYING(BY_SOURCE, TRIED), DISCARD_RETRYING(BY_ID, TRIED), true},
 	{"rejected", DISCARD_FINAL(BY_SOURCE), DISCARD_FINAL(BY_ID), false},
@@ -314,12 +316,12 @@ move(const char *sql, int32 source_id, Oid key_type, Datum key, const char *stat
 	Datum		values[] = {key, CStringGetTextDatum(status), BoolGetDatum(allow_double), horizon()};
 	int64		n;
 
-	tte_share_fates(source_id);
+	tte_decision_begin(source_id);
 	SPI_connect();
 	SPI_execute_with_args(sql, lengthof(types), types, values, NULL, false, 0);
 	n = DatumGetInt64(result(1, INT8OID));
 	SPI_finish();
-	tte_requeue_at_commit();
+	tte_requeue_at_commit(source_id);
 	return n;
 }
 

@@ -80,6 +80,9 @@ static const char leads_sql[] =
 static const char keyed_sql[] =
 "SELECT id FROM tiktok.event WHERE source_id = $1 AND event_id = $2";
 
+static const char lock_sql[] =
+"SELECT FROM tiktok.event WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE";
+
 /* Closes the events in $1 that are not final, for the reason $2. */
 static const char suppress_sql[] =
 "WITH retried AS (DELETE FROM tiktok.retry WHERE id = ANY ($1) RETURNING *), "
@@ -318,8 +321,30 @@ find_unmatchable(const IdList *events, IdList *found)
 }
 
 /*
- * Closing and erasing; takes locks in the same order as the worker
+ * Closing and erasing
  */
+
+static void
+decide(int32 source_id, const IdList *events)
+{
+	if (events->n == 0)
+		return;
+	tte_decision_begin(source_id);
+	tte_requeue_at_commit(source_id);
+}
+
+/* See tte_decision_begin(). */
+static void
+lock(const IdList *events)
+{
+	Oid			types[] = {INT8ARRAYOID};
+	Datum		args[1];
+
+	if (events->n == 0)
+		return;
+	args[0] = id_array(events);
+	SPI_execute_with_args(lock_sql, 1, types, args, NULL, false, 0);
+}
 
 static int64
 suppress(const char *sql, const IdList *events, const char *reason)
@@ -333,7 +358,6 @@ suppress(const char *sql, const IdList *events, const char *reason)
 	args[0] = id_array(events);
 	args[1] = CStringGetTextDatum(reason);
 	SPI_execute_with_args(sql, 2, types, args, NULL, false, 0);
-	tte_requeue_at_commit();
 	return DatumGetInt64(column(0, 1, INT8OID, &isnull));
 }
 
@@ -356,7 +380,6 @@ erase(const IdList *events)
 		for (const TteJson *m = user ? user->first : NULL; m != NULL; m = m->next)
 			n += m->kind == TTE_JSON_ARRAY ? m->count : 1;
 	}
-	tte_requeue_at_commit();
 	return n;
 }
 
@@ -376,11 +399,12 @@ tte_sql_forget(PG_FUNCTION_ARGS)
 				 errmsg("email, phone and external_id must not all be null")));
 	SPI_connect();
 	read_people(fcinfo, &people);
-	for (int i = 1; i < people.n; i++)
-		tte_share_fates(people.person[i].source_id);
 	find_events(&people, &events);
 	if (events.n > 0)
 		find_unmatchable(&events, &unmatchable);
+	for (int i = 1; i < people.n; i++)
+		decide(people.person[i].source_id, &events);
+	lock(&events);
 	(void) suppress(suppress_sql, &unmatchable, "forgotten");
 	erased = erase(&events);
 	SPI_finish();
@@ -402,11 +426,12 @@ tte_sql_withdraw_consent(PG_FUNCTION_ARGS)
 	source_id = tte_source_argument(fcinfo);
 	args[0] = Int32GetDatum(source_id);
 	args[1] = PG_GETARG_DATUM(1);
-	tte_share_fates(source_id);
 	SPI_connect();
 	SPI_execute_with_args(keyed_sql, 2, types, args, NULL, false, 0);
 	for (uint64 i = 0; i < SPI_processed; i++)
 		remember(&events, DatumGetInt64(column(i, 1, INT8OID, &isnull)));
+	decide(source_id, &events);
+	lock(&events);
 
 	/*
 	 * final events first: one that an operator puts back meanwhile is found

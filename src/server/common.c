@@ -55,7 +55,7 @@ tte_relation(const char *name)
  * takes no such lock.  Sources whose ids differ by 65536 share a lock.
  */
 static LOCKTAG
-fates_tag(int32 source_id)
+decision_tag(int32 source_id)
 {
 	LOCKTAG		tag;
 
@@ -64,17 +64,17 @@ fates_tag(int32 source_id)
 }
 
 void
-tte_share_fates(int32 source_id)
+tte_decision_begin(int32 source_id)
 {
-	LOCKTAG		tag = fates_tag(source_id);
+	LOCKTAG		tag = decision_tag(source_id);
 
 	(void) LockAcquire(&tag, ShareLock, false, false);
 }
 
 bool
-tte_lock_fates(int32 source_id)
+tte_no_decision(int32 source_id)
 {
-	LOCKTAG		tag = fates_tag(source_id);
+	LOCKTAG		tag = decision_tag(source_id);
 
 	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }

@@ -47,13 +47,17 @@ extern char *tte_from_utf8(const char *string, int len);
 extern bool tte_ascii_payload(void);
 
 /*
- * A lock protects the statuses of a source's events.  Functions that operators
- * call take it in share mode, until their transaction ends.  The worker takes it
- * in exclusive mode, for milliseconds, and does not wait: false means that an
- * open transaction has changed statuses, or may change them.
+ * An operator's decision about statuses of a source's events.  A lock tells the
+ * worker of it: whoever decides takes it in share mode, until the transaction ends;
+ * the worker in exclusive mode, for milliseconds, and it does not wait.  False means
+ * that an open transaction has decided, or may decide.
+ *
+ * Then rows of tiktok.event tell of which events.  Whoever decides locks them before
+ * anything else of an event; the worker locks those that are free, and leaves the
+ * others alone.  So it never waits for an operator, who waits for its transaction.
  */
-extern void tte_share_fates(int32 source_id);
-extern bool tte_lock_fates(int32 source_id);
+extern void tte_decision_begin(int32 source_id);
+extern bool tte_no_decision(int32 source_id);
 
 /*
  * For ereport(): keeps the statement and its context out of the server log,

@@ -86,8 +86,10 @@ init_slot(TteSlot *slot)
 	pg_atomic_init_u32(&slot->proc, 0);
 	pg_atomic_init_u32(&slot->wake, 0);
 	for (int word = 0; word < TTE_NEWS_WORDS; word++)
+	{
 		pg_atomic_init_u64(&slot->news[word], 0);
-	pg_atomic_init_u32(&slot->requeue, 0);
+		pg_atomic_init_u64(&slot->decided[word], 0);
+	}
 	pg_atomic_init_u32(&slot->reconfigure, 0);
 	pg_atomic_init_u32(&slot->leave, 0);
 	pg_atomic_init_u32(&slot->state, TTE_WORKER_NONE);
@@ -355,7 +357,6 @@ tte_slot_attach(TteSlot *slot)
 	before_shmem_exit(detach_worker, PointerGetDatum(slot));
 	pg_atomic_write_u32(&slot->pid, MyProcPid);
 	pg_atomic_write_u32(&slot->wake, 0);
-	pg_atomic_write_u32(&slot->requeue, 0);
 	pg_atomic_write_u32(&slot->reconfigure, 0);
 	pg_atomic_write_u32(&slot->proc, TTE_MY_PROC_NUMBER + 1);
 	pg_memory_barrier();

@@ -53,8 +53,9 @@ typedef struct TteSlot
 	pg_atomic_uint32 wake;		/* events committed since it was cleared */
 	pg_atomic_uint64 news[TTE_NEWS_WORDS];	/* of which sources, a bit for
 											 * each id modulo their number */
-	pg_atomic_uint32 requeue;	/* statuses changed by operators since it was
-								 * cleared */
+	pg_atomic_uint64 decided[TTE_NEWS_WORDS];	/* the same of sources about
+												 * which operators have
+												 * decided */
 	pg_atomic_uint32 reconfigure;	/* configuration changed since it was
 									 * cleared */
 	pg_atomic_uint32 leave;		/* asked to end */

@@ -25,6 +25,7 @@ static bool stop_worker = false;
 static bool requeue = false;
 static bool reconfigure = false;
 static uint64 news[TTE_NEWS_WORDS]; /* sources with new events */
+static uint64 decided[TTE_NEWS_WORDS];	/* sources with changed statuses */
 
 static void
 wake_slot(TteSlot *slot)
@@ -33,6 +34,8 @@ wake_slot(TteSlot *slot)
 	{
 		if (news[word] != 0)
 			pg_atomic_fetch_or_u64(&slot->news[word], news[word]);
+		if (requeue && decided[word] != 0)
+			pg_atomic_fetch_or_u64(&slot->decided[word], decided[word]);
 	}
 	tte_slot_wake(slot);
 }
@@ -45,8 +48,6 @@ wake_now(void)
 	if (wake_worker)
 	{
 		slot = tte_slot_of(MyDatabaseId);
-		if (slot != NULL && requeue)
-			pg_atomic_write_u32(&slot->requeue, 1);
 		if (slot != NULL && reconfigure)
 			pg_atomic_write_u32(&slot->reconfigure, 1);
 		if (slot != NULL)
@@ -86,6 +87,8 @@ at_transaction_end(XactEvent event, void *arg)
 	}
 	if (wake_worker)
 		memset(news, 0, sizeof(news));
+	if (requeue)
+		memset(decided, 0, sizeof(decided));
 	wake_worker = wake_launcher = stop_worker = requeue = reconfigure = false;
 }
 
@@ -129,18 +132,19 @@ tte_stop_at_commit(void)
 }
 
 void
-tte_requeue_at_commit(void)
+tte_requeue_at_commit(int32 source_id)
 {
-	tte_wake_at_commit();
+	tte_wake_source_at_commit(source_id);
 	requeue = true;
+	decided[TTE_NEWS_WORD(source_id)] |= TTE_NEWS_BIT(source_id);
 }
 
 bool
-tte_requeue_pending(void)
+tte_requeue_pending(int32 source_id)
 {
 	TteSlot    *slot = tte_slot_of(MyDatabaseId);
 
-	return slot != NULL && pg_atomic_read_u32(&slot->requeue) != 0;
+	return slot != NULL && (pg_atomic_read_u64(&slot->decided[TTE_NEWS_WORD(source_id)]) & TTE_NEWS_BIT(source_id)) != 0;
 }
 
 void

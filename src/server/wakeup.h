@@ -21,11 +21,11 @@ extern void tte_wake_launcher_at_commit(void);
 /* The same, after the extension was dropped: the worker ends. */
 extern void tte_stop_at_commit(void);
 
-/* The same, after statuses were changed: the worker reads the queue again. */
-extern void tte_requeue_at_commit(void);
+/* The same, after statuses were changed: the worker reads the queue of the source again. */
+extern void tte_requeue_at_commit(int32 source_id);
 
-/* In the worker: has such a transaction committed since it cleared the flag? */
-extern bool tte_requeue_pending(void);
+/* In the worker: has such a transaction committed since it looked? */
+extern bool tte_requeue_pending(int32 source_id);
 
 /*
  * The same, after configuration was changed.  The worker cannot rely on the
