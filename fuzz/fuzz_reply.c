@@ -4,7 +4,7 @@
  *	  libFuzzer target: replies, and the lack of one.
  *
  * The first byte chooses transport, truncation and status, the second how
- * many bytes are the Retry-After header; the rest is the body, or without an
+ * many bytes are the token, the first of them the seconds of Retry-After; the rest is the body, or without an
  * answer what the transport says about it.  A reply must come out as clean
  * text, and a success must be spelt out.
  *
@@ -14,8 +14,6 @@
 #include "event/json.h"
 
 #include "fuzz.h"
-
-#define NOW		(INT64CONST(1794000000) * 1000000)
 
 static const int statuses[] = {0, 100, 200, 204, 206, 302, 400, 401, 404, 413, 429, 500, 999};
 
@@ -74,12 +72,13 @@ int
 LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
 {
 	TteTransport transport = TTE_TRANSPORT_ANSWERED;
-	size_t		header_len;
+	size_t		token_len;
 	size_t		len;
 	bool		truncated;
 	int			status;
-	char	   *header;
+	char	   *token;
 	char	   *body;
+	int64		retry_after = 0;
 	TteReply	reply;
 
 	if (size < 2)
@@ -90,18 +89,19 @@ LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
 		transport = TTE_TRANSPORT_NEVER_SENT;
 	truncated = data[0] % 8 == 6;
 	status = statuses[(data[0] / 8) % lengthof(statuses)];
-	header_len = Min(data[1], size - 2);
-	header = heap_string(data + 2, header_len);
-	len = size - 2 - header_len;
-	body = heap_copy(data + 2 + header_len, len);
+	token_len = Min(data[1], size - 2);
+	token = heap_string(data + 2, token_len);
+	memcpy(&retry_after, token, Min(token_len, sizeof(retry_after)));
+	len = size - 2 - token_len;
+	body = heap_copy(data + 2 + token_len, len);
 	tte_reply_judge(transport, status, body, len, truncated,
-					heap_string(data + 2 + header_len, len), header, NOW, &reply);
+					heap_string(data + 2 + token_len, len), retry_after, &reply);
 	check_reply(&reply);
 	if (transport != TTE_TRANSPORT_ANSWERED || truncated)
 		require(reply.outcome != TTE_OUTCOME_DELIVERED, "a success was read to its end");
 	check_success(&reply, status, body, len);
 	/* an answer as the request it answers: then it repeats much */
-	tte_reply_redact(&reply, header, heap_string(data + 2 + header_len, len));
+	tte_reply_redact(&reply, token, heap_string(data + 2 + token_len, len));
 	check_reply(&reply);
 	/* what the transport says of itself has none of the request's words */
 	if (reply.has_code || transport == TTE_TRANSPORT_ANSWERED)

@@ -20,7 +20,6 @@
 
 #define SECOND				INT64CONST(1000000)
 #define RETRY_AFTER_CAP		3600	/* seconds: the longest pause obeyed */
-#define RETRY_AFTER_ABSURD	86400	/* seconds: not believed at all */
 #define MAINTENANCE_PAUSE	(15 * 60 * SECOND)
 #define BLOCKED_PAUSE		(30 * 60 * SECOND)
 
@@ -311,107 +310,6 @@ tte_reply_redact(TteReply *reply, const char *token, const char *sent)
 }
 
 /*-------------------------------------------------------------------------
- * Retry-After
- *-------------------------------------------------------------------------
- */
-
-/* Days from 1970-01-01 to a date of the Gregorian calendar. */
-static int64
-days_from_1970(int year, int month, int day)
-{
-	int64		years = month > 2 ? year : year - 1;
-	int64		era = years / 400;
-	int64		year_of_era = years - era * 400;
-	int64		day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-
-	return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 +
-		day_of_year - 719468;
-}
-
-/* Two or four digits, -1 if they are not. */
-static int
-digits_at(const char *p, int count)
-{
-	int			number = 0;
-
-	for (int i = 0; i < count; i++)
-	{
-		if (!is_digit(p[i]))
-			return -1;
-		number = number * 10 + (p[i] - '0');
-	}
-	return number;
-}
-
-/*
- * "Sun, 06 Nov 1994 08:49:37 GMT" as seconds since 1970.  The other two forms
- * that HTTP once allowed are taken for no date.
- */
-static bool
-read_http_date(const char *header, int64 *seconds)
-{
-	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-	static const char shape[] = "aaa, dd aaa dddd dd:dd:dd GMT";
-	int			month = 0;
-	int			day;
-	int			hour;
-	int			minute;
-	int			second;
-
-	if (strlen(header) != sizeof(shape) - 1)
-		return false;
-	for (int i = 0; shape[i] != '\0'; i++)
-	{
-		if (shape[i] == 'a' ? !is_alpha(header[i]) :
-			shape[i] == 'd' ? !is_digit(header[i]) : header[i] != shape[i])
-			return false;
-	}
-	while (month < 12 && strncmp(months + 3 * month, header + 8, 3) != 0)
-		month++;
-	day = digits_at(header + 5, 2);
-	hour = digits_at(header + 17, 2);
-	minute = digits_at(header + 20, 2);
-	second = digits_at(header + 23, 2);
-	if (month == 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60)
-		return false;
-	*seconds = ((days_from_1970(digits_at(header + 12, 4), month + 1, day) * 24 + hour) * 60 +
-				minute) * 60 + second;
-	return true;
-}
-
-/*
- * The pause that a Retry-After header asks for, in microseconds: at least a
- * second, at most an hour.  0 when there is none, or none to be believed.
- */
-static int64
-read_retry_after(const char *header, int64 now)
-{
-	int64		seconds = 0;
-	int			len;
-
-	if (header == NULL)
-		return 0;
-	header += strspn(header, " ");
-	len = strspn(header, "0123456789");
-	if (len == 0 || header[len + strspn(header + len, " ")] != '\0')
-	{
-		if (!read_http_date(header, &seconds))
-			return 0;
-		seconds -= now / SECOND;
-		if (seconds <= 0)
-			return 0;
-	}
-	else
-	{
-		for (int i = 0; i < len && seconds <= RETRY_AFTER_ABSURD; i++)
-			seconds = seconds * 10 + (header[i] - '0');
-	}
-	if (seconds > RETRY_AFTER_ABSURD)
-		return 0;
-	return Max(Min(seconds, RETRY_AFTER_CAP), 1) * SECOND;
-}
-
-/*-------------------------------------------------------------------------
  * Judgement
  *-------------------------------------------------------------------------
  */
@@ -505,7 +403,7 @@ judge_transport(TteTransport transport, int status, const char *error, TteReply 
 void
 tte_reply_judge(TteTransport transport, int status, const char *body, size_t body_len,
 				bool truncated, const char *transport_error,
-				const char *retry_after, int64 now, TteReply *reply)
+				int64 retry_after, TteReply *reply)
 {
 	memset(reply, 0, sizeof(*reply));
 	reply->bad_index = -1;
@@ -514,7 +412,7 @@ tte_reply_judge(TteTransport transport, int status, const char *body, size_t bod
 		judge_transport(transport, status, transport_error, reply);
 		return;
 	}
-	reply->retry_after = read_retry_after(retry_after, now);
+	reply->retry_after = Max(Min(retry_after, RETRY_AFTER_CAP), 0) * SECOND;
 
 	/* The beginning of a reply may look like one. */
 	if (!truncated && body_len > 0)

@@ -55,13 +55,13 @@ typedef struct TteReply
 } TteReply;
 
 /*
- * Judges one exchange.  status 0 when there is no HTTP status.  transport_error is
- * libcurl's text or "", retry_after the header's text or NULL; now in microseconds
- * since 1970.  The body's code decides first, the HTTP status only without one.
+ * Judges one exchange.  status is 0 when there is no HTTP status; transport_error is
+ * libcurl's text or ""; retry_after is in seconds, 0 or less if the header is missing
+ * or of no use.  The body's code decides first, the HTTP status only without one.
  */
 extern void tte_reply_judge(TteTransport transport, int status, const char *body, size_t body_len,
 							bool truncated, const char *transport_error,
-							const char *retry_after, int64 now, TteReply *reply);
+							int64 retry_after, TteReply *reply);
 
 /* What else of the source was sent since the request started, without its events. */
 typedef enum TteOthers

@@ -24,7 +24,6 @@
 #include <curl/curl.h>
 #include <openssl/x509_vfy.h>
 #include <stdlib.h>
-#include <strings.h>
 
 #include "deliver/exchange.h"
 #include "deliver/memory.h"
@@ -109,26 +108,10 @@ take_reply(char *data, size_t size, size_t nitems, void *arg)
 	return exchange->truncated ? 0 : len;
 }
 
-static void
-keep_retry_after(TteExchange *exchange, const char *value, size_t len)
-{
-	size_t		kept = 0;
-
-	for (size_t i = 0; i < len && kept < TTE_RETRY_AFTER_MAX - 1; i++)
-	{
-		if (value[i] >= ' ' && value[i] <= '~' && (kept > 0 || value[i] != ' '))
-			exchange->retry_after[kept++] = value[i];
-	}
-	while (kept > 0 && exchange->retry_after[kept - 1] == ' ')
-		kept--;
-	exchange->retry_after[kept] = '\0';
-}
-
-/* One header line.  The first Retry-After of the last response is kept. */
+/* One header line. */
 static size_t
 take_header(char *data, size_t size, size_t nitems, void *arg)
 {
-	static const char name[] = "retry-after:";
 	TteExchange *exchange = arg;
 	size_t		len = size * nitems;
 
@@ -145,13 +128,7 @@ take_header(char *data, size_t size, size_t nitems, void *arg)
 	if (data[0] == '\r' || data[0] == '\n')
 		exchange->headers_complete = true;
 	else if (len >= 5 && memcmp(data, "HTTP/", 5) == 0)
-	{
 		exchange->headers_complete = false;
-		exchange->retry_after[0] = '\0';
-	}
-	else if (exchange->retry_after[0] == '\0' && len >= sizeof(name) - 1 &&
-			 strncasecmp(data, name, sizeof(name) - 1) == 0)
-		keep_retry_after(exchange, data + sizeof(name) - 1, len - (sizeof(name) - 1));
 	return len;
 }
 
@@ -401,6 +378,7 @@ tte_exchange_settle(TteExchange *exchange, CURLcode rc)
 
 	exchange->status = 0;
 	curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &exchange->status);
+	curl_easy_getinfo(exchange->easy, CURLINFO_RETRY_AFTER, &exchange->retry_after);
 	answered = exchange->status >= 200 && exchange->headers_complete &&
 		(rc == CURLE_OK || exchange->truncated);
 	if (answered)

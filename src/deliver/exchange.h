@@ -13,7 +13,6 @@
 
 #include "deliver/multi.h"
 
-#define TTE_RETRY_AFTER_MAX		64
 #define TTE_ERROR_MAX			160
 #define TTE_TOKEN_NAME			"Access-Token: "
 
@@ -51,7 +50,7 @@ struct TteExchange
 	bool		truncated;
 	size_t		headers_len;
 	size_t		reply_len;
-	char		retry_after[TTE_RETRY_AFTER_MAX];
+	curl_off_t	retry_after;
 	char		error[TTE_ERROR_MAX];
 	char		reply[TTE_HTTP_REPLY_MAX + 1];
 };

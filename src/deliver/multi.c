@@ -457,7 +457,7 @@ tte_http_collect(TteHttp *http, TteHttpResult *result)
 	result->truncated = exchange->truncated;
 	result->resent = exchange->resent;
 	result->error = exchange->error;
-	result->retry_after = exchange->retry_after[0] != '\0' ? exchange->retry_after : NULL;
+	result->retry_after = exchange->retry_after;
 	result->exchange = exchange;
 	return true;
 }

@@ -64,7 +64,7 @@ typedef struct TteHttpResult
 								 * first copy may have arrived */
 	const char *error;			/* "" or a short text without URL, header or
 								 * body */
-	const char *retry_after;	/* header's text or NULL */
+	int64		retry_after;	/* seconds, 0 if there is no such header */
 	TteExchange *exchange;
 } TteHttpResult;
 

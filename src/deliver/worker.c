@@ -244,7 +244,7 @@ judge(const TteHttpResult *result)
 
 	TTE_FAULT_POINT("answer-read", NULL);
 	tte_reply_judge(result->transport, result->status, result->body, result->body_len, result->truncated,
-					result->error, result->retry_after, tte_now(), &request->reply);
+					result->error, result->retry_after, &request->reply);
 	tte_reply_redact(&request->reply, result->exchange ? tte_http_token(result->exchange) : NULL, request->body.data);
 	request->reply.possibly_received |= result->resent;
 	request->http_status = result->status;

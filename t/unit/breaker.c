@@ -157,7 +157,7 @@ hash_name(int name)
 static void
 respond(Request *r, int status, const char *body, int64 after)
 {
-	tte_reply_judge(TTE_TRANSPORT_ANSWERED, status, body, strlen(body), false, "", NULL, now, &r->reply);
+	tte_reply_judge(TTE_TRANSPORT_ANSWERED, status, body, strlen(body), false, "", 0, &r->reply);
 	r->answered = true;
 	r->done_at = now + after;
 }
@@ -165,7 +165,7 @@ respond(Request *r, int status, const char *body, int64 after)
 static void
 no_answer(Request *r, TteTransport transport, int64 after)
 {
-	tte_reply_judge(transport, 0, "", 0, false, "no answer", NULL, now, &r->reply);
+	tte_reply_judge(transport, 0, "", 0, false, "no answer", 0, &r->reply);
 	r->answered = false;
 	r->done_at = now + after;
 }

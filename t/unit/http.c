@@ -406,7 +406,7 @@ behave_slowly(Peer *peer, const char *path)
 static void
 behave(Peer *peer, const char *path, int request)
 {
-	char		location[128];
+	char		headers[128];
 
 	behave_endless(peer, path);
 	behave_raw(peer, path);
@@ -417,17 +417,26 @@ behave(Peer *peer, const char *path, int request)
 		_exit(0);
 	if (strcmp(path, "redirect") == 0)
 	{
-		snprintf(location, sizeof(location),
+		snprintf(headers, sizeof(headers),
 				 "Location: http://127.0.0.1:%d/ok\r\n", other_port);
-		reply_with(peer, "307 Elsewhere", location, "");
+		reply_with(peer, "307 Elsewhere", headers, "");
 	}
 	else if (strcmp(path, "throttle") == 0)
-		reply_with(peer, "429 Slow", "retry-after:   7 \r\nRetry-After: 999\r\n", "{}");
+		reply_with(peer, "429 Slow", "retry-after:   7 \r\n", "{}");
+	else if (strcmp(path, "until") == 0)
+	{
+		time_t		then = time(NULL) + 100;
+
+		strftime(headers, sizeof(headers), "Retry-After: %a, %d %b %Y %H:%M:%S GMT\r\n", gmtime(&then));
+		reply_with(peer, "503 Away", headers, "");
+	}
+	else if (strcmp(path, "soon") == 0)
+		reply_with(peer, "429 Slow", "Retry-After: soon\r\n", "");
 	else if (strcmp(path, "bomb") == 0)
 		reply_with(peer, "200 OK", "Content-Encoding: gzip\r\n", "not gzip");
 	else if (strcmp(path, "informed") == 0)
 	{
-		say(peer, "HTTP/1.1 103 Early Hints\r\nRetry-After: 5\r\n\r\n");
+		say(peer, "HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n");
 		reply_with(peer, "200 OK", "", REPLY_OK);
 	}
 	else if (strcmp(path, "empty") == 0)
@@ -612,7 +621,7 @@ typedef struct Got
 	long		elapsed;
 	char		body[256];
 	char		error[256];
-	char		retry_after[64];
+	int64		retry_after;
 	void	   *owner;
 } Got;
 
@@ -653,7 +662,7 @@ collect(TteHttp *http, Got *got)
 	got->finished = true;
 	strlcpy(got->body, result.body, sizeof(got->body));
 	strlcpy(got->error, result.error, sizeof(got->error));
-	strlcpy(got->retry_after, result.retry_after ? result.retry_after : "", sizeof(got->retry_after));
+	got->retry_after = result.retry_after;
 	tte_http_release(http, result.exchange);
 	return true;
 }
@@ -904,10 +913,11 @@ test_limits(void)
 
 	got = fetch("bomb", 3000);
 	is_text(got.body, "not gzip", "nothing is decompressed");
-	got = fetch("throttle", 3000);
-	is_text(got.retry_after, "7", "the first Retry-After is kept");
-	got = fetch("informed", 3000);
-	is_text(got.retry_after, "", "but not one of an interim response");
+	ok(fetch("throttle", 3000).retry_after == 7, "Retry-After in seconds");
+	got = fetch("until", 3000);
+	ok(got.retry_after >= 95 && got.retry_after <= 100, "Retry-After as a date");
+	ok(fetch("soon", 3000).retry_after == 0, "a Retry-After that is neither");
+	ok(fetch("ok", 3000).retry_after == 0, "no Retry-After");
 }
 
 static void

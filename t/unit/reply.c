@@ -10,24 +10,23 @@
 #include "tap.h"
 
 #define SECOND		INT64CONST(1000000)
-#define NOW			(INT64CONST(1794000000) * SECOND)	/* 2026-11-06 21:20 */
 
 static TteReply
 answered(int status, const char *body)
 {
 	TteReply	reply;
 
-	tte_reply_judge(TTE_TRANSPORT_ANSWERED, status, body, strlen(body), false, "", NULL, NOW, &reply);
+	tte_reply_judge(TTE_TRANSPORT_ANSWERED, status, body, strlen(body), false, "", 0, &reply);
 	return reply;
 }
 
 static TteReply
-paused(int status, const char *body, const char *retry_after)
+paused(int status, const char *body, int64 retry_after)
 {
 	TteReply	reply;
 
 	tte_reply_judge(TTE_TRANSPORT_ANSWERED, status, body, strlen(body), false, "",
-					retry_after, NOW, &reply);
+					retry_after, &reply);
 	return reply;
 }
 
@@ -192,11 +191,11 @@ test_unusable_bodies(void)
 			*c = *c < ' ' || *c > '~' || *c == '#' ? '?' : *c;
 		judged(answered(200, bodies[i]), TTE_OUTCOME_RETRY, true, name);
 	}
-	tte_reply_judge(TTE_TRANSPORT_ANSWERED, 200, "{\"code\":0}\0", 11, false, "", NULL, NOW, &reply);
+	tte_reply_judge(TTE_TRANSPORT_ANSWERED, 200, "{\"code\":0}\0", 11, false, "", 0, &reply);
 	judged(reply, TTE_OUTCOME_RETRY, true, "HTTP 200 with a zero byte");
-	tte_reply_judge(TTE_TRANSPORT_ANSWERED, 200, "{\"code\":0}", 10, true, "", NULL, NOW, &reply);
+	tte_reply_judge(TTE_TRANSPORT_ANSWERED, 200, "{\"code\":0}", 10, true, "", 0, &reply);
 	judged(reply, TTE_OUTCOME_RETRY, true, "a reply that was cut is no success");
-	tte_reply_judge(TTE_TRANSPORT_ANSWERED, 200, NULL, 0, false, "", NULL, NOW, &reply);
+	tte_reply_judge(TTE_TRANSPORT_ANSWERED, 200, NULL, 0, false, "", 0, &reply);
 	judged(reply, TTE_OUTCOME_RETRY, true, "no body at all");
 	judged(answered(200, " \r\n\t{\"code\" : 0 } \n"), TTE_OUTCOME_DELIVERED, false,
 		   "blanks are no harm");
@@ -211,17 +210,17 @@ test_transport(void)
 {
 	TteReply	reply;
 
-	tte_reply_judge(TTE_TRANSPORT_NEVER_SENT, 0, "", 0, false, "could not connect", NULL, NOW, &reply);
+	tte_reply_judge(TTE_TRANSPORT_NEVER_SENT, 0, "", 0, false, "could not connect", 0, &reply);
 	judged(reply, TTE_OUTCOME_STOP_ENDPOINT, false, "never sent");
 	is_text(reply.message, "could not connect", "its error is the message");
-	tte_reply_judge(TTE_TRANSPORT_AMBIGUOUS, 0, "", 0, false, "timed out", NULL, NOW, &reply);
+	tte_reply_judge(TTE_TRANSPORT_AMBIGUOUS, 0, "", 0, false, "timed out", 0, &reply);
 	judged(reply, TTE_OUTCOME_RETRY, true, "ambiguous");
-	tte_reply_judge(TTE_TRANSPORT_AMBIGUOUS, 200, "{\"code\":0}", 10, false, "", "5", NOW, &reply);
+	tte_reply_judge(TTE_TRANSPORT_AMBIGUOUS, 200, "{\"code\":0}", 10, false, "", 5, &reply);
 	judged(reply, TTE_OUTCOME_RETRY, true, "ambiguous, in spite of a body with code 0");
 	ok(!reply.has_code && reply.retry_after == 0, "nothing of it is used");
-	tte_reply_judge(TTE_TRANSPORT_AMBIGUOUS, 401, "", 0, false, NULL, NULL, NOW, &reply);
+	tte_reply_judge(TTE_TRANSPORT_AMBIGUOUS, 401, "", 0, false, NULL, 0, &reply);
 	judged(reply, TTE_OUTCOME_RETRY, true, "ambiguous, in spite of a status 401");
-	tte_reply_judge(TTE_TRANSPORT_AMBIGUOUS, 413, "", 0, false, "", NULL, NOW, &reply);
+	tte_reply_judge(TTE_TRANSPORT_AMBIGUOUS, 413, "", 0, false, "", 0, &reply);
 	judged(reply, TTE_OUTCOME_SPLIT, true, "ambiguous after a status 413: halve");
 }
 
@@ -243,43 +242,22 @@ test_retry_after(void)
 {
 	static const struct
 	{
-		const char *header;
-		int64		seconds;
+		int64		asked;
+		int64		obeyed;
 	}			cases[] = {
-		{NULL, 0}, {"", 0}, {" ", 0}, {"0", 1}, {"1", 1}, {"7", 7}, {"7 ", 7}, {" 7", 7},
-		{"3600", 3600}, {"3601", 3600}, {"86400", 3600}, {"86401", 0}, {"007", 7},
-		{"-5", 0}, {"+5", 0}, {"1e9", 0}, {"1.5", 0}, {"0x10", 0}, {"5 6", 0}, {"5,6", 0}, {"x", 0},
-		{"1000000000", 0}, {"99999999999999999999", 0}, {"18446744073709551617", 0},
-		{"Fri, 06 Nov 2026 21:20:30 GMT", 30}, {"Fri, 06 Nov 2026 21:20:00 GMT", 0},
-		{"Fri, 06 Nov 2026 21:19:59 GMT", 0}, {"Fri, 06 Nov 2026 23:20:00 GMT", 3600},
-		{"Sat, 07 Nov 2026 21:20:00 GMT", 3600}, {"Sun, 08 Nov 2026 21:20:00 GMT", 0},
-		{"Fri, 31 Dec 9999 23:59:59 GMT", 0}, {"Sun, 06 Nov 1994 08:49:37 GMT", 0},
-		{"Fri, 00 Nov 2026 21:20:30 GMT", 0}, {"Fri, 32 Nov 2026 21:20:30 GMT", 0},
-		{"Fri, 06 Foo 2026 21:20:30 GMT", 0}, {"Fri, 06 Nov 2026 24:20:30 GMT", 0},
-		{"Fri, 06 Nov 2026 21:60:30 GMT", 0}, {"Fri, 06 Nov 2026 21:20:61 GMT", 0},
-		{"Fri, 06 Nov 2026 21:20:30 CET", 0}, {"Fri, 06 Nov 2026 21:20:30", 0},
-		{"Fri, 06 Nov 2026 21:20:30 GMT+1", 0}, {"Friday, 06-Nov-26 21:20:30 GMT", 0},
-		{"Fri Nov  6 21:20:30 2026", 0}, {"2026-11-06T21:20:30Z", 0},
-		{"Fri, \xc3\xa4 Nov 2026 21:20:30 GMT", 0}, {"Thu, 01 Jan 0000 00:00:00 GMT", 0}
+		{PG_INT64_MIN, 0}, {-1, 0}, {0, 0}, {1, 1}, {3600, 3600}, {3601, 3600}, {PG_INT64_MAX, 3600}
 	};
-	char		name[96];
-	TteReply	reply;
+	char		name[64];
 
 	for (int i = 0; i < lengthof(cases); i++)
 	{
-		reply = paused(429, "", cases[i].header);
-		snprintf(name, sizeof(name), "Retry-After \"%s\"", cases[i].header ? cases[i].header : "none");
-		ok(reply.outcome == TTE_OUTCOME_THROTTLE && reply.retry_after == cases[i].seconds * SECOND, name);
-		if (reply.retry_after != cases[i].seconds * SECOND)
-			printf("# got " INT64_FORMAT "\n", reply.retry_after);
+		snprintf(name, sizeof(name), "Retry-After of " INT64_FORMAT " seconds", cases[i].asked);
+		ok(paused(429, "", cases[i].asked).retry_after == cases[i].obeyed * SECOND, name);
 	}
-	tte_reply_judge(TTE_TRANSPORT_ANSWERED, 429, "", 0, false, "", "Tue, 29 Feb 2028 00:00:10 GMT",
-					INT64CONST(1835395200) * SECOND, &reply);
-	ok(reply.retry_after == 10 * SECOND, "a date on the 29th of February");
-	ok(paused(503, "", "20").retry_after == 20 * SECOND, "with 503 as well");
-	ok(paused(200, "{\"code\":0}", "20").retry_after == 0, "not with a success");
+	ok(paused(503, "", 20).retry_after == 20 * SECOND, "with 503 as well");
+	ok(paused(200, "{\"code\":0}", 20).retry_after == 0, "not with a success");
 	ok(answered(200, "{\"code\":40100}").retry_after == 0, "40100: as our own schedule says");
-	ok(paused(401, "{\"code\":40100}", "900").retry_after == 900 * SECOND, "40100: what it asks for");
+	ok(paused(401, "{\"code\":40100}", 900).retry_after == 900 * SECOND, "40100: what it asks for");
 	ok(answered(200, "{\"code\":40132}").retry_after == 0, "40132: as our own schedule says");
 	ok(answered(200, "{\"code\":60001}").retry_after >= 600 * SECOND, "60001: a long pause");
 	ok(answered(200, "{\"code\":61000}").retry_after >= 600 * SECOND, "61000: a long pause");
@@ -557,7 +535,7 @@ test_random(void)
 			memcpy(body + len, "\"}", 2);
 			len += 2;
 		}
-		tte_reply_judge(TTE_TRANSPORT_ANSWERED, 200, body, len, false, "", NULL, NOW, &reply);
+		tte_reply_judge(TTE_TRANSPORT_ANSWERED, 200, body, len, false, "", 0, &reply);
 		good &= is_clean(reply.message) && is_clean(reply.request_id) && reply.bad_index >= -1;
 		tte_reply_redact(&reply, NULL, NULL);
 		good &= is_clean(reply.message);
@@ -612,7 +590,7 @@ test_hiding(void)
 	reply = answered(502, "");
 	tte_reply_redact(&reply, NULL, NULL);
 	is_text(reply.message, "HTTP status 502 without a usable return code", "all of it");
-	tte_reply_judge(TTE_TRANSPORT_NEVER_SENT, 0, NULL, 0, false, "timed out while resolving the host name", NULL, NOW, &reply);
+	tte_reply_judge(TTE_TRANSPORT_NEVER_SENT, 0, NULL, 0, false, "timed out while resolving the host name", 0, &reply);
 	tte_reply_redact(&reply, NULL, body);
 	is_text(reply.message, "timed out while resolving the host name", "and what the transport says, in words of its own");
 }

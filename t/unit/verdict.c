@@ -163,7 +163,7 @@ read_answer(TteTransport transport, int status, const char *body)
 {
 	TteReply	reply;
 
-	tte_reply_judge(transport, status, body, strlen(body), false, "", NULL, 0, &reply);
+	tte_reply_judge(transport, status, body, strlen(body), false, "", 0, &reply);
 	return reply;
 }
 
