@@ -14,6 +14,7 @@
  *-------------------------------------------------------------------------
  */
 #include "answer/redact.h"
+#include "event/ascii.h"
 #include "event/unicode.h"
 
 #define MASK				"***"
@@ -118,25 +119,6 @@ static const char *const words[] = {
 	"you", "your", "zero", "zip", "zip_code"
 };
 
-static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static bool
-is_alpha(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-/* Bytes of a word: letters, digits and all that is not ASCII. */
-static bool
-is_wordy(char c)
-{
-	return is_alpha(c) || is_digit(c) || IS_HIGHBIT_SET(c);
-}
-
 /*-------------------------------------------------------------------------
  * Any bytes to UTF-8 without controls
  *-------------------------------------------------------------------------
@@ -207,9 +189,9 @@ token_end(const char *p)
 static void
 strip_signs(const char **start, const char **end)
 {
-	while (*start < *end && !is_wordy(**start))
+	while (*start < *end && !tte_word_byte(**start))
 		(*start)++;
-	while (*end > *start && !is_wordy((*end)[-1]))
+	while (*end > *start && !tte_word_byte((*end)[-1]))
 		(*end)--;
 }
 
@@ -239,7 +221,7 @@ is_short_number(const char *p, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
 	{
-		if (!is_digit(p[i]))
+		if (!tte_ascii_digit(p[i]))
 			return false;
 	}
 	return len > 0 && len <= NUMBER_DIGITS;
@@ -294,7 +276,7 @@ count_digits(const char *start, const char *end)
 	int			digits = 0;
 
 	for (const char *p = start; p < end; p++)
-		digits += is_digit(*p);
+		digits += tte_ascii_digit(*p);
 	return digits;
 }
 
@@ -304,7 +286,7 @@ is_numeric(const char *start, const char *end)
 {
 	for (const char *p = start; p < end; p++)
 	{
-		if (is_alpha(*p) || IS_HIGHBIT_SET(*p) || *p == '@')
+		if (tte_ascii_letter(*p) || IS_HIGHBIT_SET(*p) || *p == '@')
 			return false;
 	}
 	return end > start;
@@ -328,7 +310,7 @@ is_number_run(const char *p, const char **run_end)
 			break;
 		digits += count_digits(start, end);
 		for (const char *q = start; q < end; q++)
-			parts += !is_digit(*q);
+			parts += !tte_ascii_digit(*q);
 		parts++;
 		*run_end = p = token_end(p);
 		while (is_separator(*p))
@@ -401,8 +383,8 @@ static bool
 stands_at(const char *str, const char *p, const char *value, size_t len)
 {
 	return pg_tolower((unsigned char) *p) == pg_tolower((unsigned char) *value) && pg_strncasecmp(p, value, len) == 0 &&
-		!(is_wordy(*value) && p > str && is_wordy(p[-1])) &&
-		!(is_wordy(value[len - 1]) && is_wordy(p[len]));
+		!(tte_word_byte(*value) && p > str && tte_word_byte(p[-1])) &&
+		!(tte_word_byte(value[len - 1]) && tte_word_byte(p[len]));
 }
 
 bool

@@ -16,6 +16,7 @@
  */
 #include "answer/redact.h"
 #include "answer/verdict.h"
+#include "event/ascii.h"
 #include "event/identity.h"
 
 #define SECOND				INT64CONST(1000000)
@@ -62,31 +63,6 @@ tte_outcome_name(TteOutcome outcome)
 }
 
 static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static bool
-is_alpha(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static bool
-is_hex(char c)
-{
-	return tte_hex_digit(c) >= 0;
-}
-
-/* Bytes of a word: letters, digits and all that is not ASCII. */
-static bool
-is_wordy(char c)
-{
-	return is_alpha(c) || is_digit(c) || IS_HIGHBIT_SET(c);
-}
-
-static bool
 one_of(char c, const char *set)
 {
 	return c != '\0' && strchr(set, c) != NULL;
@@ -109,7 +85,7 @@ read_code(const TteJson *value, int *code)
 	negative = value->text[0] == '-';
 	for (int i = negative; i < value->len; i++)
 	{
-		if (!is_digit(value->text[i]))
+		if (!tte_ascii_digit(value->text[i]))
 			return false;
 		number = number * 10 + (value->text[i] - '0');
 	}
@@ -136,10 +112,10 @@ read_request_id(const TteJson *value, TteReply *reply)
 		return;
 	for (int i = 0; i < value->len; i++)
 	{
-		if (!is_alpha(value->text[i]) && !is_digit(value->text[i]) && !one_of(value->text[i], "-_"))
+		if (!tte_ascii_alnum(value->text[i]) && !one_of(value->text[i], "-_"))
 			return;
-		digits += is_digit(value->text[i]);
-		hex += is_hex(value->text[i]);
+		digits += tte_ascii_digit(value->text[i]);
+		hex += tte_hex_digit(value->text[i]) >= 0;
 	}
 	if (hex == TTE_HEX_LEN || (digits == value->len && digits >= PHONE_DIGITS && digits <= PHONE_DIGITS_MAX))
 		return;
@@ -154,7 +130,7 @@ index_at(const char *p, char closing)
 	int			number = 0;
 	int			digits = 0;
 
-	while (is_digit(*p) && digits <= MAX_INDEX_DIGITS)
+	while (tte_ascii_digit(*p) && digits <= MAX_INDEX_DIGITS)
 	{
 		number = number * 10 + (*p++ - '0');
 		digits++;
@@ -180,7 +156,7 @@ find_bad_index(const char *message)
 
 	for (const char *p = message; *p != '\0'; p++)
 	{
-		if (p > message && (is_wordy(p[-1]) || one_of(p[-1], "._-")))
+		if (p > message && (tte_word_byte(p[-1]) || one_of(p[-1], "._-")))
 			continue;
 		for (int i = 0; i < lengthof(forms); i++)
 		{

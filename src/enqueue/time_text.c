@@ -16,6 +16,7 @@
 #include "utils/datetime.h"
 
 #include "enqueue/time_text.h"
+#include "event/ascii.h"
 
 /* As PostgreSQL has it: no zone is further from UTC. */
 #define LARGEST_OFFSET	15
@@ -37,19 +38,13 @@ typedef struct Time
 	int64		usec;
 } Time;
 
-static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
 /* How many digits stand here? */
 static int
 digit_run(const Text *str)
 {
 	int			n = 0;
 
-	while (str->at + n < str->end && is_digit(str->at[n]))
+	while (str->at + n < str->end && tte_ascii_digit(str->at[n]))
 		n++;
 	return n;
 }
@@ -83,7 +78,7 @@ take_word(Text *str, const char *word)
 
 	if (str->end - str->at < len || pg_strncasecmp(str->at, word, len) != 0)
 		return false;
-	if (behind < str->end && ((*behind >= 'a' && *behind <= 'z') || (*behind >= 'A' && *behind <= 'Z')))
+	if (behind < str->end && (tte_ascii_letter(*behind)))
 		return false;
 	str->at = behind;
 	return true;
@@ -181,7 +176,7 @@ take_fraction(Text *str, Time *time)
 		return true;
 	if (digit_run(str) == 0)
 		return false;
-	for (; str->at < str->end && is_digit(*str->at); str->at++, unit /= 10)
+	for (; str->at < str->end && tte_ascii_digit(*str->at); str->at++, unit /= 10)
 	{
 		time->usec += (*str->at - '0') * unit;
 		if (unit == 0)
@@ -275,7 +270,7 @@ tte_time_text(const char *str, int len, Timestamp *local, bool *has_offset, int 
 		take_char(&rest, ',');
 		take_blanks(&rest);
 	}
-	if (behind_t || (rest.at < rest.end && is_digit(*rest.at)))
+	if (behind_t || (rest.at < rest.end && tte_ascii_digit(*rest.at)))
 	{
 		if (!take_clock(&rest, behind_t, &time))
 			return false;

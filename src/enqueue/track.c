@@ -11,8 +11,6 @@
  */
 #include "postgres.h"
 
-#include <ctype.h>
-
 #include "access/xact.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
@@ -23,6 +21,7 @@
 #include "enqueue/source.h"
 #include "enqueue/track.h"
 #include "enqueue/value.h"
+#include "event/ascii.h"
 #include "event/event.h"
 #include "server/common.h"
 #include "server/settings.h"
@@ -75,7 +74,7 @@ tte_set_section(TteEvent *event, TteSection section, const TteJson *object, cons
 static bool
 is_name(const char *key, int len)
 {
-	return len > 0 && len < NAMEDATALEN && !isdigit((unsigned char) key[0]) &&
+	return len > 0 && len < NAMEDATALEN && !tte_ascii_digit(key[0]) &&
 		strspn(pnstrdup(key, len), "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == len;
 }
 

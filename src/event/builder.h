@@ -53,13 +53,6 @@ struct TteEvent
 	TteTaken	taken[TTE_IDENTIFIERS];
 };
 
-/* A letter or digit of ASCII. */
-static inline bool
-tte_is_alnum(char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
 /* event.c */
 
 /* Notes "section.name: why". */

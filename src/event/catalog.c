@@ -8,6 +8,7 @@
  */
 #include "event/catalog.h"
 
+#include "event/ascii.h"
 #include "event/identity.h"
 
 const char *const tte_source_names[4] = {"web", "app", "offline", "crm"};
@@ -267,7 +268,7 @@ squash(const char *name, int len, char *to)
 	{
 		unsigned char c = pg_ascii_tolower((unsigned char) name[i]);
 
-		if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'))
+		if (tte_ascii_alnum(c))
 		{
 			if (n == LONGEST_NAME)
 				return -1;
@@ -424,9 +425,8 @@ custom_syntax(const char *name, int len)
 	for (int i = 0; i < len; i++)
 	{
 		char		c = name[i];
-		bool		letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 
-		if (!letter && (i == 0 || !((c >= '0' && c <= '9') || c == '_' || c == '-')))
+		if (!tte_ascii_letter(c) && (i == 0 || !(tte_ascii_digit(c) || c == '_' || c == '-')))
 			return false;
 	}
 	return true;

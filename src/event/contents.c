@@ -8,6 +8,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "event/ascii.h"
 #include "event/builder.h"
 
 typedef enum Quantity
@@ -139,7 +140,7 @@ note_unknown_key(TteEvent *event, const TteJson *member)
 	{
 		char		c = member->key[i];
 
-		what[n++] = (tte_is_alnum(c) || c == '_') ? c : '?';
+		what[n++] = (tte_ascii_alnum(c) || c == '_') ? c : '?';
 	}
 	what[n] = '\0';
 	tte_event_note(event, what, "unknown_key");

@@ -11,6 +11,7 @@
  *-------------------------------------------------------------------------
  */
 #include "event/decimal.h"
+#include "event/ascii.h"
 
 #include "common/shortest_dec.h"
 
@@ -105,7 +106,7 @@ read_parts(const char *literal, int len, Parts *parts)
 	{
 		if (*at == '.' && !fraction)
 			fraction = true;
-		else if (*at >= '0' && *at <= '9')
+		else if (tte_ascii_digit(*at))
 		{
 			any = true;
 			parts->scale += fraction;

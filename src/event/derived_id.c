@@ -12,6 +12,7 @@
  */
 #include "event/derived_id.h"
 
+#include "event/ascii.h"
 #include "event/identity.h"
 #include "event/unicode.h"
 #include "event/url.h"
@@ -107,12 +108,6 @@ undisguise(const char *str, int *len)
  */
 
 static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static bool
 is_separator(char c)
 {
 	return c != '\0' && strchr(" -./()+", c) != NULL;
@@ -123,7 +118,7 @@ is_digits(const char *str, int len)
 {
 	for (int i = 0; i < len; i++)
 	{
-		if (!is_digit(str[i]))
+		if (!tte_ascii_digit(str[i]))
 			return false;
 	}
 	return true;
@@ -136,7 +131,7 @@ starts_word(const char *str, const char *at)
 	if (at == str)
 		return true;
 	if (at[-1] == ':')
-		return at - str == 1 || !is_digit(at[-2]);
+		return at - str == 1 || !tte_ascii_digit(at[-2]);
 	return at[-1] != '\0' && strchr(" /=,;", at[-1]) != NULL;
 }
 
@@ -146,8 +141,8 @@ count_run(const char *at, const char *end, const char **run_end)
 {
 	int			digits = 0;
 
-	for (; at < end && (is_digit(*at) || is_separator(*at)); at++)
-		digits += is_digit(*at);
+	for (; at < end && (tte_ascii_digit(*at) || is_separator(*at)); at++)
+		digits += tte_ascii_digit(*at);
 	*run_end = at;
 	return digits;
 }
@@ -173,7 +168,7 @@ number_trace(const char *str, const char *end)
 		int			digits;
 		bool		plus = (*at == '+' || (*at == '(' && end - at > 1 && at[1] == '+'));
 
-		if (*at == ' ' || *at == '/' || !(plus || is_digit(*at) || is_separator(*at)))
+		if (*at == ' ' || *at == '/' || !(plus || tte_ascii_digit(*at) || is_separator(*at)))
 		{
 			run_end = at + 1;
 			continue;
@@ -201,7 +196,7 @@ is_harmless(const char *str, int len)
 
 		if (c >= 0x80 || c == '%' || c == '@')
 			return false;
-		digits += is_digit(c);
+		digits += tte_ascii_digit(c);
 	}
 	return digits < SHORTEST_PHONE;
 }
@@ -235,7 +230,7 @@ tte_text_digits(const char *str, int len)
 	int			digits = 0;
 
 	for (int i = 0; i < len; i++)
-		digits += is_digit(plain[i]);
+		digits += tte_ascii_digit(plain[i]);
 	return digits;
 }
 

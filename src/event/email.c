@@ -7,8 +7,7 @@
  */
 #include "event/identity_value.h"
 
-#include <ctype.h>
-
+#include "event/ascii.h"
 #include "event/unicode.h"
 
 /* Labels of letters, digits and inner dashes, two at least, no IP address. */
@@ -32,9 +31,9 @@ is_domain(const char *at, const char *end)
 			letters = false;
 			continue;
 		}
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80 || c == '-')
+		if ((tte_word_byte(c) && !tte_ascii_digit(c)) || c == '-')
 			letters = true;
-		else if (!(c >= '0' && c <= '9'))
+		else if (!tte_ascii_digit(c))
 			return false;
 	}
 	return dot && letters && at > label && *label != '-' && end[-1] != '-';
@@ -116,7 +115,7 @@ has_letter(const char *at, const char *end)
 {
 	for (; at < end; at++)
 	{
-		if (isalnum((unsigned char) *at) || (unsigned char) *at >= 0x80)
+		if (tte_word_byte(*at))
 			return true;
 	}
 	return false;
@@ -200,7 +199,7 @@ tte_email_normalize(const TteIdentifierValue *given, const TteIdentityRules *rul
 {
 	TteIdentifierValue value = *given;
 
-	if (!is_email(&value) || !isalnum((unsigned char) *value.at) || memchr(value.at, '=', value.len) != NULL)
+	if (!is_email(&value) || !tte_ascii_alnum(*value.at) || memchr(value.at, '=', value.len) != NULL)
 	{
 		take_bracketed(&value);
 		strip_email(&value);

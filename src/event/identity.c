@@ -19,6 +19,7 @@
 #include <openssl/sha.h>
 
 #include "event/address.h"
+#include "event/ascii.h"
 #include "event/phone.h"
 #include "event/unicode.h"
 #include "event/url.h"
@@ -290,7 +291,7 @@ tte_append_lower(StringInfo out, const TteIdentifierValue *value)
 	{
 		char		c = value->at[i];
 
-		out->data[out->len + i] = (c >= 'A' && c <= 'Z') ? c + ('a' - 'A') : c;
+		out->data[out->len + i] = pg_ascii_tolower((unsigned char) c);
 	}
 	out->len += value->len;
 	out->data[out->len] = '\0';
@@ -371,7 +372,6 @@ normalize_locale(const TteIdentifierValue *value, StringInfo out)
 	for (int i = 0; i <= value->len; i++)
 	{
 		char		c = i < value->len ? value->at[i] : '-';
-		bool		digit = (c >= '0' && c <= '9');
 
 		if (c == '-' || c == '_')
 		{
@@ -380,7 +380,7 @@ normalize_locale(const TteIdentifierValue *value, StringInfo out)
 			part++;
 			len = 0;
 		}
-		else if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (digit && part > 0))
+		else if (tte_ascii_letter(c) || (tte_ascii_digit(c) && part > 0))
 			len++;
 		else
 			return "locale_syntax";

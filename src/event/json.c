@@ -10,6 +10,7 @@
  *-------------------------------------------------------------------------
  */
 #include "event/json.h"
+#include "event/ascii.h"
 
 typedef struct Reader
 {
@@ -375,7 +376,7 @@ skip_digits(Reader *r)
 {
 	const char *start = r->at;
 
-	while (r->at < r->end && *r->at >= '0' && *r->at <= '9')
+	while (r->at < r->end && tte_ascii_digit(*r->at))
 		r->at++;
 	return r->at > start;
 }

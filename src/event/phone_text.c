@@ -10,14 +10,9 @@
  */
 #include "event/phone_text.h"
 
+#include "event/ascii.h"
 #include "event/catalog.h"
 #include "event/unicode.h"
-
-static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
 
 /* What is neither ASCII nor understood counts as a letter. */
 static bool
@@ -82,7 +77,7 @@ tte_phone_was_float(const char *scan)
 		if (*rest == '\0' && strspn(dot + 1, "0") == strlen(dot + 1))
 			return true;
 	}
-	return *rest == 'e' && (is_digit(rest[1]) || rest[1] == '+' || rest[1] == '-');
+	return *rest == 'e' && (tte_ascii_digit(rest[1]) || rest[1] == '+' || rest[1] == '-');
 }
 
 /* May it stand between the digits of one number? */
@@ -119,7 +114,7 @@ tte_phone_scan_number(TtePhoneScan *scan, TtePhoneDigits *number)
 	{
 		char		c = *scan->at;
 
-		if (is_digit(c))
+		if (tte_ascii_digit(c))
 		{
 			if (number->len == TTE_PHONE_MOST)
 				return "phone_length";

@@ -7,8 +7,7 @@
  */
 #include "event/identity_value.h"
 
-#include <ctype.h>
-
+#include "event/ascii.h"
 #include "event/country.h"
 #include "event/unicode.h"
 
@@ -112,7 +111,7 @@ is_subdivision(const TteIdentifierValue *value, const char *country)
 		return false;
 	for (int i = 0; i < len; i++)
 	{
-		if (!isalnum((unsigned char) value->at[3 + i]))
+		if (!tte_ascii_alnum(value->at[3 + i]))
 			return false;
 	}
 	return true;
@@ -137,7 +136,7 @@ tte_place_normalize(TteIdentifier kind, const TteIdentifierValue *value, const T
 	if (kind == TTE_STATE && (rules->country == NULL || strcmp(rules->country, "us") == 0))
 	{
 		code = tte_us_state_find(value->at, value->len);
-		/* of two scripts the Latin one is a state's name: Montana Монтана */
+		/* Montana Монтана: the Latin one is the state */
 		if (code == NULL)
 			code = tte_us_state_find(letters, n);
 	}
@@ -156,7 +155,7 @@ is_zip_plus_four(const TteIdentifierValue *value)
 		return false;
 	for (int i = 0; i < 10; i++)
 	{
-		if (i != 5 && !isdigit((unsigned char) value->at[i]))
+		if (i != 5 && !tte_ascii_digit(value->at[i]))
 			return false;
 	}
 	return true;
@@ -172,13 +171,12 @@ tte_zip_code_normalize(const TteIdentifierValue *value, const TteIdentityRules *
 	for (int i = 0; i < value->len; i++)
 	{
 		char		c = pg_ascii_tolower((unsigned char) value->at[i]);
-		bool		digit = (c >= '0' && c <= '9');
 
 		if (c == ' ' || c == '-')
 			continue;
-		if ((!digit && !(c >= 'a' && c <= 'z')) || n == lengthof(code) - 1)
+		if (!tte_ascii_alnum(c) || n == lengthof(code) - 1)
 			return "zip_syntax";
-		digits += digit;
+		digits += tte_ascii_digit(c);
 		code[n++] = c;
 	}
 	if (rules->country != NULL ? strcmp(rules->country, "us") == 0 : is_zip_plus_four(value))

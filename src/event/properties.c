@@ -12,6 +12,7 @@
  */
 #include "event/builder.h"
 
+#include "event/ascii.h"
 #include "event/unicode.h"
 #include "event/url.h"
 
@@ -70,7 +71,7 @@ tte_builder_ambiguous(const TteEvent *event, const TteJson *value)
 		return false;
 	for (int i = 0; i < len; i++)
 	{
-		if (i != whole && !(str[i] >= '0' && str[i] <= '9'))
+		if (i != whole && !tte_ascii_digit(str[i]))
 			return false;
 	}
 	return currency == NULL || tte_currency_exponent(currency) != 3;
@@ -261,7 +262,7 @@ reject_currency(TteEvent *event, const char *code, int len)
 	bool		tame = (len > 0 && len < sizeof(shown));
 
 	for (int i = 0; tame && i < len; i++)
-		tame = tte_is_alnum(code[i]);
+		tame = tte_ascii_alnum(code[i]);
 	if (tame)
 	{
 		memcpy(shown, code, len);

@@ -9,6 +9,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "event/ascii.h"
 #include "event/utf8.h"
 #include "event/url.h"
 
@@ -56,12 +57,6 @@ static const TteWord private_endings[] = {
 static const TteWord secret_beginnings[] = {
 	TTE_WORD("wc_order_"), TTE_WORD("cs_live_"), TTE_WORD("cs_test_")
 };
-
-static bool
-is_alnum(char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
 
 /* One character of a parameter, its escape resolved. */
 static char
@@ -153,7 +148,7 @@ tte_url_full(const char *url, int len)
 	const char *end = url + len;
 	const char *host_end;
 
-	while (at < end && (is_alnum(*at) || (at > url && (*at == '+' || *at == '-' || *at == '.'))))
+	while (at < end && (tte_ascii_alnum(*at) || (at > url && (*at == '+' || *at == '-' || *at == '.'))))
 		at++;
 	if (at == url || end - at < 4 || memcmp(at, "://", 3) != 0)
 		return false;
@@ -190,14 +185,14 @@ tte_url_encode_blanks(const char *url, int len, StringInfo out)
 static bool
 is_local_char(char c)
 {
-	return is_alnum(c) || (unsigned char) c >= 0x80 ||
+	return tte_word_byte(c) ||
 		(c != '\0' && strchr("._%+-", c) != NULL);
 }
 
 static bool
 is_letter(char c)
 {
-	return is_alnum(c) ? !(c >= '0' && c <= '9') : (unsigned char) c >= 0x80;
+	return tte_word_byte(c) && !tte_ascii_digit(c);
 }
 
 /* A label, and behind a dot two letters or more? */
@@ -208,7 +203,7 @@ domain_follows(const char *at, const char *end)
 	bool		behind_dot = false;
 	int			letters = 0;
 
-	for (; at < end && (is_letter(*at) || is_alnum(*at) || *at == '-' || *at == '.'); at++)
+	for (; at < end && (tte_word_byte(*at) || *at == '-' || *at == '.'); at++)
 	{
 		if (*at == '.')
 		{
@@ -272,7 +267,7 @@ is_private_name(const char *at, const char *end)
 		at += 4;
 	for (; at < end; at++)
 	{
-		if (!is_alnum(*at))
+		if (!tte_ascii_alnum(*at))
 			continue;
 		/* of a long name the end tells most */
 		if (len == LONGEST_NAME)

@@ -156,22 +156,6 @@ tte_utf8_encode(uint32 code, char *to)
 	return 4;
 }
 
-/*
- * Digits
- */
-
-int
-tte_hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 void
 tte_append_integer(StringInfo out, int64 number)
 {

@@ -32,9 +32,6 @@ tte_append(StringInfo out, const char *bytes, int len)
 
 extern void tte_append_integer(StringInfo out, int64 number);
 
-/* The value of a hex digit, or -1. */
-extern int	tte_hex_digit(char c);
-
 /* How many bytes at the start are printable ASCII, but no quote or backslash. */
 extern int	tte_plain_length(const char *str, int len);
 

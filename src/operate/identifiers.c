@@ -12,8 +12,6 @@
  */
 #include "postgres.h"
 
-#include <ctype.h>
-
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -24,6 +22,7 @@
 #include "utils/tuplestore.h"
 
 #include "enqueue/value.h"
+#include "event/ascii.h"
 #include "event/catalog.h"
 #include "event/country.h"
 #include "event/derived_id.h"
@@ -369,7 +368,7 @@ how_known(const TtePhone *phone, const char *place)
 		case TTE_PHONE_CODE:
 			return psprintf("calling code %d without plus sign", phone->code);
 		default:
-			return isdigit((unsigned char) *place) ? psprintf("calling code of the source: %s", place) :
+			return tte_ascii_digit(*place) ? psprintf("calling code of the source: %s", place) :
 				psprintf("country of the event: %s", asc_toupper(place, strlen(place)));
 	}
 }
