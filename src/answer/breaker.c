@@ -68,7 +68,7 @@ forget_recent(TteBreaker *breaker, int i)
 }
 
 static void
-remember(TteBreaker *breaker, const TteSpan *span, bool passed, bool repeated, int64 now)
+remember_request(TteBreaker *breaker, const TteSpan *span, bool passed, bool repeated, int64 now)
 {
 	for (int i = breaker->nrecent - 1; i >= 0 && !passed; i--)
 	{
@@ -231,7 +231,7 @@ accepts_others(TteBreaker *breaker, uint64 name, int64 now)
  */
 
 static bool
-has_any(const TteOffer *offer)
+offers_any(const TteOffer *offer)
 {
 	return offer->part || offer->retry || offer->kind || offer->queue;
 }
@@ -291,7 +291,7 @@ tte_breaker_move(const TteBreaker *breaker, const TteOffer *offer, int64 now, in
 	int			after = 0;
 
 	*limit = 1;
-	if (!has_any(offer) || breaker->state == TTE_STATE_PROBING || breaker->slow > 1)
+	if (!offers_any(offer) || breaker->state == TTE_STATE_PROBING || breaker->slow > 1)
 		return TTE_MOVE_NONE;
 	if (breaker->state == TTE_STATE_STOPPED)
 		return has_come(breaker->probe_at, now) ? TTE_MOVE_PROBE : TTE_MOVE_NONE;
@@ -313,7 +313,7 @@ tte_breaker_move(const TteBreaker *breaker, const TteOffer *offer, int64 now, in
 int64
 tte_breaker_due(const TteBreaker *breaker, const TteOffer *offer, int64 now)
 {
-	if (!has_any(offer) || breaker->state == TTE_STATE_PROBING || breaker->slow > 1)
+	if (!offers_any(offer) || breaker->state == TTE_STATE_PROBING || breaker->slow > 1)
 		return PG_INT64_MAX;
 	if (breaker->state == TTE_STATE_STOPPED)
 		return breaker->probe_at;
@@ -553,7 +553,7 @@ tte_breaker_answer(TteBreaker *breaker, const TteTry *try, const TteReply *reply
 	if (judgement.verdict.source == TTE_SOURCE_PASSES)
 		note_passed(breaker, try, now);
 	if (judgement.verdict.source != TTE_SOURCE_THROTTLED)
-		remember(breaker, &try->span, !is_failure(reply, judgement.verdict), repeated, now);
+		remember_request(breaker, &try->span, !is_failure(reply, judgement.verdict), repeated, now);
 	if (is_failure(reply, judgement.verdict))
 		breaker->hangs = now - try->started_at >= TTE_SLOW;
 	if (probe)

@@ -171,7 +171,7 @@ tte_clean(char *out, size_t size, const char *bytes, size_t len)
 
 /* What stands between two tokens. */
 static bool
-is_separator(char c)
+ends_token(char c)
 {
 	return c != '\0' && strchr(" ,;:()[]{}<>\"'`=|*", c) != NULL;
 }
@@ -180,7 +180,7 @@ is_separator(char c)
 static const char *
 token_end(const char *p)
 {
-	while (*p != '\0' && !is_separator(*p))
+	while (*p != '\0' && !ends_token(*p))
 		p++;
 	return p;
 }
@@ -196,7 +196,7 @@ strip_signs(const char **start, const char **end)
 }
 
 static bool
-is_listed(const char *p, size_t len)
+is_listed_word(const char *p, size_t len)
 {
 	int			lo = 0;
 	int			hi = lengthof(words);
@@ -251,7 +251,7 @@ is_field_name(const char *p, size_t len)
  * segment is in the list.
  */
 static bool
-is_harmless(const char *start, const char *end)
+is_harmless_token(const char *start, const char *end)
 {
 	bool		path = false;
 
@@ -261,7 +261,7 @@ is_harmless(const char *start, const char *end)
 
 		while (q < end && *q != '.' && *q != '-' && *q != '/')
 			q++;
-		if (!is_listed(p, q - p) &&
+		if (!is_listed_word(p, q - p) &&
 			!(path && (is_short_number(p, q - p) || is_field_name(p, q - p))))
 			return false;
 		path = q < end && *q == '.';
@@ -313,7 +313,7 @@ is_number_run(const char *p, const char **run_end)
 			parts += !tte_ascii_digit(*q);
 		parts++;
 		*run_end = p = token_end(p);
-		while (is_separator(*p))
+		while (ends_token(*p))
 			p++;
 	}
 	return digits <= NUMBER_DIGITS && parts <= 2;
@@ -321,7 +321,7 @@ is_number_run(const char *p, const char **run_end)
 
 /* Copies as many bytes as fit. */
 static void
-put(char *out, size_t size, size_t *used, const char *piece, size_t len)
+append_piece(char *out, size_t size, size_t *used, const char *piece, size_t len)
 {
 	if (*used + len < size)
 	{
@@ -347,13 +347,13 @@ put_token(char *out, size_t size, size_t *used, const char **p, const char **run
 		harmless = *kept;
 	}
 	else
-		harmless = end == start || is_harmless(start, end);
-	put(out, size, used, *p, start - *p);
+		harmless = end == start || is_harmless_token(start, end);
+	append_piece(out, size, used, *p, start - *p);
 	if (harmless)
-		put(out, size, used, start, end - start);
+		append_piece(out, size, used, start, end - start);
 	else
-		put(out, size, used, MASK, strlen(MASK));
-	put(out, size, used, end, whole_end - end);
+		append_piece(out, size, used, MASK, strlen(MASK));
+	append_piece(out, size, used, end, whole_end - end);
 	*p = whole_end;
 }
 
@@ -368,8 +368,8 @@ tte_redact(char *str, size_t size)
 
 	while (*p != '\0')
 	{
-		if (is_separator(*p))
-			put(str, size, &used, p++, 1);
+		if (ends_token(*p))
+			append_piece(str, size, &used, p++, 1);
 		else
 			put_token(str, size, &used, &p, &run_end, &kept);
 	}

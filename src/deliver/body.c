@@ -74,7 +74,7 @@ try_event(TteRequest *request, TteBatchEvent *event, bool ascii, bool *unreadabl
 
 /* n events from i on go by themselves. */
 static void
-leave_out(TteRequest *request, int i, int n)
+leave_out_events(TteRequest *request, int i, int n)
 {
 	int64	   *ids = palloc(n * sizeof(int64));
 
@@ -108,9 +108,9 @@ render_events(TteRequest *request, const TteSendLimits *limits)
 		}
 		request->body.len = before;
 		if (done)
-			leave_out(request, i, request->nevents - i);
+			leave_out_events(request, i, request->nevents - i);
 		else if (request->nevents > 1)
-			leave_out(request, i, 1);
+			leave_out_events(request, i, 1);
 		else
 		{
 			request->failed = true;

@@ -141,7 +141,7 @@ take_header(char *data, size_t size, size_t nitems, void *arg)
 
 /* Whom we talk to, and who may not interfere. */
 static CURLcode
-set_target(CURL *easy, const TteHttp *http)
+set_endpoint(CURL *easy, const TteHttp *http)
 {
 	CURLcode	rc = CURLE_OK;
 
@@ -241,7 +241,7 @@ tte_exchange_create(TteHttp *http)
 	exchange->token_line.data = tte_secret_alloc();
 	exchange->easy = curl_easy_init();
 	if (exchange->easy == NULL || exchange->token_line.data == NULL ||
-		set_target(exchange->easy, http) != CURLE_OK ||
+		set_endpoint(exchange->easy, http) != CURLE_OK ||
 		set_request(exchange->easy) != CURLE_OK ||
 		set_limits(exchange->easy, &http->options) != CURLE_OK ||
 		set_callbacks(exchange->easy, exchange) != CURLE_OK)
@@ -342,7 +342,7 @@ certificate_problem(const TteExchange *exchange)
  * quote URL and addresses.
  */
 static void
-describe(TteExchange *exchange, CURLcode rc)
+describe_error(TteExchange *exchange, CURLcode rc)
 {
 	long		os_errno = 0;
 	char	   *error = exchange->error;
@@ -388,7 +388,7 @@ tte_exchange_settle(TteExchange *exchange, CURLcode rc)
 	else
 		exchange->transport = TTE_TRANSPORT_NEVER_SENT;
 	if (rc != CURLE_OK || !answered)
-		describe(exchange, rc);
+		describe_error(exchange, rc);
 	exchange->reply[exchange->reply_len] = '\0';
 	exchange->state = EXCHANGE_FINISHED;
 }

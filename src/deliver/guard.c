@@ -52,7 +52,7 @@ static char problem[256];
 PG_FUNCTION_INFO_V1(tte_sql_table_problem);
 
 static void
-relation_changed(Datum arg, Oid relid)
+invalidate_guard(Datum arg, Oid relid)
 {
 	for (int i = 0; i < lengthof(tables); i++)
 	{
@@ -64,7 +64,7 @@ relation_changed(Datum arg, Oid relid)
 void
 tte_guard_attach(void)
 {
-	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	CacheRegisterRelcacheCallback(invalidate_guard, (Datum) 0);
 }
 
 /*
@@ -99,7 +99,7 @@ has_foreign_trigger(Relation rel, Oid extension)
 }
 
 static const char *
-problem_of(Relation rel, Oid extension, Oid owner)
+table_problem(Relation rel, Oid extension, Oid owner)
 {
 	const char *shape = tte_own_table_problem(rel);
 
@@ -128,7 +128,7 @@ problem_of_table(const char *name, Oid relid, Oid extension, Oid owner)
 	if (OidIsValid(relid))
 	{
 		rel = relation_open(relid, AccessShareLock);
-		found = problem_of(rel, extension, owner);
+		found = table_problem(rel, extension, owner);
 		relation_close(rel, AccessShareLock);
 	}
 	return found ? psprintf("table \"tiktok.%s\" %s", name, found) : NULL;

@@ -139,7 +139,7 @@ static const char delete_requests_sql[] =
 PG_FUNCTION_INFO_V1(tte_sql_purge);
 
 static Datum
-column(uint64 row, int number, Oid type)
+row_column(uint64 row, int number, Oid type)
 {
 	bool		isnull;
 
@@ -156,7 +156,7 @@ seconds(int64 n)
 }
 
 static uint64
-run(const char *sql, int nargs, Oid *types, Datum *args)
+run_statement(const char *sql, int nargs, Oid *types, Datum *args)
 {
 	SPI_execute_with_args(sql, nargs, types, args, NULL, false, 0);
 	return SPI_processed;
@@ -168,14 +168,14 @@ load_terms(TtePurge *purge)
 {
 	Oid			types[] = {INTERVALOID, INTERVALOID};
 	Datum		args[] = {seconds(purge->retention), seconds(purge->identifier_ttl)};
-	int			n = run(terms_sql, 2, types, args);
+	int			n = run_statement(terms_sql, 2, types, args);
 
 	purge->terms = MemoryContextAlloc(purge->context, n * sizeof(Term));
 	for (int i = 0; i < n; i++)
 	{
-		purge->terms[i].source_id = DatumGetInt32(column(i, 1, INT4OID));
-		purge->terms[i].kept_from = DatumGetTimestampTz(column(i, 2, TIMESTAMPTZOID));
-		purge->terms[i].identifiers_from = DatumGetTimestampTz(column(i, 3, TIMESTAMPTZOID));
+		purge->terms[i].source_id = DatumGetInt32(row_column(i, 1, INT4OID));
+		purge->terms[i].kept_from = DatumGetTimestampTz(row_column(i, 2, TIMESTAMPTZOID));
+		purge->terms[i].identifiers_from = DatumGetTimestampTz(row_column(i, 3, TIMESTAMPTZOID));
 	}
 	purge->nterms = n;
 }
@@ -221,7 +221,7 @@ term_arrays(const TtePurge *purge, Datum *sources, Datum *times)
  * more rows.
  */
 static bool
-take_rows(TtePurge *purge, int *rows, ArrayType **ids)
+take_ids(TtePurge *purge, int *rows, ArrayType **ids)
 {
 	int			n = (int) SPI_processed;
 	bool		full = n == *rows;
@@ -231,13 +231,13 @@ take_rows(TtePurge *purge, int *rows, ArrayType **ids)
 
 	for (int i = 0; i < n && !young; i++)
 	{
-		purge->id = DatumGetInt64(column(i, 1, INT8OID));
-		young = DatumGetBool(column(i, 2, BOOLOID));
-		if (DatumGetBool(column(i, 3, BOOLOID)))
+		purge->id = DatumGetInt64(row_column(i, 1, INT8OID));
+		young = DatumGetBool(row_column(i, 2, BOOLOID));
+		if (DatumGetBool(row_column(i, 3, BOOLOID)))
 			found[nfound++] = Int64GetDatum(purge->id);
 	}
 	if (n > 0 && SPI_tuptable->tupdesc->natts > 3)
-		purge->xid = U64FromFullTransactionId(DatumGetFullTransactionId(column(n - 1, 4, XID8OID)));
+		purge->xid = U64FromFullTransactionId(DatumGetFullTransactionId(row_column(n - 1, 4, XID8OID)));
 	SPI_freetuptable(SPI_tuptable);
 	*ids = nfound == 0 ? NULL : construct_array(found, nfound, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
 	*rows -= n;
@@ -268,11 +268,11 @@ purge_by_id(TtePurge *purge, int *rows, const char *read_sql, const char *delete
 	args[0] = Int64GetDatum(purge->id);
 	args[3] = TimestampTzGetDatum(term_arrays(purge, &args[1], &args[2]));
 	args[4] = Int32GetDatum(*rows);
-	run(read_sql, 5, types, args);
-	more = take_rows(purge, rows, &ids);
+	run_statement(read_sql, 5, types, args);
+	more = take_ids(purge, rows, &ids);
 	args[0] = PointerGetDatum(ids);
 	if (ids != NULL)
-		purge->counts[what] += run(delete_sql, 1, delete_types, args);
+		purge->counts[what] += run_statement(delete_sql, 1, delete_types, args);
 	return more;
 }
 
@@ -289,14 +289,14 @@ purge_events(TtePurge *purge, int *rows)
 	ArrayType  *ids;
 	bool		more;
 
-	run(read_events_sql, 5, types, args);
-	more = take_rows(purge, rows, &ids);
+	run_statement(read_events_sql, 5, types, args);
+	more = take_ids(purge, rows, &ids);
 	args[0] = PointerGetDatum(ids);
 	args[1] = TimestampTzGetDatum(term->kept_from);
-	if (ids != NULL && run(delete_events_sql, 2, delete_types, args) == 1)
+	if (ids != NULL && run_statement(delete_events_sql, 2, delete_types, args) == 1)
 	{
-		purge->counts[TTE_PURGED_EVENTS] += DatumGetInt64(column(0, 1, INT8OID));
-		purge->counts[TTE_PURGED_IDENTITIES] += DatumGetInt64(column(0, 2, INT8OID));
+		purge->counts[TTE_PURGED_EVENTS] += DatumGetInt64(row_column(0, 1, INT8OID));
+		purge->counts[TTE_PURGED_IDENTITIES] += DatumGetInt64(row_column(0, 2, INT8OID));
 		SPI_freetuptable(SPI_tuptable);
 	}
 	if (more)
@@ -322,7 +322,7 @@ purge_pixel_seen(TtePurge *purge, int *rows)
 	ItemPointerSet(&first, from, 0);
 	ItemPointerSet(&last, to, 0);
 	term_arrays(purge, &args[2], &args[3]);
-	purge->counts[TTE_PURGED_PIXEL_SEEN] += run(delete_pixel_seen_sql, 4, types, args);
+	purge->counts[TTE_PURGED_PIXEL_SEEN] += run_statement(delete_pixel_seen_sql, 4, types, args);
 	table_close(rel, NoLock);
 	*rows -= (to - from) * ROWS_PER_BLOCK;
 	purge->id = to;

@@ -54,7 +54,7 @@ static bool changed = true;
 static int64 compared_at = 0;
 
 static void
-relation_changed(Datum arg, Oid relid)
+invalidate_rows(Datum arg, Oid relid)
 {
 	for (int i = 0; i < lengthof(tables); i++)
 	{
@@ -66,7 +66,7 @@ relation_changed(Datum arg, Oid relid)
 void
 tte_watch_attach(void)
 {
-	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	CacheRegisterRelcacheCallback(invalidate_rows, (Datum) 0);
 }
 
 void

@@ -144,7 +144,7 @@ end(void)
 
 /* Said once; every look at the queue begins with a look at the tables. */
 static void
-refuse(const char *problem)
+refuse_tables(const char *problem)
 {
 	if (!refused)
 		tte_slot_set_error(slot, problem);
@@ -183,7 +183,7 @@ begin(const char *activity)
 	problem = tte_queue_problem();
 	if (problem != NULL)
 	{
-		refuse(problem);
+		refuse_tables(problem);
 		end();
 		return false;
 	}
@@ -230,7 +230,7 @@ make_http(void)
 
 /* It is not under way any more. */
 static void
-finish(TteRequest *request, bool answered)
+finish_request(TteRequest *request, bool answered)
 {
 	tte_endpoint_ended(&endpoint_state, &request->sender->breaker, &request->try, answered, tte_now());
 	dlist_delete(&request->under_way);
@@ -238,7 +238,7 @@ finish(TteRequest *request, bool answered)
 }
 
 static void
-judge(const TteHttpResult *result)
+judge_answer(const TteHttpResult *result)
 {
 	TteRequest *request = result->owner;
 
@@ -248,7 +248,7 @@ judge(const TteHttpResult *result)
 	tte_reply_redact(&request->reply, result->exchange ? tte_http_token(result->exchange) : NULL, request->body.data);
 	request->reply.possibly_received |= result->resent;
 	request->http_status = result->status;
-	finish(request, result->transport == TTE_TRANSPORT_ANSWERED);
+	finish_request(request, result->transport == TTE_TRANSPORT_ANSWERED);
 }
 
 /* The request could not even be handed to libcurl. */
@@ -257,7 +257,7 @@ judge_unsent(TteRequest *request)
 {
 	TteHttpResult result = {.owner = request, .transport = TTE_TRANSPORT_NEVER_SENT, .error = "out of memory"};
 
-	judge(&result);
+	judge_answer(&result);
 }
 
 static void
@@ -270,7 +270,7 @@ collect(void)
 	tte_http_drive(http);
 	while (nfinished < MAX_REQUESTS && tte_http_collect(http, &result))
 	{
-		judge(&result);
+		judge_answer(&result);
 		tte_http_release(http, result.exchange);
 	}
 }
@@ -296,7 +296,7 @@ count_request(const TteRequest *request)
 
 /* Records everything that has come back, in one transaction. */
 static void
-record(void)
+record_outcomes(void)
 {
 	dlist_iter	iter;
 	int64		now = tte_now();
@@ -421,7 +421,7 @@ send_request(TteRequest *request, const TteSendLimits *limits)
 {
 	if (!tte_body_build(request, limits))
 	{
-		finish(request, false);
+		finish_request(request, false);
 		return;
 	}
 	tte_sent_note(request->id);
@@ -585,7 +585,7 @@ turn(void)
 	}
 	collect();
 	note_slow();
-	record();
+	record_outcomes();
 	send_requests(news);
 	if (in_flight() > 0)
 		TTE_FAULT_POINT("in-flight", NULL);

@@ -44,7 +44,7 @@ static uint64 generation = 0;	/* of the catalogs, as far as they were
 								 * reported */
 
 static void
-relation_changed(Datum arg, Oid relid)
+invalidate_mappings(Datum arg, Oid relid)
 {
 	HASH_SEQ_STATUS scan;
 	CachedMapping *entry;
@@ -61,7 +61,7 @@ relation_changed(Datum arg, Oid relid)
 static void
 function_changed(Datum arg, int cacheid, uint32 hashvalue)
 {
-	relation_changed(arg, InvalidOid);
+	invalidate_mappings(arg, InvalidOid);
 }
 
 static void
@@ -72,7 +72,7 @@ make_cache(void)
 	ctl.keysize = sizeof(Oid);
 	ctl.entrysize = sizeof(CachedMapping);
 	cache = hash_create("tiktok_events mappings", 32, &ctl, HASH_ELEM | HASH_BLOBS);
-	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	CacheRegisterRelcacheCallback(invalidate_mappings, (Datum) 0);
 	CacheRegisterSyscacheCallback(PROCOID, function_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, function_changed, (Datum) 0);
 }

@@ -92,7 +92,7 @@ forget_target(Target *target, Oid changed)
 }
 
 static void
-relation_changed(Datum arg, Oid relid)
+invalidate_targets(Datum arg, Oid relid)
 {
 	generation++;
 	forget_target(&event_target, relid);
@@ -196,7 +196,7 @@ static void
 target_open(Target *target)
 {
 	if (!callback_registered)
-		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+		CacheRegisterRelcacheCallback(invalidate_targets, (Datum) 0);
 	callback_registered = true;
 	target->rel = target->valid ? table_open(target->relid, RowExclusiveLock) :
 		tte_own_table_open(target->name, RowExclusiveLock);

@@ -66,7 +66,7 @@ static CachedSource *sources;
 static CachedStage *stages;
 
 static void
-relation_changed(Datum arg, Oid relid)
+invalidate_sources(Datum arg, Oid relid)
 {
 	for (int i = 0; i < lengthof(cached_relations); i++)
 	{
@@ -94,7 +94,7 @@ currency_policy(const char *word)
 }
 
 static Datum
-column(HeapTuple tuple, TupleDesc desc, int number)
+config_column(HeapTuple tuple, TupleDesc desc, int number)
 {
 	bool		isnull;
 	Datum		value = heap_getattr(tuple, number, desc, &isnull);
@@ -109,7 +109,7 @@ column(HeapTuple tuple, TupleDesc desc, int number)
 static char *
 text_column(HeapTuple tuple, TupleDesc desc, int number)
 {
-	return TextDatumGetCString(column(tuple, desc, number));
+	return TextDatumGetCString(config_column(tuple, desc, number));
 }
 
 static void
@@ -126,7 +126,7 @@ load_source(HeapTuple tuple, TupleDesc desc)
 	cached->name = text_column(tuple, desc, TTE_SOURCE_NAME);
 	cached->source.name = cached->name;
 	cached->key = no_key ? NULL : TextDatumGetCString(key);
-	cached->source.id = DatumGetInt32(column(tuple, desc, TTE_SOURCE_ID));
+	cached->source.id = DatumGetInt32(config_column(tuple, desc, TTE_SOURCE_ID));
 	/* only if the trigger that checks the table has been disabled */
 	if (kind < 0)
 		ereport(ERROR,
@@ -134,14 +134,14 @@ load_source(HeapTuple tuple, TupleDesc desc)
 				 errmsg("invalid event_source of source \"%s\"", cached->name)));
 	rules->source = kind;
 	rules->consent_required = strcmp(text_column(tuple, desc, TTE_SOURCE_CONSENT), "required") == 0;
-	rules->limited_data_use = DatumGetBool(column(tuple, desc, TTE_SOURCE_LIMITED_DATA_USE));
+	rules->limited_data_use = DatumGetBool(config_column(tuple, desc, TTE_SOURCE_LIMITED_DATA_USE));
 	rules->hash_on_enqueue = strcmp(text_column(tuple, desc, TTE_SOURCE_IDENTIFIERS), "hash_on_enqueue") == 0;
 	rules->lower_external_id = strcmp(text_column(tuple, desc, TTE_SOURCE_EXTERNAL_ID_CASE), "lower") == 0;
 	rules->calling_code = no_code ? NULL : tte_calling_code_of(TextDatumGetCString(code));
-	rules->require_lead_id = DatumGetBool(column(tuple, desc, TTE_SOURCE_REQUIRE_LEAD_ID));
-	rules->rename_legacy_events = DatumGetBool(column(tuple, desc, TTE_SOURCE_RENAME_LEGACY_EVENTS));
+	rules->require_lead_id = DatumGetBool(config_column(tuple, desc, TTE_SOURCE_REQUIRE_LEAD_ID));
+	rules->rename_legacy_events = DatumGetBool(config_column(tuple, desc, TTE_SOURCE_RENAME_LEGACY_EVENTS));
 	rules->currency_policy = currency_policy(text_column(tuple, desc, TTE_SOURCE_CURRENCY_POLICY));
-	rules->max_event_age = interval_usec(DatumGetIntervalP(column(tuple, desc, TTE_SOURCE_MAX_EVENT_AGE)));
+	rules->max_event_age = interval_usec(DatumGetIntervalP(config_column(tuple, desc, TTE_SOURCE_MAX_EVENT_AGE)));
 	cached->next = sources;
 	sources = cached;
 }
@@ -162,14 +162,14 @@ load_stage(HeapTuple tuple, TupleDesc desc)
 static void
 load_test_code(HeapTuple tuple, TupleDesc desc)
 {
-	int32		id = DatumGetInt32(column(tuple, desc, TEST_CODE_SOURCE_ID));
+	int32		id = DatumGetInt32(config_column(tuple, desc, TEST_CODE_SOURCE_ID));
 
 	for (CachedSource *cached = sources; cached; cached = cached->next)
 	{
 		if (cached->source.id != id)
 			continue;
 		cached->source.test_code = text_column(tuple, desc, TEST_CODE_CODE);
-		cached->test_code_until = DatumGetTimestampTz(column(tuple, desc, TEST_CODE_VALID_UNTIL));
+		cached->test_code_until = DatumGetTimestampTz(config_column(tuple, desc, TEST_CODE_VALID_UNTIL));
 	}
 }
 
@@ -200,7 +200,7 @@ refresh(void)
 	if (cache_context == NULL)
 	{
 		cache_context = AllocSetContextCreate(TopMemoryContext, "tiktok_events sources", ALLOCSET_SMALL_SIZES);
-		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+		CacheRegisterRelcacheCallback(invalidate_sources, (Datum) 0);
 	}
 	sources = NULL;
 	stages = NULL;

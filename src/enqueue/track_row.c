@@ -39,7 +39,7 @@
 PG_FUNCTION_INFO_V1(tte_sql_track_row);
 
 static void
-refuse(const char *message, const char *hint)
+refuse_call(const char *message, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
@@ -54,14 +54,14 @@ check_trigger(FunctionCallInfo fcinfo)
 	TriggerData *trigdata = (TriggerData *) fcinfo->context;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
-		refuse("tiktok.track_row must be called as a trigger", "Use tiktok.track() to record an event by a call.");
+		refuse_call("tiktok.track_row must be called as a trigger", "Use tiktok.track() to record an event by a call.");
 	if (!TRIGGER_FIRED_AFTER(trigdata->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
 		TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
-		refuse("tiktok.track_row must be an AFTER INSERT or UPDATE trigger FOR EACH ROW",
-			   "An event is recorded for a row as it was finally stored.");
+		refuse_call("tiktok.track_row must be an AFTER INSERT or UPDATE trigger FOR EACH ROW",
+					"An event is recorded for a row as it was finally stored.");
 	if (strcmp(get_namespace_name(RelationGetNamespace(trigdata->tg_relation)), "tiktok") == 0)
-		refuse("tiktok.track_row cannot watch the tables of schema tiktok",
-			   "Put the trigger on the table of orders or leads.");
+		refuse_call("tiktok.track_row cannot watch the tables of schema tiktok",
+					"Put the trigger on the table of orders or leads.");
 }
 
 /* Text in the server's encoding; with the given trace of a person a hash stands for it. */
@@ -247,7 +247,7 @@ require_id(TteEvent *event, char *stand_in, bool new_row, TteRowEvent *result)
 }
 
 static void
-check_source(TteEvent *event, const TteMapping *m, const TteSource *source)
+report_source(TteEvent *event, const TteMapping *m, const TteSource *source)
 {
 	if (source->id == 0)
 	{
@@ -259,7 +259,7 @@ check_source(TteEvent *event, const TteMapping *m, const TteSource *source)
 }
 
 static void
-check_query(TteEvent *event, const TteMapping *m, const TteQueryResult *query)
+report_query(TteEvent *event, const TteMapping *m, const TteQueryResult *query)
 {
 	if (query->fate == TTE_QUERY_SEVERAL)
 		tte_event_fail(event, TTE_PROBLEM_VALUE, "query: several rows", "The query has several rows for one row of the table.",
@@ -282,14 +282,14 @@ render_row(TteMapping *m, TriggerData *trigdata, TupleTableSlot *row, const TteQ
 	set_name(event, name);
 	tte_event_amounts(event, m->amounts);
 	if (!m->source_of_row || m->problem == NULL)
-		check_source(event, m, &result->source);
+		report_source(event, m, &result->source);
 	if (id != NULL && (!id_given || m->problem != NULL))
 		tte_event_id(event, id, strlen(id));
 	if (m->problem != NULL)
 		fail_mapping(event, m, trigdata);
 	else
 	{
-		check_query(event, m, query);
+		report_query(event, m, query);
 		tte_set_from_row(event, m, row, query);
 		if (m->using_name != NULL)
 			id_given |= tte_apply_using(event, m, trigdata->tg_relation, looking, row);
@@ -333,7 +333,7 @@ source_key(const TteMapping *m, TupleTableSlot *row, const TteQueryResult *query
 
 /* False: the row names none, and makes no event. */
 static bool
-find_source(TteMapping *m, TupleTableSlot *row, const TteQueryResult *query, TteRowEvent *result)
+find_row_source(TteMapping *m, TupleTableSlot *row, const TteQueryResult *query, TteRowEvent *result)
 {
 	char	   *key = source_key(m, row, query);
 
@@ -373,7 +373,7 @@ tte_row_event(TriggerData *trigdata, bool looking, bool ascii, TteRowEvent *resu
 	result->without_row = query.fate == TTE_QUERY_NO_ROW;
 	if (result->without_row)
 		return;
-	if (m->source_of_row && m->problem == NULL && !find_source(m, row, &query, result))
+	if (m->source_of_row && m->problem == NULL && !find_row_source(m, row, &query, result))
 		return;
 	if (by_stage && result->source.id != 0 && (m->stage_hops == 0 || (query.fate == TTE_QUERY_ROW && m->problem == NULL)))
 	{
@@ -387,7 +387,7 @@ tte_row_event(TriggerData *trigdata, bool looking, bool ascii, TteRowEvent *resu
 }
 
 static void
-record(const TteRowEvent *row)
+record_row(const TteRowEvent *row)
 {
 	if (row->trigger != NULL)
 		count_query(row);
@@ -418,7 +418,7 @@ record_newest(TriggerData trigdata)
 	if (*slot == NULL)
 		return;
 	tte_row_event(&trigdata, false, tte_ascii_payload(), &row);
-	record(&row);
+	record_row(&row);
 	ExecDropSingleTupleTableSlot(*slot);
 }
 
@@ -435,7 +435,7 @@ tte_sql_track_row(PG_FUNCTION_ARGS)
 	else
 	{
 		tte_row_event(trigdata, false, tte_ascii_payload(), &row);
-		record(&row);
+		record_row(&row);
 	}
 	return PointerGetDatum(NULL);
 }

@@ -50,7 +50,7 @@ typedef enum ItemField
  */
 
 static void
-leave_out(Item *item, const char *problem)
+leave_out_member(Item *item, const char *problem)
 {
 	if (item->problem == NULL)
 		item->problem = problem;
@@ -62,7 +62,7 @@ item_price(TteEvent *event, Item *item, const TteJson *value)
 	if (tte_builder_amount(event, value, &item->price) != TTE_DECIMAL_OK ||
 		item->price.negative || tte_builder_ambiguous(event, value))
 	{
-		leave_out(item, "item_price");
+		leave_out_member(item, "item_price");
 		return;
 	}
 	item->priced = true;
@@ -97,7 +97,7 @@ item_quantity(TteEvent *event, Item *item, const TteJson *value)
 	else if (item->quantity == QUANTITY_FRACTION)
 		tte_builder_field_note(event, TTE_FIELD_CONTENTS, "quantity_fraction");
 	else
-		leave_out(item, "item_quantity");
+		leave_out_member(item, "item_quantity");
 }
 
 static void
@@ -177,7 +177,7 @@ write_item(TteEvent *event, Item *item, const TteJson *value)
 
 	if (value->kind != TTE_JSON_OBJECT)
 	{
-		leave_out(item, "item_type");
+		leave_out_member(item, "item_type");
 		return;
 	}
 	if (out->data[start - 1] != '[')
@@ -189,7 +189,7 @@ write_item(TteEvent *event, Item *item, const TteJson *value)
 			item_member(event, item, m);
 	}
 	if (!item->has_id)
-		leave_out(item, "item_id");
+		leave_out_member(item, "item_id");
 	if (item->problem != NULL)
 		out->len = start;
 	else

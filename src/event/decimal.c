@@ -11,9 +11,9 @@
  *-------------------------------------------------------------------------
  */
 #include "event/decimal.h"
-#include "event/ascii.h"
 
 #include "common/shortest_dec.h"
+#include "event/ascii.h"
 
 #define LIMB			1000000000
 #define LIMB_DIGITS		9

@@ -35,7 +35,7 @@
 
 /* The ASCII character that is meant by a wider one; 0: none, -1: leave it out. */
 static int
-plain_char(uint32 code)
+ascii_for_id(uint32 code)
 {
 	int			digit = tte_unicode_digit(code);
 
@@ -71,7 +71,7 @@ make_plain(char *str, int len)
 			*to++ = *at++;
 			continue;
 		}
-		meant = plain_char(tte_utf8_next(&next));
+		meant = ascii_for_id(tte_utf8_next(&next));
 		if (meant > 0)
 			*to++ = meant;
 		else if (meant == 0)
@@ -108,7 +108,7 @@ undisguise(const char *str, int *len)
  */
 
 static bool
-is_separator(char c)
+separates_digits(char c)
 {
 	return c != '\0' && strchr(" -./()+", c) != NULL;
 }
@@ -141,7 +141,7 @@ count_run(const char *at, const char *end, const char **run_end)
 {
 	int			digits = 0;
 
-	for (; at < end && (tte_ascii_digit(*at) || is_separator(*at)); at++)
+	for (; at < end && (tte_ascii_digit(*at) || separates_digits(*at)); at++)
 		digits += tte_ascii_digit(*at);
 	*run_end = at;
 	return digits;
@@ -168,7 +168,7 @@ number_trace(const char *str, const char *end)
 		int			digits;
 		bool		plus = (*at == '+' || (*at == '(' && end - at > 1 && at[1] == '+'));
 
-		if (*at == ' ' || *at == '/' || !(plus || tte_ascii_digit(*at) || is_separator(*at)))
+		if (*at == ' ' || *at == '/' || !(plus || tte_ascii_digit(*at) || separates_digits(*at)))
 		{
 			run_end = at + 1;
 			continue;
@@ -186,7 +186,7 @@ number_trace(const char *str, const char *end)
 
 /* Most text has too few digits and none of the signs. */
 static bool
-is_harmless(const char *str, int len)
+has_no_trace(const char *str, int len)
 {
 	int			digits = 0;
 
@@ -208,7 +208,7 @@ tte_text_trace(const char *str, int len)
 	const char *end;
 	TteTrace	trace;
 
-	if (is_harmless(str, len))
+	if (has_no_trace(str, len))
 		return TTE_TRACE_NONE;
 	plain = undisguise(str, &len);
 	end = plain + len;

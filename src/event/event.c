@@ -469,7 +469,7 @@ has_consent(const TteEvent *event)
 }
 
 static bool
-has_any(const TteEvent *event, uint32 kinds)
+has_any_key(const TteEvent *event, uint32 kinds)
 {
 	return (event->rendered->match_keys & kinds) != 0;
 }
@@ -488,23 +488,23 @@ is_written(const TteEvent *event, TteFieldIndex field)
 static void
 check_match_key(TteEvent *event)
 {
-	bool		device = has_any(event, KEY(TTE_IP)) && has_any(event, KEY(TTE_USER_AGENT));
+	bool		device = has_any_key(event, KEY(TTE_IP)) && has_any_key(event, KEY(TTE_USER_AGENT));
 	const char *hint;
 
 	switch (event->rules.source)
 	{
 		case TTE_WEB:
-			if (device || has_any(event, WEB_KEYS))
+			if (device || has_any_key(event, WEB_KEYS))
 				return;
 			hint = "Give one of ttclid, ttp, email, phone or external_id, or ip together with user_agent.";
 			break;
 		case TTE_APP:
-			if (device || has_any(event, APP_KEYS))
+			if (device || has_any_key(event, APP_KEYS))
 				return;
 			hint = "Give one of idfa, idfv, gaid, email or phone, or ip together with user_agent.";
 			break;
 		default:
-			if (has_any(event, EMAIL_PHONE) || (event->rules.source == TTE_CRM && is_written(event, TTE_FIELD_LEAD_ID)))
+			if (has_any_key(event, EMAIL_PHONE) || (event->rules.source == TTE_CRM && is_written(event, TTE_FIELD_LEAD_ID)))
 				return;
 			hint = "Give email or phone.";
 			break;
@@ -561,7 +561,7 @@ limits_data_use(TteEvent *event)
 static void
 check_limited_data_use(TteEvent *event)
 {
-	if (!has_any(event, KEY(TTE_IP)))
+	if (!has_any_key(event, KEY(TTE_IP)))
 		tte_builder_reject(event, TTE_PROBLEM_MISSING, "limited_data_use_ip",
 						   "Give the user's public IP address.",
 						   "Limited data use has no effect without \"user.ip\".");
@@ -629,7 +629,7 @@ write_payload(TteEvent *event)
 }
 
 static void
-judge(TteEvent *event, int64 now)
+judge_event(TteEvent *event, int64 now)
 {
 	TteRendered *r = event->rendered;
 
@@ -666,7 +666,7 @@ tte_event_finish(TteEvent *event, const char *fallback_id, int64 now)
 	take_time(event, now);
 	take_id(event, fallback_id);
 	if (has_consent(event))
-		judge(event, now);
+		judge_event(event, now);
 	else
 	{
 		r->verdict = TTE_EVENT_SUPPRESSED;

@@ -321,7 +321,7 @@ write_number(int code, const char *national, char *to)
 }
 
 static const char *
-finish(const char *reason, const Reading *reading, TtePhone *phone)
+finish_reading(const char *reason, const Reading *reading, TtePhone *phone)
 {
 	const Plan *plan = reading->plan != NULL ? reading->plan : reading->judge;
 
@@ -372,7 +372,7 @@ read_digits(const TtePhoneDigits *number, const char *place, TtePhone *phone)
 		reason = read_international(digits, TTE_PHONE_PLUS, &reading) ? NULL :
 			reading.judge == NULL ? "phone_syntax" : "phone_plan";
 	}
-	return finish(reason, &reading, phone);
+	return finish_reading(reason, &reading, phone);
 }
 
 /* The same; a zero in brackets that no plan knows is left out. */

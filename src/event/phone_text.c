@@ -16,14 +16,14 @@
 
 /* What is neither ASCII nor understood counts as a letter. */
 static bool
-is_letter(char c)
+is_text_letter(char c)
 {
 	return (c >= 'a' && c <= 'z') || c == '?';
 }
 
 /* What a character that is not ASCII, or not printable, stands for; 0: nothing. */
 static char
-plain_char(uint32 code)
+ascii_for_phone(uint32 code)
 {
 	int			digit = tte_unicode_digit(code);
 
@@ -57,7 +57,7 @@ tte_phone_plain(const char *value, int len, char *to)
 			to[n++] = (c >= 'A' && c <= 'Z') ? c + ('a' - 'A') : c;
 			value++;
 		}
-		else if ((c = plain_char(tte_utf8_next(&value))) != '\0')
+		else if ((c = ascii_for_phone(tte_utf8_next(&value))) != '\0')
 			to[n++] = c;
 	}
 	to[n] = '\0';
@@ -169,13 +169,13 @@ tte_phone_scan_mark(TtePhoneScan *scan)
 
 		return TTE_MARK_EXTENSION;
 	}
-	if ((*scan->at == '/' || *scan->at == ',' || *scan->at == ';') && !is_letter(scan->at[1]))
+	if ((*scan->at == '/' || *scan->at == ',' || *scan->at == ';') && !is_text_letter(scan->at[1]))
 	{
 		scan->at++;
 
 		return TTE_MARK_SEPARATOR;
 	}
-	while (scan->at < scan->end && (is_letter(*scan->at) || strchr("/,;:=#.", *scan->at) != NULL))
+	while (scan->at < scan->end && (is_text_letter(*scan->at) || strchr("/,;:=#.", *scan->at) != NULL))
 		scan->at++;
 	len = scan->at - word;
 

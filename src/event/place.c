@@ -76,7 +76,7 @@ tte_name_normalize(const TteIdentifierValue *value, StringInfo out)
 
 /* Lower-case ASCII letters and digits; accents are taken off. */
 static int
-fold(const char *at, const char *end, char *to, int size)
+fold_letters(const char *at, const char *end, char *to, int size)
 {
 	uint32		name[4 * TTE_MAX_NAME + 1];
 	int			n = 0;
@@ -128,7 +128,7 @@ tte_place_normalize(TteIdentifier kind, const TteIdentifierValue *value, const T
 
 	if (kind == TTE_STATE && rules->country != NULL && is_subdivision(value, rules->country))
 		at += 3;
-	n = fold(at, value->at + value->len, letters, sizeof(letters));
+	n = fold_letters(at, value->at + value->len, letters, sizeof(letters));
 	if (n == 0)
 		return "no_latin";
 	if (n == TTE_HEX_LEN && tte_is_hex(letters, n))

@@ -219,7 +219,7 @@ tte_unicode_lower_text(const uint32 *str, int n, uint32 *lower)
 
 /* Into to, which has space for size characters; returns how many. */
 static int
-normalize(UnicodeNormalizationForm form, uint32 *str, uint32 *to, int size)
+apply_form(UnicodeNormalizationForm form, uint32 *str, uint32 *to, int size)
 {
 	pg_wchar   *result = unicode_normalize(form, str);
 	int			n = 0;
@@ -247,7 +247,7 @@ tte_unicode_nfc(uint32 *str, int n)
 	if (i == n)
 		return n;
 	str[n] = 0;
-	return normalize(UNICODE_NFC, str, str, 3 * n);
+	return apply_form(UNICODE_NFC, str, str, 3 * n);
 }
 
 /*
@@ -280,7 +280,7 @@ fold_of(uint32 code)
  * 4 bytes.
  */
 static int
-fold(uint32 code, bool all, char *to)
+fold_char(uint32 code, bool all, char *to)
 {
 	const char *known = fold_of(code);
 	int			n = (known != NULL) ? strlen(known) : 0;
@@ -312,8 +312,8 @@ tte_unicode_fold(uint32 *str, int n, bool all, char *to, int size)
 			str[i] -= 0xFF01 - 0x21;
 	}
 	str[n] = 0;
-	n = normalize(UNICODE_NFD, str, str, 4 * n);
+	n = apply_form(UNICODE_NFD, str, str, 4 * n);
 	for (int i = 0; i < n && written + 4 <= size; i++)
-		written += fold(str[i], all, to + written);
+		written += fold_char(str[i], all, to + written);
 	return written;
 }

@@ -190,7 +190,7 @@ is_local_char(char c)
 }
 
 static bool
-is_letter(char c)
+is_domain_letter(char c)
 {
 	return tte_word_byte(c) && !tte_ascii_digit(c);
 }
@@ -212,7 +212,7 @@ domain_follows(const char *at, const char *end)
 			continue;
 		}
 		label = true;
-		behind_dot = behind_dot && is_letter(*at);
+		behind_dot = behind_dot && is_domain_letter(*at);
 		if (behind_dot && ++letters == 2)
 			return true;
 	}
@@ -339,7 +339,7 @@ typedef struct Scrub
 } Scrub;
 
 static void
-drop(Scrub *scrub, const char *from, const char *to)
+drop_part(Scrub *scrub, const char *from, const char *to)
 {
 	appendBinaryStringInfo(scrub->out, scrub->kept, from - scrub->kept);
 	scrub->kept = to;
@@ -354,7 +354,7 @@ scrub_authority(Scrub *scrub, const char *authority, const char *end)
 	{
 		if (at[-1] == '@')
 		{
-			drop(scrub, authority, at);
+			drop_part(scrub, authority, at);
 			break;
 		}
 	}
@@ -371,7 +371,7 @@ scrub_segment(Scrub *scrub, const char *segment, const char *end)
 	if ((scrub->sign && tte_text_has_email(plain, len)) || is_secret(plain, len))
 	{
 		if (segment < end)
-			drop(scrub, segment, end);
+			drop_part(scrub, segment, end);
 		return;
 	}
 	while (at < end)
@@ -380,7 +380,7 @@ scrub_segment(Scrub *scrub, const char *segment, const char *end)
 		const char *equals = memchr(at, '=', next - at);
 
 		if (equals != NULL && equals + 1 < next && is_private_name(at, equals))
-			drop(scrub, equals + 1, next);
+			drop_part(scrub, equals + 1, next);
 		at = next;
 	}
 }
@@ -402,7 +402,7 @@ scrub_parameter(Scrub *scrub, const char *parameter, const char *end)
 	if ((scrub->sign && memchr(plain, '@', len) != NULL) || is_secret(plain, len) ||
 		(equals != NULL && is_private_name(parameter, equals)) ||
 		(escaped && holds_private_parameter(plain, plain + len)))
-		drop(scrub, value, end);
+		drop_part(scrub, value, end);
 }
 
 /* Query and fragment alike: both are lists of parameters in practice. */
@@ -438,7 +438,7 @@ tte_url_scrub(const char *url, int len, StringInfo out)
 	}
 	scrub_parameters(&scrub, at, end);
 	if (scrub.removed)
-		drop(&scrub, end, end);
+		drop_part(&scrub, end, end);
 	return scrub.removed;
 }
 

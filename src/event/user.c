@@ -11,7 +11,7 @@
 
 /* Has the identifier this very value already? */
 static bool
-is_taken(const TteEvent *event, const TteTaken *taken, int start, int len)
+is_known(const TteEvent *event, const TteTaken *taken, int start, int len)
 {
 	for (int i = 0; i < taken->count; i++)
 	{
@@ -38,7 +38,7 @@ take_text(TteEvent *event, TteIdentifier kind, const char *str, int len,
 		return;
 	}
 	len = event->scratch.len - start;
-	if (!is_taken(event, taken, start, len))
+	if (!is_known(event, taken, start, len))
 	{
 		if (taken->count < TTE_MAX_VALUES)
 		{
@@ -118,7 +118,7 @@ take_click_id_of_page(TteEvent *event, const TteIdentityRules *rules)
 }
 
 static void
-drop(TteEvent *event, TteIdentifier kind, const char *why)
+drop_identifier(TteEvent *event, TteIdentifier kind, const char *why)
 {
 	if (event->taken[kind].count == 0)
 		return;
@@ -135,10 +135,10 @@ respect_denial(TteEvent *event)
 	if (status->count == 0 || status->len[0] != strlen("DENIED") ||
 		memcmp(event->scratch.data + status->start[0], "DENIED", status->len[0]) != 0)
 		return;
-	drop(event, TTE_EMAIL, "att_denied");
-	drop(event, TTE_PHONE, "att_denied");
-	drop(event, TTE_IDFA, "att_denied");
-	drop(event, TTE_GAID, "att_denied");
+	drop_identifier(event, TTE_EMAIL, "att_denied");
+	drop_identifier(event, TTE_PHONE, "att_denied");
+	drop_identifier(event, TTE_IDFA, "att_denied");
+	drop_identifier(event, TTE_GAID, "att_denied");
 }
 
 void

@@ -160,7 +160,7 @@ says_when(const TteMapping *m)
 
 /* Before every chunk: table, trigger and source may have changed since. */
 static void
-check_rows(const TteRows *rows)
+refuse_unfit_rows(const TteRows *rows)
 {
 	const char *table = RelationGetRelationName(rows->rel);
 	const char *trigger = rows->trigdata.tg_trigger->tgname;
@@ -193,7 +193,7 @@ check_rows(const TteRows *rows)
  */
 
 static int
-execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
+execute_progress(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
 {
 	if (SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0) < 0)
 		elog(ERROR, "could not keep the progress of a backfill");
@@ -223,7 +223,7 @@ key_columns(const TteRows *rows)
 }
 
 static int64
-column(int number)
+progress_column(int number)
 {
 	bool		isnull;
 
@@ -249,23 +249,23 @@ read_progress(Backfill *b)
 	bool		isnull;
 
 	set_this(b, types, values);
-	if (execute(progress_sql, 3, types, values, NULL) != 1)
+	if (execute_progress(progress_sql, 3, types, values, NULL) != 1)
 		elog(ERROR, "could not find the progress of a backfill");
 	key = tte_spi_value(0, 1, TEXTARRAYOID, &isnull);
 	b->last_key = isnull ? NULL : copy_key(b, key);
-	b->rows_read = b->rows_before = column(2);
+	b->rows_read = b->rows_before = progress_column(2);
 	for (int i = 0; i < FATES; i++)
-		b->counts[i] = column(3 + i);
+		b->counts[i] = progress_column(3 + i);
 }
 
 static void
-start(Backfill *b, const char *condition, bool ignore_when)
+start_backfill(Backfill *b, const char *condition, bool ignore_when)
 {
 	TteRows    *rows = tte_rows_open(b->relid, b->trigger, b->condition);
 	Oid			types[] = {InvalidOid, InvalidOid, InvalidOid, INT2ARRAYOID};
 	Datum		values[4];
 
-	check_rows(rows);
+	refuse_unfit_rows(rows);
 	b->table = MemoryContextStrdup(b->context, RelationGetRelationName(rows->rel));
 	b->filter = MemoryContextStrdup(b->context, tte_rows_filter(rows, condition, ignore_when));
 	if (strlen(b->filter) > MAX_CONDITION)
@@ -275,7 +275,7 @@ start(Backfill *b, const char *condition, bool ignore_when)
 				 errhint("Put it into a function of the row.")));
 	set_this(b, types, values);
 	values[3] = key_columns(rows);
-	execute(start_sql, 4, types, values, NULL);
+	execute_progress(start_sql, 4, types, values, NULL);
 	read_progress(b);
 	tte_rows_close(rows);
 }
@@ -289,7 +289,7 @@ lock_progress(const Backfill *b)
 
 	set_this(b, types, values);
 	values[3] = Int64GetDatum(b->rows_read);
-	if (execute(lock_sql, 4, types, values, NULL) == 0)
+	if (execute_progress(lock_sql, 4, types, values, NULL) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("this backfill is being run by another session"),
@@ -315,7 +315,7 @@ save_progress(const Backfill *b, const Chunk *chunk)
 	}
 	memset(nulls, ' ', sizeof(nulls));
 	nulls[4] = key ? ' ' : 'n';
-	execute(advance_sql, 6 + FATES, types, values, nulls);
+	execute_progress(advance_sql, 6 + FATES, types, values, nulls);
 }
 
 /*
@@ -412,7 +412,7 @@ run_chunk(const Backfill *b, Chunk *chunk)
 	TteRows    *rows = tte_rows_open(b->relid, b->trigger, b->condition);
 	SPITupleTable *table;
 
-	check_rows(rows);
+	refuse_unfit_rows(rows);
 	lock_progress(b);
 	table = read_rows(b, rows);
 	record_rows(b, rows, table, chunk);
@@ -514,7 +514,7 @@ notice(Backfill *b, const char *state)
 static void
 run(Backfill *b, const char *condition, bool ignore_when)
 {
-	start(b, condition, ignore_when);
+	start_backfill(b, condition, ignore_when);
 	SPI_commit();
 	if (b->rows_before > 0)
 		notice(b, "goes on");

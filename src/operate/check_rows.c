@@ -66,7 +66,7 @@ set_text(CheckRow *row, int column, const char *utf8)
 
 /* Why the event would not be sent: the reason of tiktok.event_status, and words. */
 static const char *
-problem_of(const TteRendered *event)
+first_problem(const TteRendered *event)
 {
 	StringInfoData problem;
 
@@ -134,7 +134,7 @@ report_left_out(const LeftOut *counted)
 }
 
 static void
-describe(CheckRow *row, const TteRowEvent *made)
+describe_row(CheckRow *row, const TteRowEvent *made)
 {
 	const TteRendered *event = made->event;
 
@@ -152,7 +152,7 @@ describe(CheckRow *row, const TteRowEvent *made)
 		set(row, CHECK_EVENT_TIME, TimestampTzGetDatum(tte_timestamptz(event->event_time)));
 	if (event->verdict == TTE_EVENT_READY)
 		set(row, CHECK_PAYLOAD, tte_event_jsonb(event));
-	set_text(row, CHECK_PROBLEM, problem_of(event));
+	set_text(row, CHECK_PROBLEM, first_problem(event));
 	set_text(row, CHECK_NOTES, event->notes);
 }
 
@@ -166,7 +166,7 @@ check_row(TteRows *rows, ReturnSetInfo *result, LeftOut **counted, MemoryContext
 	if (rows->nkeys > 0)
 		set(&row, CHECK_KEY, PointerGetDatum(tte_rows_key(rows)));
 	tte_rows_event(rows, false, &made);
-	describe(&row, &made);
+	describe_row(&row, &made);
 	if (made.event != NULL && made.event->notes != NULL)
 		count_notes(counted, made.event->notes, context);
 	tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.nulls);

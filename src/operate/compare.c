@@ -106,7 +106,7 @@ keep_bytes(Compare *c, const char *bytes, int length)
 }
 
 static bool
-is_word(const char *word, const text *t)
+equals_word(const char *word, const text *t)
 {
 	return strncmp(word, VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t)) == 0 && word[VARSIZE_ANY_EXHDR(t)] == '\0';
 }
@@ -121,7 +121,7 @@ find_word(Compare *c, const text *t)
 
 	foreach(cell, c->words)
 	{
-		if (is_word(lfirst(cell), t))
+		if (equals_word(lfirst(cell), t))
 			return lfirst(cell);
 	}
 	kept = keep_bytes(c, VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t));
@@ -143,7 +143,7 @@ keep_word(Compare *c, TupleTableSlot *slot, int column)
 	if (slot->tts_isnull[column])
 		return NULL;
 	t = DatumGetTextPP(slot->tts_values[column]);
-	if (c->last[column] == NULL || !is_word(c->last[column], t))
+	if (c->last[column] == NULL || !equals_word(c->last[column], t))
 		c->last[column] = find_word(c, t);
 	return c->last[column];
 }
@@ -163,7 +163,7 @@ keep_numeric(Compare *c, Numeric value)
 /* ---- Keys ---- */
 
 static Key *
-find_key(Compare *c, int event, const char *event_id, int length, bool make)
+find_event_key(Compare *c, int event, const char *event_id, int length, bool make)
 {
 	Key			wanted = {.event_id = event_id, .length = length, .event = event};
 	KeySlot    *slot;
@@ -354,7 +354,7 @@ receive_order(TupleTableSlot *slot, DestReceiver *self)
 	{
 		text	   *id = DatumGetTextPP(slot->tts_values[0]);
 
-		add_order(c, find_key(c, receiver->event, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), true), order);
+		add_order(c, find_event_key(c, receiver->event, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), true), order);
 	}
 	else if (tte_compare_in_period(c, order.at))
 	{
@@ -393,7 +393,7 @@ add_event(Compare *c, TupleTableSlot *slot)
 	int			event = number_of_event(c, slot->tts_values[0]);
 	const char *status = keep_word(c, slot, 5);
 	bool		delivered = status != NULL && strcmp(status, "delivered") == 0;
-	Key		   *key = find_key(c, event, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), tte_compare_in_period(c, event_time));
+	Key		   *key = find_event_key(c, event, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), tte_compare_in_period(c, event_time));
 
 	if (key == NULL || ((key->flags & HAS_EVENT) && (!delivered || (key->flags & DELIVERED))))
 		return;
@@ -443,7 +443,7 @@ receive_report(TupleTableSlot *slot, DestReceiver *self)
 
 	slot_getallattrs(slot);
 	id = DatumGetTextPP(slot->tts_values[1]);
-	key = find_key(c, number_of_event(c, slot->tts_values[0]), VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), false);
+	key = find_event_key(c, number_of_event(c, slot->tts_values[0]), VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), false);
 	if (key == NULL)
 		tte_compare_put_report(c, "alone", slot->tts_values[0], slot->tts_values[1], time_of(slot, 2), NULL);
 	else if ((key->flags & HAS_REPORT) == 0 || time_of(slot, 2) < key->seen_at)
@@ -468,7 +468,7 @@ receive_other_report(TupleTableSlot *slot, DestReceiver *self)
 	id = DatumGetTextPP(slot->tts_values[1]);
 	for (int i = 0; i < c->nevents; i++)
 	{
-		Key		   *key = find_key(c, i, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), false);
+		Key		   *key = find_event_key(c, i, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), false);
 
 		if (key != NULL && (key->flags & HAS_REPORT) == 0)
 		{
@@ -562,7 +562,7 @@ read_rows(Compare *c, const char *sql, Datum sources, Datum events, int64 margin
 }
 
 static void
-start(Compare *c, FunctionCallInfo fcinfo)
+start_comparison(Compare *c, FunctionCallInfo fcinfo)
 {
 	HASHCTL		ctl = {.keysize = sizeof(AgreementKey), .entrysize = sizeof(Agreement)};
 
@@ -594,7 +594,7 @@ tte_sql_compare(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
-	start(&c, fcinfo);
+	start_comparison(&c, fcinfo);
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(2), OIDOID, sizeof(Oid), true, TYPALIGN_INT, &relations, NULL, &nrelations);
 	if (nrelations != c.nevents || nrelations > PG_INT16_MAX)
 		ereport(ERROR,

@@ -56,7 +56,7 @@ set_time(Datum *values, bool *nulls, int column, bool known, TimestampTz at)
 }
 
 static void
-put(Compare *c, const char *kind, int64 n, Datum event, Datum *values, bool *nulls)
+return_row(Compare *c, const char *kind, int64 n, Datum event, Datum *values, bool *nulls)
 {
 	values[C_KIND] = CStringGetTextDatum(kind);
 	values[C_N] = Int64GetDatum(n);
@@ -103,7 +103,7 @@ put_row(Compare *c, Datum event, const Key *key, const Order *order)
 	}
 	set_time(values, nulls, C_SEEN_AT, key && (key->flags & HAS_REPORT), key ? key->seen_at : 0);
 	set_time(values, nulls, C_RUN_SINCE, key && (key->flags & IN_RUN), key ? key->delivered_at : 0);
-	put(c, order ? "order" : "event", 1, event, values, nulls);
+	return_row(c, order ? "order" : "event", 1, event, values, nulls);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(c->row);
 }
@@ -129,7 +129,7 @@ tte_compare_put_report(Compare *c, const char *status, Datum event, Datum event_
 		values[C_REASON] = c->events[key->event];
 		nulls[C_REASON] = false;
 	}
-	put(c, "report", 1, event, values, nulls);
+	return_row(c, "report", 1, event, values, nulls);
 }
 
 /* ---- Runs of orders without an event ---- */
@@ -237,7 +237,7 @@ put_group(Compare *c, const Agreement *group)
 	values[C_VALUE_SENT] = DirectFunctionCall2(numeric_add, NumericGetDatum(group->value), NumericGetDatum(group->parts));
 	nulls[C_VALUE_SENT] = false;
 	set_text(values, nulls, C_CURRENCY, group->key.currency);
-	put(c, "agree", group->n, c->events[group->key.event], values, nulls);
+	return_row(c, "agree", group->n, c->events[group->key.event], values, nulls);
 }
 
 void
@@ -263,7 +263,7 @@ tte_compare_put_results(Compare *c)
 		for (const Order *order = c->unnamed[i]; order != NULL; order = order->next)
 			put_row(c, c->events[i], NULL, order);
 		memset(nulls, true, sizeof(nulls));
-		put(c, "whole", c->whole[i], c->events[i], values, nulls);
+		return_row(c, "whole", c->whole[i], c->events[i], values, nulls);
 	}
 	hash_seq_init(&groups, c->groups);
 	while ((group = hash_seq_search(&groups)) != NULL)

@@ -47,7 +47,7 @@ PG_FUNCTION_INFO_V1(tte_sql_installed);
 PG_FUNCTION_INFO_V1(tte_sql_wake_worker);
 
 static void
-refuse(const char *column, const char *value, const char *hint)
+refuse_value(const char *column, const char *value, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -73,8 +73,8 @@ check_choice(HeapTuple row, TupleDesc desc, int column, const char *a, const cha
 
 	if (value == NULL || strcmp(value, a) == 0 || strcmp(value, b) == 0 || (c && strcmp(value, c) == 0))
 		return;
-	refuse(NameStr(TupleDescAttr(desc, column - 1)->attname), value,
-		   c ? psprintf("Use %s, %s or %s.", a, b, c) : psprintf("Use %s or %s.", a, b));
+	refuse_value(NameStr(TupleDescAttr(desc, column - 1)->attname), value,
+				 c ? psprintf("Use %s, %s or %s.", a, b, c) : psprintf("Use %s or %s.", a, b));
 }
 
 static void
@@ -84,7 +84,7 @@ check_limit(HeapTuple row, TupleDesc desc, int column)
 	int32		value = DatumGetInt32(heap_getattr(row, column, desc, &isnull));
 
 	if (!isnull && (value < 1 || value > 1000))
-		refuse(NameStr(TupleDescAttr(desc, column - 1)->attname), psprintf("%d", value), "Use a number from 1 to 1000.");
+		refuse_value(NameStr(TupleDescAttr(desc, column - 1)->attname), psprintf("%d", value), "Use a number from 1 to 1000.");
 }
 
 static void
@@ -95,7 +95,7 @@ check_age(HeapTuple row, TupleDesc desc)
 	Interval	zero = {0};
 
 	if (!isnull && !DatumGetBool(DirectFunctionCall2(interval_gt, age, IntervalPGetDatum(&zero))))
-		refuse("max_event_age", DatumGetCString(DirectFunctionCall1(interval_out, age)), "Use a positive interval.");
+		refuse_value("max_event_age", DatumGetCString(DirectFunctionCall1(interval_out, age)), "Use a positive interval.");
 }
 
 /* Rows name a source by its key or its name, so that no key may be another's name. */
@@ -111,7 +111,7 @@ check_key(HeapTuple row, TupleDesc desc)
 	HeapTuple	other;
 
 	if (key != NULL && (key[0] == '\0' || strlen(key) > 64 || strspn(key, " ") == strlen(key)))
-		refuse("key", key, "It has 1 to 64 bytes.");
+		refuse_value("key", key, "It has 1 to 64 bytes.");
 	rel = tte_own_table_open("source", AccessShareLock);
 	scan = systable_beginscan(rel, InvalidOid, false, SnapshotSelf, 0, NULL);
 	while (HeapTupleIsValid(other = systable_getnext(scan)))
@@ -122,9 +122,9 @@ check_key(HeapTuple row, TupleDesc desc)
 		if (DatumGetInt32(heap_getattr(other, TTE_SOURCE_ID, desc, &isnull)) == id)
 			continue;
 		if (key != NULL && strcmp(key, other_name) == 0)
-			refuse("key", key, "Another source has this name.");
+			refuse_value("key", key, "Another source has this name.");
 		if (name != NULL && other_key != NULL && strcmp(name, other_key) == 0)
-			refuse("name", name, "Another source has this key.");
+			refuse_value("name", name, "Another source has this key.");
 	}
 	systable_endscan(scan);
 	table_close(rel, NoLock);
@@ -137,11 +137,11 @@ check_time_zone(HeapTuple row, TupleDesc desc)
 	pg_tz	   *zone = name ? pg_tzset(name) : NULL;
 
 	if (name && (zone == NULL || !pg_tz_acceptable(zone)))
-		refuse("time_zone", name, "Use a name that pg_timezone_names has, as Europe/Berlin.");
+		refuse_value("time_zone", name, "Use a name that pg_timezone_names has, as Europe/Berlin.");
 }
 
 static void
-check_source(HeapTuple row, TupleDesc desc)
+check_source_row(HeapTuple row, TupleDesc desc)
 {
 	char	   *kind = text_of(row, desc, TTE_SOURCE_EVENT_SOURCE);
 	char	   *id = text_of(row, desc, TTE_SOURCE_EVENT_SOURCE_ID);
@@ -151,17 +151,17 @@ check_source(HeapTuple row, TupleDesc desc)
 	int32		number = DatumGetInt32(heap_getattr(row, TTE_SOURCE_ID, desc, &isnull));
 
 	if (!isnull && number < 1)
-		refuse("id", psprintf("%d", number), "Use a positive number, or leave id out to take it from the sequence.");
+		refuse_value("id", psprintf("%d", number), "Use a positive number, or leave id out to take it from the sequence.");
 	if (name && (name[0] == '\0' || strlen(name) > 64 || strpbrk(name, "/\n") != NULL))
-		refuse("name", name, "Use a name of 1 to 64 bytes without slash.");
+		refuse_value("name", name, "Use a name of 1 to 64 bytes without slash.");
 	if (kind && tte_source_find(kind) < 0)
-		refuse("event_source", kind, "Use web, app, offline or crm.");
+		refuse_value("event_source", kind, "Use web, app, offline or crm.");
 	if (id && (strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != strlen(id) ||
 			   id[0] == '\0' || strlen(id) > 64))
-		refuse("event_source_id", id,
-			   "Use the id that Events Manager shows: the pixel code, the TikTok App ID or the event set id.");
+		refuse_value("event_source_id", id,
+					 "Use the id that Events Manager shows: the pixel code, the TikTok App ID or the event set id.");
 	if (code && tte_calling_code_of(code) == NULL)
-		refuse("default_calling_code", code, "Use a country calling code, as 49, or a country, as DE.");
+		refuse_value("default_calling_code", code, "Use a country calling code, as 49, or a country, as DE.");
 	check_choice(row, desc, TTE_SOURCE_CONSENT, "optional", "required", NULL);
 	check_choice(row, desc, TTE_SOURCE_IDENTIFIERS, "hash_on_delivery", "hash_on_enqueue", NULL);
 	check_choice(row, desc, TTE_SOURCE_EXTERNAL_ID_CASE, "keep", "lower", NULL);
@@ -286,7 +286,7 @@ tte_sql_check_source(PG_FUNCTION_ARGS)
 		check_unused(row, desc);
 		return PointerGetDatum(row);
 	}
-	check_source(row, desc);
+	check_source_row(row, desc);
 	return PointerGetDatum(set_default_age(row, desc));
 }
 

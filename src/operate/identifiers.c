@@ -178,7 +178,7 @@ set_rules(TteIdentifier kind, const char *place, TteIdentityRules *rules)
 }
 
 static const char *
-normalize(TteIdentifier kind, const char *value, int len, const char *place, StringInfo out)
+normalize_at(TteIdentifier kind, const char *value, int len, const char *place, StringInfo out)
 {
 	TteIdentityRules rules;
 
@@ -258,7 +258,7 @@ normalize_argument(FunctionCallInfo fcinfo, TteIdentifier kind, StringInfo out)
 	const TteJson *value = utf8_argument(fcinfo, 0);
 
 	return value != NULL &&
-		normalize(kind, value->text, value->len, utf8_cstring(fcinfo, 1), out) == NULL;
+		normalize_at(kind, value->text, value->len, utf8_cstring(fcinfo, 1), out) == NULL;
 }
 
 Datum
@@ -420,7 +420,7 @@ explain(FunctionCallInfo fcinfo, TteIdentifier kind, const TteJson *value, const
 	tte_unicode_trim(&at, &len);
 	if (len < value->len && len > 0 && kind != TTE_USER_AGENT)
 		add_step(fcinfo, step++, "without the blanks around it", at, len);
-	reason = normalize(kind, value->text, value->len, place, &normalized);
+	reason = normalize_at(kind, value->text, value->len, place, &normalized);
 	words = reason != NULL ? left_out(reason) : NULL;
 
 	if (kind == TTE_PHONE && (reason == NULL ? !is_hash(&normalized) : strncmp(reason, "phone_", 6) == 0))
@@ -497,7 +497,7 @@ run_self_test(const SelfTest *test, ReturnSetInfo *rsinfo)
 	StringInfoData normalized;
 	char		got[TTE_HEX_LEN + 1] = "left out";
 	const char *expected = test->expected ? test->expected : "left out";
-	const char *reason = normalize(test->kind, test->value, strlen(test->value), test->place, &normalized);
+	const char *reason = normalize_at(test->kind, test->value, strlen(test->value), test->place, &normalized);
 
 	if (reason == NULL)
 		hash(&normalized, got);

@@ -71,7 +71,7 @@ tte_is_track_row(Oid function)
 }
 
 static Trigger *
-find_trigger(Relation rel, const char *name)
+require_trigger(Relation rel, const char *name)
 {
 	TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc);
 	Trigger    *trigger = NULL;
@@ -147,7 +147,7 @@ take_key(TteRows *rows, Relation index)
 
 /* The primary key or, without one, the first unique index without nulls. */
 static void
-find_key(TteRows *rows)
+find_row_key(TteRows *rows)
 {
 	ListCell   *cell;
 
@@ -191,12 +191,12 @@ tte_rows_open(Oid relid, const char *trigger, bool condition)
 	/* two of these are 0: NOLINTNEXTLINE(misc-redundant-expression) */
 	rows->trigdata.tg_event = TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW | TRIGGER_EVENT_AFTER;
 	rows->trigdata.tg_relation = rows->rel;
-	rows->trigdata.tg_trigger = find_trigger(rows->rel, trigger);
+	rows->trigdata.tg_trigger = require_trigger(rows->rel, trigger);
 	rows->trigdata.tg_trigslot = MakeSingleTupleTableSlot(RelationGetDescr(rows->rel), &TTSOpsVirtual);
 	check_rights(rows, condition);
 	/* a predicate is simplified when it is looked at, which may run functions */
 	tte_rights_take(rows->rel->rd_rel->relowner, TTE_SAFE_PATH, &rights);
-	find_key(rows);
+	find_row_key(rows);
 	tte_rights_give_back(&rights);
 	rows->mapping = tte_mapping_get(&rows->trigdata);
 	return rows;

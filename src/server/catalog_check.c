@@ -140,7 +140,7 @@ static const Table tables[] = {
 static Oid	sound[lengthof(tables)];
 
 static void
-relation_changed(Datum arg, Oid relid)
+invalidate_checks(Datum arg, Oid relid)
 {
 	for (int i = 0; i < lengthof(tables); i++)
 	{
@@ -155,7 +155,7 @@ watch_relations(void)
 	static bool watching = false;
 
 	if (!watching)
-		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+		CacheRegisterRelcacheCallback(invalidate_checks, (Datum) 0);
 	watching = true;
 }
 
@@ -209,7 +209,7 @@ column_problem(const Table *table, TupleDesc desc)
 
 /* Does the index enforce uniqueness immediately, for all rows, on plain columns? */
 static bool
-is_key(Relation index)
+is_usable_key(Relation index)
 {
 	return index->rd_index->indisunique && index->rd_index->indimmediate && index->rd_index->indisvalid &&
 		index->rd_rel->relam == BTREE_AM_OID &&
@@ -219,7 +219,7 @@ is_key(Relation index)
 static bool
 is_primary_key(Relation index, Oid family)
 {
-	return is_key(index) && index->rd_index->indisprimary &&
+	return is_usable_key(index) && index->rd_index->indisprimary &&
 		index->rd_index->indnkeyatts == 1 && index->rd_index->indkey.values[0] == 1 && index->rd_opfamily[0] == family;
 }
 
@@ -239,7 +239,7 @@ is_unique_key(Relation index, const AttrNumber *key)
 			return false;
 		n++;
 	}
-	return is_key(index) && index->rd_index->indnullsnotdistinct && index->rd_index->indnkeyatts == n;
+	return is_usable_key(index) && index->rd_index->indnullsnotdistinct && index->rd_index->indnkeyatts == n;
 }
 
 static const char *
