@@ -28,7 +28,34 @@ SELECT c.source, string_agg(c.match_key || ' ' || c.with_key, ', ' ORDER BY k.bi
 FROM (SELECT source, match_key, sum(with_key) AS with_key, sum(events) AS events FROM tiktok.match_key_coverage GROUP BY 1, 2) c JOIN tiktok._match_key k USING (match_key) GROUP BY 1 ORDER BY 1;
 SELECT i.key, k.bit FROM identifier i LEFT JOIN tiktok._match_key k ON k.match_key = i.key
 WHERE NOT EXISTS (SELECT FROM tiktok.event e WHERE e.event_id = i.key AND e.source_id IN (801, 802) AND e.match_keys & (1 << k.bit) <> 0);
-DROP TABLE identifier;
+-- the view takes the same sources for each as C, and has no other identifiers
+SELECT s.name AS source, k.match_key FROM tiktok.source s, tiktok._match_key k
+WHERE (s.event_source = ANY (k.event_sources)) <>
+	EXISTS (SELECT FROM tiktok.event e WHERE e.source_id = s.id AND e.event_id = k.match_key AND e.match_keys & (1 << k.bit) <> 0);
+-- what is strong is enough alone (a CRM event has its lead_id)
+CREATE TABLE alone (source text, key text);
+DO $$
+DECLARE
+	c record;
+BEGIN
+	FOR c IN SELECT s.name, s.event_source, i.key, format('{"%s": %s}', i.key, i.value)::jsonb AS user_data
+			FROM tiktok.source s, identifier i WHERE s.event_source <> 'crm' LOOP
+		BEGIN
+			PERFORM tiktok.track(c.name, 'AddToWishlist', 'only ' || c.key, user_data => c.user_data,
+				page => CASE c.event_source WHEN 'web' THEN '{"url": "https://shop.example.com/"}'::jsonb END,
+				app => CASE c.event_source WHEN 'app' THEN '{"app_id": "1"}'::jsonb END);
+			INSERT INTO alone VALUES (c.name, c.key);
+		EXCEPTION WHEN OTHERS THEN
+			IF SQLERRM NOT LIKE '%no_match_key' THEN
+				RAISE;
+			END IF;
+		END;
+	END LOOP;
+END
+$$;
+SELECT s.name AS source, k.match_key FROM tiktok.source s, tiktok._match_key k
+WHERE s.event_source <> 'crm' AND (k.is_strong AND s.event_source = ANY (k.event_sources)) <> ((s.name, k.match_key) IN (TABLE alone));
+DROP TABLE identifier, alone;
 TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery;
 
 -- Two hours of a shop, by the clock of the server
