@@ -1,5 +1,5 @@
 # tiktok_events: PGXS makefile.  make, make install, make installcheck;
-# make unit builds the tests of src/event/ that need no server, make fuzz its
+# make unit builds the tests that need no server, make fuzz its
 # libFuzzer targets; make FAULT_POINTS=1 a library for t/faults/ alone;
 # make dist the release archives.  Builds in another folder with make -f.
 

@@ -37,7 +37,7 @@ arena_unlink(ArenaBlock *block)
 	block->prev->next = block->next;
 }
 
-static void
+static inline void
 arena_reset(void)
 {
 	ArenaBlock *next;
