@@ -13,9 +13,9 @@ files = $(patsubst $(srctree)/%,%,$(sort $(wildcard $(addprefix $(srctree)/,$(1)
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(srctree)/$(EXTENSION).control)
 SEMVERSION := $(EXTVERSION)$(if $(word 3,$(subst ., ,$(EXTVERSION))),,.0)
 
-ROOMS = src src/server src/event src/answer src/enqueue src/deliver src/operate
+FOLDERS = src src/server src/event src/answer src/enqueue src/deliver src/operate
 MODULE_big = tiktok_events
-OBJS = $(patsubst %.c,%.o,$(call files,$(addsuffix /*.c,$(ROOMS))))
+OBJS = $(patsubst %.c,%.o,$(call files,$(addsuffix /*.c,$(FOLDERS))))
 
 DATA = $(call files,schema/upgrade/*.sql)
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
@@ -34,16 +34,16 @@ SHLIB_LINK = -lcurl -lcrypto
 
 UNITS = $(patsubst %.c,%,$(call files,t/unit/*.c))
 FUZZERS = $(patsubst %.c,%,$(call files,fuzz/fuzz_*.c))
-EXTRA_CLEAN = $(UNITS) t/unit/libtte.a $(addsuffix /*.unit.o,$(ROOMS)) $(FUZZERS) META.json $(DIST).zip $(DIST).tar.gz t/__pycache__ t/unit/__pycache__ bench/__pycache__
+EXTRA_CLEAN = $(UNITS) t/unit/libtte.a $(addsuffix /*.unit.o,$(FOLDERS)) $(FUZZERS) META.json $(DIST).zip $(DIST).tar.gz t/__pycache__ t/unit/__pycache__ bench/__pycache__
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-$(OBJS) $(OBJS:.o=.bc): $(call files,$(addsuffix /*.h,$(ROOMS))) | $(addprefix $(CURDIR)/,$(ROOMS))
+$(OBJS) $(OBJS:.o=.bc): $(call files,$(addsuffix /*.h,$(FOLDERS))) | $(addprefix $(CURDIR)/,$(FOLDERS))
 
 # By full names: VPATH would find those of the source tree
-$(addprefix $(CURDIR)/,$(ROOMS)):
+$(addprefix $(CURDIR)/,$(FOLDERS)):
 	mkdir -p $@
 
 $(EXTENSION)--$(EXTVERSION).sql: $(call files,schema/*.sql)

@@ -5,8 +5,8 @@
  * with a column "hour" are cheap for a part of the time: a condition on it is answered by the index event_hour.
  */
 
--- has_payload is cheap where nothing else of the fate is asked for; elsewhere it would drag payloads through joins.
-CREATE VIEW tiktok._fate AS
+-- has_payload is cheap where nothing else of the event is asked for; elsewhere it would drag payloads through joins.
+CREATE VIEW tiktok._real_event AS
 SELECT e.hour, e.id, e.source_id, e.source, e.event_source, e.event, e.event_id, e.event_time, e.enqueued_at, e.value, e.currency, e.match_keys,
 	e.has_payload, e.is_sale, e.status, e.reason, e.at,
 	e.status NOT IN ('invalid', 'suppressed', 'expired') AS fit,
@@ -31,7 +31,7 @@ FROM (
 	LEFT JOIN tiktok.retry r ON r.id = e.id
 	LEFT JOIN tiktok.source s ON s.id = e.source_id
 	WHERE e.test_code IS NULL) e;
-COMMENT ON VIEW tiktok._fate IS 'one row per real event, as the other views need it';
+COMMENT ON VIEW tiktok._real_event IS 'one row per real event, as the other views need it';
 
 CREATE VIEW tiktok.request_log AS
 SELECT q.id,
@@ -81,7 +81,7 @@ FROM (
 		coalesce(sum(value) FILTER (WHERE status = 'delivered'), 0) AS value_delivered,
 		coalesce(sum(value) FILTER (WHERE status IN ('rejected', 'invalid', 'expired', 'uncertain', 'discarded')), 0) AS value_not_accepted,
 		percentile_cont('{0.5,0.95,0.99}'::float8[]) WITHIN GROUP (ORDER BY CASE WHEN status = 'delivered' THEN at - enqueued_at END) AS delays
-	FROM tiktok._fate
+	FROM tiktok._real_event
 	GROUP BY hour, source, event, currency) f;
 COMMENT ON VIEW tiktok.delivery_stats IS 'what became of the events of each hour';
 COMMENT ON COLUMN tiktok.delivery_stats.hour IS 'begin of the hour (UTC) in which the events were recorded';
@@ -134,7 +134,7 @@ SELECT f.hour, f.source, f.event, k.match_key,
 	coalesce(sum(f.events) FILTER (WHERE f.match_keys & (1 << k.bit) <> 0), 0)::bigint AS with_key,
 	round(coalesce(sum(f.events) FILTER (WHERE f.match_keys & (1 << k.bit) <> 0), 0) / sum(f.events), 3) AS share
 FROM (SELECT hour, source, event_source, event, match_keys, count(*) AS events
-	FROM tiktok._fate
+	FROM tiktok._real_event
 	WHERE has_payload
 	GROUP BY hour, source, event_source, event, match_keys) f
 JOIN tiktok._match_key k ON f.event_source = ANY (k.event_sources)
@@ -158,7 +158,7 @@ FROM (SELECT hour, source, event,
 		CASE WHEN status = 'delivered' THEN
 			1 + width_bucket(at - event_time, '{10 s,1 min,5 min,1 h,6 h,24 h,48 h,7 d}'::interval[])
 		ELSE 10 END AS bucket
-	FROM tiktok._fate
+	FROM tiktok._real_event
 	WHERE status IN ('delivered', 'expired')) f
 GROUP BY hour, source, event, bucket;
 COMMENT ON VIEW tiktok.lateness IS 'how long after it happened TikTok had an event: within 5 minutes it completes what the Pixel sent, within 48 hours it is deduplicated';
@@ -183,7 +183,7 @@ SELECT hour, id, source, event, event_id, status, value_problem AS problem, valu
 		WHEN value_problem = 'value_negative' THEN 'Condition the trigger so that money given back makes no event.'
 		ELSE 'Give amounts as plain numbers, as 49.90.'
 	END AS hint
-FROM tiktok._fate
+FROM tiktok._real_event
 WHERE value_problem IS NOT NULL;
 COMMENT ON VIEW tiktok.value_problems IS 'events of sales without a usable value or currency';
 COMMENT ON COLUMN tiktok.value_problems.hour IS 'begin of the hour (UTC) in which the event was recorded';
@@ -241,7 +241,7 @@ FULL JOIN (SELECT source, event,
 		count(*) FILTER (WHERE status = 'invalid' AND reason = 'lead_id_missing') AS lead_id_missing,
 		max(at) FILTER (WHERE status = 'delivered') AS last_delivered_at,
 		percentile_disc(0.5) WITHIN GROUP (ORDER BY CASE WHEN status = 'delivered' THEN at - event_time END) AS lag
-	FROM tiktok._fate
+	FROM tiktok._real_event
 	WHERE hour >= now() - interval '28 days'
 	AND source_id = ANY (ARRAY(
 		SELECT s.id FROM tiktok.source s WHERE s.event_source = 'crm' OR EXISTS (SELECT FROM tiktok.lead_stage l WHERE l.source = s.name)))
@@ -257,7 +257,7 @@ COMMENT ON COLUMN tiktok.stage_coverage.event IS 'event name; NULL: tiktok.lead_
 COMMENT ON COLUMN tiktok.stage_coverage.events IS 'events recorded, one for each lead that came to the stage';
 COMMENT ON COLUMN tiktok.stage_coverage.delivered IS 'of these, accepted by TikTok';
 COMMENT ON COLUMN tiktok.stage_coverage.waiting IS 'of these, pending or retrying';
-COMMENT ON COLUMN tiktok.stage_coverage.not_delivered IS 'of these, with any other fate';
+COMMENT ON COLUMN tiktok.stage_coverage.not_delivered IS 'of these, final with another status';
 COMMENT ON COLUMN tiktok.stage_coverage.lead_id_missing IS 'of these, invalid because TikTok''s number of the lead was not there';
 COMMENT ON COLUMN tiktok.stage_coverage.last_delivered_at IS 'when TikTok accepted the last one';
 COMMENT ON COLUMN tiktok.stage_coverage.lag IS 'from event_time to delivered: half of the delivered took no longer';
@@ -302,7 +302,7 @@ FROM (
 	FROM tiktok._pixel_match
 	UNION ALL
 	SELECT hour, source, event, 0, 1, 0, 0, 0
-	FROM tiktok._fate
+	FROM tiktok._real_event
 	WHERE has_payload AND event_source = 'web') u
 GROUP BY hour, source, event;
 COMMENT ON VIEW tiktok.dedup_overlap IS 'events of the Pixel and of the server, and how many are the same to TikTok; needs reports by tiktok.pixel_seen';
@@ -336,7 +336,7 @@ SELECT source, event,
 FROM (SELECT source, event,
 		count(*) FILTER (WHERE hour >= now() - interval '7 days') AS delivered,
 		count(*) FILTER (WHERE hour < now() - interval '7 days') AS delivered_before
-	FROM tiktok._fate
+	FROM tiktok._real_event
 	WHERE hour >= now() - interval '14 days' AND status = 'delivered'
 	GROUP BY source, event) f
 FULL JOIN tiktok.weekly_floor w USING (source, event);

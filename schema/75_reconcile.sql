@@ -1,7 +1,7 @@
 /*
  * Reconciliation: your orders, our events, TikTok's counts, and each difference with its cause.
  *
- * tiktok._compare() reads a period once and returns row by row only what does not agree; tiktok._judged() names the cause of each
+ * tiktok._compare() reads a period once and returns row by row only what does not agree; tiktok._difference_causes() names the cause of each
  * of these rows; differences, bridge and reconcile show them.
  *
  * Your rows are read as the owner of their relation, for whoever may read it; the names of relations come from a table
@@ -111,12 +111,12 @@ END $$;
 COMMENT ON FUNCTION tiktok._compared(text, timestamptz, timestamptz) IS 'what is compared for a source, days and times without zone in its time zone';
 
 -- The other places where an order may be are looked up only for those that have no event in sight.
-CREATE FUNCTION tiktok._judged(source text, since timestamptz, until timestamptz,
+CREATE FUNCTION tiktok._difference_causes(source text, since timestamptz, until timestamptz,
 	OUT cause text, OUT n bigint, OUT day date, OUT event text, OUT event_id text, OUT at timestamptz, OUT value numeric, OUT currency text,
 	OUT value_sent numeric, OUT currency_sent text, OUT in_orders boolean, OUT in_tiktok boolean, OUT status text, OUT kind text, OUT note text)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 	WITH mine AS MATERIALIZED (
-		SELECT array_agg(s.sibling_id) AS ids, array_agg(s.sibling) AS names FROM tiktok._sibling s WHERE s.source = _judged.source
+		SELECT array_agg(s.sibling_id) AS ids, array_agg(s.sibling) AS names FROM tiktok._sibling s WHERE s.source = _difference_causes.source
 	), kept AS MATERIALIZED (
 		SELECT now() - CASE WHEN k.retention > '0' THEN greatest(least(k.retention, interval '1000 years'), k.longest) END AS since
 		FROM (SELECT current_setting('tiktok_events.retention', true)::interval AS retention, max(h.kept_for) AS longest
@@ -126,7 +126,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		FROM tiktok._trigger t, mine
 		WHERE NOT t.enabled AND t.source_bytes IN (SELECT convert_to(m, getdatabaseencoding()) FROM unnest(mine.names) m)
 	), compared AS MATERIALIZED (
-		SELECT c.* FROM tiktok._compared(_judged.source, since, until) c
+		SELECT c.* FROM tiktok._compared(_difference_causes.source, since, until) c
 	), elsewhere AS (
 		SELECT c.*, f.id AS found, f.status AS found_status, f.reason AS found_reason, f.value AS found_value, f.currency AS found_currency, f.at AS found_at,
 			l.test, l.sources, l.names
@@ -138,7 +138,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 				string_agg(DISTINCT e.event, ', ') FILTER (WHERE e.event <> c.event AND NOT e.is_test AND e.source_id = ANY (mine.ids)) AS names
 			FROM tiktok._event_of_id e, mine
 			WHERE (c.kind = 'order' AND c.status IS NULL OR c.kind = 'report' AND c.status <> 'apart') AND e.event_id = c.event_id) l ON true
-		LEFT JOIN LATERAL (SELECT * FROM tiktok._fate f WHERE l.found IS NOT NULL AND f.id = l.found OFFSET 0) f ON true
+		LEFT JOIN LATERAL (SELECT * FROM tiktok._real_event f WHERE l.found IS NOT NULL AND f.id = l.found OFFSET 0) f ON true
 	), filled AS (
 		SELECT c.kind, c.n, c.day, c.event, c.event_id, c.at, c.value, c.currency, c.again, c.run_since, c.seen_at, c.test, c.sources, c.names, c.id, c.source_id,
 			coalesce(c.found, 0) > 0 AS found, c.found_at, c.reason AS said,
@@ -231,7 +231,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 	FROM judged j
 	WHERE j.cause IS NOT NULL OR j.kind IN ('agree', 'order')
 $$;
-COMMENT ON FUNCTION tiktok._judged(text, timestamptz, timestamptz) IS
+COMMENT ON FUNCTION tiktok._difference_causes(text, timestamptz, timestamptz) IS
 'what agrees, counted, and each row that does not with its cause; without cause: agrees';
 
 -- What a NULL stands for in the next three.
@@ -248,7 +248,7 @@ CREATE FUNCTION tiktok.differences(source text, since timestamptz DEFAULT NULL, 
 	OUT value_sent numeric, OUT currency_sent text, OUT in_orders boolean, OUT in_tiktok boolean, OUT note text)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 	SELECT j.cause, j.event, j.event_id, j.at, j.value, j.currency, j.value_sent, j.currency_sent, j.in_orders, j.in_tiktok, j.note
-	FROM tiktok._period(differences.source, since, until) p, tiktok._judged(differences.source, p.since_at, p.until_at) j
+	FROM tiktok._period(differences.source, since, until) p, tiktok._difference_causes(differences.source, p.since_at, p.until_at) j
 	WHERE j.cause IS NOT NULL
 	ORDER BY j.at, j.event_id, j.event, j.cause
 $$;
@@ -272,7 +272,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 			coalesce(j.currency, j.currency_sent) AS currency,
 			CASE WHEN j.in_orders AND (j.value_sent IS NULL OR j.currency_sent IS NULL) THEN coalesce(j.currency, j.currency_sent) ELSE j.currency_sent END AS currency_sent,
 			coalesce(j.value, 0) AS value, coalesce(j.value_sent, 0) AS value_sent
-		FROM tiktok._judged(_bridge.source, since, until) j
+		FROM tiktok._difference_causes(_bridge.source, since, until) j
 	)
 	SELECT s.event, s.currency, s.step, sum(s.orders)::bigint, sum(s.money)
 	FROM (
@@ -309,7 +309,7 @@ RETURNS record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog,
 		SELECT count(DISTINCT c.day) >= 7 AS days FROM counted c
 	), delivered AS (
 		SELECT f.source_id, f.event, (f.event_time AT TIME ZONE 'UTC')::date AS day, count(*) AS d
-		FROM tiktok._fate f
+		FROM tiktok._real_event f
 		WHERE (SELECT e.days FROM enough e) AND f.status = 'delivered' AND f.hour >= now() - interval '30 days'
 		GROUP BY 1, 2, 3
 	), reported AS (
@@ -373,7 +373,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		-- only where all whole days have a count, and it is known what TikTok counts
 		SELECT c.event, c.server, c.value, w.n AS whole
 		FROM counted c JOIN period p ON c.known AND c.days = p.last - p.first
-		JOIN LATERAL (SELECT count(*) AS n FROM tiktok._fate f WHERE f.status = 'delivered' AND f.event = c.event
+		JOIN LATERAL (SELECT count(*) AS n FROM tiktok._real_event f WHERE f.status = 'delivered' AND f.event = c.event
 			AND f.source_id IN (SELECT s.sibling_id FROM tiktok._sibling s WHERE s.source = bridge.source)
 			AND f.hour >= p.first - interval '2 hours' AND f.event_time >= p.first::timestamp AT TIME ZONE 'UTC' AND f.event_time < p.last::timestamp AT TIME ZONE 'UTC') w ON true
 		WHERE c.event IN (SELECT s.event FROM step s) AND (SELECT r.rule FROM tiktok._count_rule() r) = 'before'
@@ -425,11 +425,11 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 	), seen AS MATERIALIZED (
 		SELECT j.day, j.event, j.currency, j.currency_sent, j.n, j.in_orders, j.value, j.value_sent,
 			CASE WHEN j.cause IS DISTINCT FROM 'duplicate' THEN j.status END AS status
-		FROM period p, tiktok._judged(reconcile.source, p.since_at, p.until_at) j
+		FROM period p, tiktok._difference_causes(reconcile.source, p.since_at, p.until_at) j
 		WHERE j.kind <> 'report'
 		UNION ALL
 		SELECT (f.event_time AT TIME ZONE m.time_zone)::date, f.event, NULL, f.currency, count(*), NULL, NULL, sum(f.value), f.status
-		FROM period p, mine m, tiktok._fate f
+		FROM period p, mine m, tiktok._real_event f
 		WHERE f.source_id = ANY (m.ids) AND f.event <> ALL (m.events)
 		AND f.hour >= p.since_at - interval '2 hours' AND f.event_time >= p.since_at AND f.event_time < p.until_at
 		GROUP BY 1, 2, 4, 9

@@ -75,7 +75,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 		SELECT f.source, f.status, coalesce(f.reason, '') AS reason, count(*) AS events,
 			count(*) FILTER (WHERE f.value_problem = 'currency_unknown') AS without_value,
 			count(*) FILTER (WHERE f.consent_unreadable) AS unreadable
-		FROM tiktok._fate f
+		FROM tiktok._real_event f
 		WHERE f.hour >= now() - interval '24 hours'
 		GROUP BY 1, 2, 3
 	), backlog AS MATERIALIZED (
@@ -84,7 +84,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 		SELECT d.source, sum(d.without_value) AS without_value, sum(d.unreadable) AS unreadable
 		FROM day d
 		GROUP BY d.source
-	), fates AS (
+	), source_events AS (
 		SELECT d.source, sum(d.events) AS events,
 			coalesce(sum(d.events) FILTER (WHERE d.status IN ('rejected', 'uncertain')), 0) AS rejected,
 			coalesce(sum(d.events) FILTER (WHERE d.status IN ('delivered', 'rejected', 'uncertain')), 0) AS sent,
@@ -164,29 +164,29 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 		format('"%s": %s of %s events sent in 24 hours rejected or uncertain%s', f.source, f.rejected, f.sent,
 			', mostly ' || (SELECT d.reason FROM day d WHERE d.source = f.source AND d.status IN ('rejected', 'uncertain') ORDER BY d.events DESC, d.reason LIMIT 1)),
 		CASE WHEN f.rejected > 0.01 * f.sent THEN 'Look at reason, code and message in tiktok.event_status; tiktok.retry() sends them again.' END
-	FROM fates f
+	FROM source_events f
 	WHERE f.source IS NOT NULL AND f.sent > 0
 	UNION ALL
 	SELECT 'invalid', CASE WHEN f.invalid > 0.1 * f.events THEN 'fail' WHEN f.invalid > 0.01 * f.events THEN 'warn' ELSE 'ok' END,
 		format('"%s": %s of %s events recorded in 24 hours invalid%s', f.source, f.invalid, f.events,
 			', mostly ' || (SELECT d.reason FROM day d WHERE d.source = f.source AND d.status = 'invalid' ORDER BY d.events DESC, d.reason LIMIT 1)),
 		CASE WHEN f.invalid > 0.01 * f.events THEN 'Look at reason and notes in tiktok.event_status, and mend the data or the trigger.' END
-	FROM fates f
+	FROM source_events f
 	WHERE f.source IS NOT NULL
 	UNION ALL
 	SELECT 'currency', 'warn', format('"%s": %s of %s events recorded in 24 hours go without value, because TikTok does not take their currency', v.source, v.without_value, f.events),
 		'Convert to a currency of TikTok''s list, or set currency_policy in tiktok.source; tiktok.value_problems names the events.'
-	FROM value_day v JOIN fates f ON f.source = v.source
+	FROM value_day v JOIN source_events f ON f.source = v.source
 	WHERE v.without_value > 0.01 * f.events
 	UNION ALL
 	SELECT 'consent_words', 'warn', format('"%s": the consent of %s of %s events recorded in 24 hours is no word that is known, and counts as no', v.source, v.unreadable, f.events),
 		'Map a boolean, or words such as yes and no; notes in tiktok.event_status say consent_unreadable.'
-	FROM value_day v JOIN fates f ON f.source = v.source
+	FROM value_day v JOIN source_events f ON f.source = v.source
 	WHERE v.unreadable > 0
 	UNION ALL
 	SELECT 'source_gone', 'fail', format('%s events recorded in 24 hours for a source that does not exist', f.events),
 		'Triggers name a source that was dropped or renamed; the notes in tiktok.event_status say which.'
-	FROM fates f
+	FROM source_events f
 	WHERE f.source IS NULL
 	UNION ALL
 	SELECT 'test_code', 'warn', format('"%s" has a test code until %s', h.source, date_trunc('second', h.test_code_until)),
@@ -225,7 +225,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 		CASE WHEN o.late THEN 'Call tiktok.purge(), and look for what keeps the worker from it.' END
 	FROM (
 		SELECT s.retention, f.enqueued_at, f.enqueued_at < now() - greatest(s.retention, k.kept_for) - interval '2 days' AS late
-		FROM server s, (SELECT enqueued_at FROM tiktok._fate ORDER BY id LIMIT 1) f, (SELECT max(kept_for) AS kept_for FROM tiktok._source_health) k
+		FROM server s, (SELECT enqueued_at FROM tiktok._real_event ORDER BY id LIMIT 1) f, (SELECT max(kept_for) AS kept_for FROM tiktok._source_health) k
 		WHERE s.retention > '0') o
 	UNION ALL
 	SELECT 'retention', 'warn', format('"%s": events are kept for %s, longer than tiktok_events.retention, which is %s', h.source, h.kept_for, s.retention),
@@ -302,7 +302,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 	), week AS MATERIALIZED (
 		SELECT f.event, f.status, f.reason, f.fit, f.is_sale, f.value_problem, f.at - f.event_time AS lateness,
 			f.enqueued_at - f.event_time AS recorded_after, f.at - f.enqueued_at AS sent_after
-		FROM tiktok._fate f
+		FROM tiktok._real_event f
 		WHERE f.source_id = (SELECT source_id FROM me) AND f.hour >= now() - interval '7 days'
 	), sent_name AS MATERIALIZED (
 		SELECT DISTINCT w.event FROM week w WHERE w.fit
@@ -456,7 +456,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		SELECT f.hour >= now() - interval '7 days' AS this, count(*) AS events, count(*) FILTER (WHERE f.fit) AS fit,
 			count(*) FILTER (WHERE f.status = 'delivered') AS delivered,
 			count(*) FILTER (WHERE f.fit AND f.match_keys & (SELECT bit_or(1 << k.bit) FROM tiktok._match_key k WHERE k.is_strong) <> 0) AS strong
-		FROM tiktok._fate f
+		FROM tiktok._real_event f
 		WHERE f.source_id = (SELECT source_id FROM me) AND f.hour >= now() - interval '14 days'
 		GROUP BY 1
 	), now_and_before AS MATERIALIZED (

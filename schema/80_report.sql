@@ -97,14 +97,14 @@ BEGIN
 			CASE WHEN f.status = 'delivered' THEN 1 + width_bucket(f.at - f.event_time, '{10 s,1 min,5 min,1 h,6 h,24 h,48 h,7 d}'::interval[])
 				WHEN f.status = 'expired' THEN 10 END AS lateness,
 			count(*) AS n, sum(f.value) AS value, min(f.id) AS first_id, max(f.id) AS last_id
-		FROM tiktok._fate f
+		FROM tiktok._real_event f
 		WHERE (wanted IS NULL OR f.source_id = wanted)
 		AND f.hour >= date_bin('1 hour', since, '2000-01-01 00:00+00') AND f.hour < until
 		AND f.enqueued_at >= since AND f.enqueued_at < until
 		GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
 	), keys AS MATERIALIZED (
 		SELECT f.source, f.event, f.event_source, f.match_keys, count(*) AS n
-		FROM tiktok._fate f
+		FROM tiktok._real_event f
 		WHERE (wanted IS NULL OR f.source_id = wanted)
 		AND f.hour >= date_bin('1 hour', since, '2000-01-01 00:00+00') AND f.hour < until
 		AND f.enqueued_at >= since AND f.enqueued_at < until
@@ -145,7 +145,7 @@ BEGIN
 		'reasons', (SELECT jsonb_agg(jsonb_build_object('source', r.source, 'status', r.status, 'reason', r.reason, 'n', r.n,
 				'examples', (SELECT jsonb_agg(x.event_id ORDER BY i.id DESC)
 					FROM (SELECT DISTINCT u.id FROM unnest(r.ids) u (id) ORDER BY 1 DESC LIMIT 3) i,
-						LATERAL (SELECT f.event_id FROM tiktok._fate f WHERE f.id = i.id OFFSET 0) x)) ORDER BY r.n DESC, r.source, r.status, r.reason)
+						LATERAL (SELECT f.event_id FROM tiktok._real_event f WHERE f.id = i.id OFFSET 0) x)) ORDER BY r.n DESC, r.source, r.status, r.reason)
 			FROM reason r))));
 END $$;
 COMMENT ON FUNCTION tiktok._report_facts(timestamptz, timestamptz, text) IS 'the numbers of the report';

@@ -235,7 +235,7 @@ worker_ended(Database *db)
 	TimestampTz now = GetCurrentTimestamp();
 	uint32		reason = pg_atomic_read_u32(&db->slot->exit_reason);
 
-	if (!tte_slot_is_to_look(db->slot))
+	if (!tte_slot_is_for_probe(db->slot))
 		offer_slot();
 	if (reason != TTE_EXIT_NO_ROOM)
 		db->waiting_since = 0;
@@ -374,7 +374,7 @@ start_workers(void)
 			continue;
 		}
 		/* after a probe in the last slot the database may have to wait */
-		if (!tte_slot_is_to_look(db->slot))
+		if (!tte_slot_is_for_probe(db->slot))
 			db->waiting_since = 0;
 		probing |= !db->probed;
 	}

@@ -642,7 +642,7 @@ connect_database(int slot_number)
 	BackgroundWorkerInitializeConnectionByOid(pg_atomic_read_u32(&slot->database), InvalidOid, 0);
 	if (!tte_queue_attach())
 		leave(TTE_EXIT_NO_EXTENSION);
-	if (tte_slot_is_to_look(slot))
+	if (tte_slot_is_for_probe(slot))
 		leave(TTE_EXIT_NO_ROOM);
 	TTE_FAULT_POINT("connected", NULL);
 	wait_idle = tte_wait_event("TiktokEventsIdle");

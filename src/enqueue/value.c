@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * value.c
- *	  From SQL values to what the event room reads.
+ *	  From SQL values to what src/event reads.
  *
  * Everything here must hold inside a trigger of somebody's order table: no
  * error for any value, no output function of a user's type, no dependence on

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * base.h
- *	  What every file of the event room starts with.
+ *	  What every file of src/event includes first.
  *
  * The files here know TikTok's events and nothing else: no SQL, no sockets,
  * no shared state.  They compile into the extension and, with -DFRONTEND,

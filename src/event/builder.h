@@ -66,8 +66,8 @@ extern void tte_builder_reject(TteEvent *event, TteProblem problem, const char *
 /* Null, blank, empty. */
 extern bool tte_json_absent(const TteJson *value);
 
-/* A string without the blanks around it, or a number as text in room. */
-extern bool tte_builder_text(const TteJson *value, char room[80], const char **str, int *len);
+/* A string without the blanks around it, or a number as text in buffer. */
+extern bool tte_builder_text(const TteJson *value, char buffer[80], const char **str, int *len);
 
 /* An amount, as number or as text that is one. */
 extern TteDecimalState tte_builder_decimal(const TteJson *value, TteDecimal *decimal);

@@ -103,11 +103,11 @@ item_quantity(TteEvent *event, Item *item, const TteJson *value)
 static void
 item_text(TteEvent *event, Item *item, ItemField field, const TteJson *value)
 {
-	char		room[80];
+	char		buffer[80];
 	const char *str;
 	int			len;
 
-	if (tte_builder_text(value, room, &str, &len))
+	if (tte_builder_text(value, buffer, &str, &len))
 	{
 		tte_builder_write_key(event, item_fields[field].text, item_fields[field].len);
 		tte_builder_string(event, TTE_FIELD_CONTENTS, str, len, value->fixed);
@@ -285,13 +285,13 @@ tte_builder_has_price(const TteJson *contents)
 static void
 write_content_id(TteEvent *event, const TteJson *value)
 {
-	char		room[80];
+	char		buffer[80];
 	const char *str;
 	int			len;
 
 	if (tte_json_absent(value))
 		return;
-	if (!tte_builder_text(value, room, &str, &len))
+	if (!tte_builder_text(value, buffer, &str, &len))
 	{
 		tte_builder_field_note(event, TTE_FIELD_CONTENT_IDS, "type");
 		return;

@@ -230,12 +230,12 @@ tte_builder_reject(TteEvent *event, TteProblem problem, const char *reason,
 }
 
 bool
-tte_builder_text(const TteJson *value, char room[80], const char **str, int *len)
+tte_builder_text(const TteJson *value, char buffer[80], const char **str, int *len)
 {
 	if (value->kind == TTE_JSON_NUMBER)
 	{
-		*str = room;
-		*len = tte_decimal_plain(value->text, value->len, room, 80);
+		*str = buffer;
+		*len = tte_decimal_plain(value->text, value->len, buffer, 80);
 		return *len > 0;
 	}
 	if (value->kind != TTE_JSON_STRING)
@@ -383,7 +383,7 @@ id_from_fields(TteEvent *event)
 {
 	bool		crm = (event->rules.source == TTE_CRM);
 	const TteJson *value;
-	char		room[80];
+	char		buffer[80];
 	const char *str;
 	int			len;
 	StringInfoData id;
@@ -394,7 +394,7 @@ id_from_fields(TteEvent *event)
 		crm = false;
 		value = event->values[TTE_FIELD_ORDER_ID];
 	}
-	if (value == NULL || !tte_builder_text(value, room, &str, &len) ||
+	if (value == NULL || !tte_builder_text(value, buffer, &str, &len) ||
 		tte_text_trace(str, len) == TTE_TRACE_SURE)
 		return NULL;
 	if (!crm || len > TTE_MAX_PAYLOAD)

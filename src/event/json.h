@@ -28,8 +28,8 @@ typedef enum TteJsonKind
 } TteJsonKind;
 
 /*
- * One JSON value.  Also the form in which columns of a table reach the event
- * room.  Strings are UTF-8 as far as the input was (the writer repairs what is
+ * One JSON value.  Columns of a table reach src/event in this form, too.
+ * Strings are UTF-8 as far as the input was (the writer repairs what is
  * not); they may contain a zero byte and are not zero-terminated: use len.
  */
 typedef struct TteJson

@@ -16,7 +16,7 @@ static const char *
 normalize_wide_name(const TteIdentifierValue *value, StringInfo out)
 {
 	uint32		given[TTE_MAX_NAME];
-	uint32		room[2 * TTE_MAX_NAME];
+	uint32		buffer[2 * TTE_MAX_NAME];
 	uint32		name[6 * TTE_MAX_NAME + 1];
 	const char *at = value->at;
 	const char *end = at + value->len;
@@ -26,17 +26,17 @@ normalize_wide_name(const TteIdentifierValue *value, StringInfo out)
 
 	while (at < end)
 		given[n++] = tte_utf8_next(&at);
-	n = tte_unicode_lower_text(given, n, room);
+	n = tte_unicode_lower_text(given, n, buffer);
 	for (int i = 0; i < n; i++)
 	{
-		if (tte_unicode_blank(room[i]) && !tte_is_joiner(TTE_LAST_NAME, room[i]))
+		if (tte_unicode_blank(buffer[i]) && !tte_is_joiner(TTE_LAST_NAME, buffer[i]))
 			blank = (m > 0);
-		else if (!tte_unicode_punctuation(room[i]) && (m > 0 || !tte_is_joiner(TTE_LAST_NAME, room[i])))
+		else if (!tte_unicode_punctuation(buffer[i]) && (m > 0 || !tte_is_joiner(TTE_LAST_NAME, buffer[i])))
 		{
 			if (blank)
 				name[m++] = ' ';
 			blank = false;
-			name[m++] = room[i];
+			name[m++] = buffer[i];
 		}
 	}
 	/* it joins nothing at the end */

@@ -93,11 +93,11 @@ field_text(TteEvent *event, int field)
 {
 	const TteField *f = &tte_fields[field];
 	const TteJson *value = event->values[field];
-	char		room[80];
+	char		buffer[80];
 	const char *str;
 	int			len;
 
-	if (!tte_builder_text(value, room, &str, &len))
+	if (!tte_builder_text(value, buffer, &str, &len))
 	{
 		tte_builder_field_note(event, field, "type");
 		return false;
@@ -170,11 +170,11 @@ static bool
 field_enum(TteEvent *event, int field)
 {
 	const char *const *known = enum_lists[tte_fields[field].detail];
-	char		room[80];
+	char		buffer[80];
 	const char *str;
 	int			len;
 
-	if (!tte_builder_text(event->values[field], room, &str, &len))
+	if (!tte_builder_text(event->values[field], buffer, &str, &len))
 		len = 0;
 	for (; len > 0 && *known != NULL; known++)
 	{
@@ -298,13 +298,13 @@ static void
 take_currency(TteEvent *event, const TteJson *value)
 {
 	char		code[4];
-	char		room[80];
+	char		buffer[80];
 	const char *str;
 	int			len;
 
 	if (value == NULL)
 		return;
-	if (!tte_builder_text(value, room, &str, &len))
+	if (!tte_builder_text(value, buffer, &str, &len))
 		len = 0;
 	for (int i = 0; i < 3 && i < len; i++)
 		code[i] = pg_ascii_toupper((unsigned char) str[i]);

@@ -55,7 +55,7 @@
 #define THIS "p.relation" EQ "$1 AND p.trigger_name" EQ "$2 AND p.condition" EQ "$3"
 
 /* What became of rows: columns of tiktok.backfill_progress, in their order. */
-typedef enum Fate
+typedef enum RowResult
 {
 	RECORDED,
 	RECORDED_BEFORE,
@@ -64,8 +64,8 @@ typedef enum Fate
 	TOO_OLD,
 	WITHOUT_TIME,
 	NOT_MEANT,
-	FATES
-} Fate;
+	ROW_RESULTS
+} RowResult;
 
 #define COUNTS "rows_read, recorded, recorded_before, invalid, suppressed, too_old, without_time, not_meant"
 
@@ -99,7 +99,7 @@ typedef struct Backfill
 	MemoryContext chunk_context;
 	ArrayType  *last_key;		/* NULL: nothing read yet */
 	int64		rows_read;
-	int64		counts[FATES];
+	int64		counts[ROW_RESULTS];
 	bool		finished;
 	int			limit;			/* rows of the next chunk */
 	TimestampTz started;		/* of this call */
@@ -116,7 +116,7 @@ typedef struct Chunk
 	bool		waiting;		/* for a key, with a time limit */
 	bool		last;
 	ArrayType  *last_key;
-	int64		counts[FATES];
+	int64		counts[ROW_RESULTS];
 } Chunk;
 
 PG_FUNCTION_INFO_V1(tte_sql_backfill);
@@ -254,7 +254,7 @@ read_progress(Backfill *b)
 	key = tte_spi_value(0, 1, TEXTARRAYOID, &isnull);
 	b->last_key = isnull ? NULL : copy_key(b, key);
 	b->rows_read = b->rows_before = progress_column(2);
-	for (int i = 0; i < FATES; i++)
+	for (int i = 0; i < ROW_RESULTS; i++)
 		b->counts[i] = progress_column(3 + i);
 }
 
@@ -299,23 +299,23 @@ lock_progress(const Backfill *b)
 static void
 save_progress(const Backfill *b, const Chunk *chunk)
 {
-	Oid			types[6 + FATES] = {InvalidOid, InvalidOid, InvalidOid, BOOLOID, TEXTARRAYOID, INT8OID};
-	Datum		values[6 + FATES];
-	char		nulls[6 + FATES];
+	Oid			types[6 + ROW_RESULTS] = {InvalidOid, InvalidOid, InvalidOid, BOOLOID, TEXTARRAYOID, INT8OID};
+	Datum		values[6 + ROW_RESULTS];
+	char		nulls[6 + ROW_RESULTS];
 	ArrayType  *key = chunk->last_key ? chunk->last_key : b->last_key;
 
 	set_this(b, types, values);
 	values[3] = BoolGetDatum(chunk->last);
 	values[4] = PointerGetDatum(key);
 	values[5] = Int64GetDatum(b->rows_read + chunk->rows);
-	for (int i = 0; i < FATES; i++)
+	for (int i = 0; i < ROW_RESULTS; i++)
 	{
 		types[6 + i] = INT8OID;
 		values[6 + i] = Int64GetDatum(b->counts[i] + chunk->counts[i]);
 	}
 	memset(nulls, ' ', sizeof(nulls));
 	nulls[4] = key ? ' ' : 'n';
-	execute_progress(advance_sql, 6 + FATES, types, values, nulls);
+	execute_progress(advance_sql, 6 + ROW_RESULTS, types, values, nulls);
 }
 
 /*
@@ -323,7 +323,7 @@ save_progress(const Backfill *b, const Chunk *chunk)
  */
 
 /* Records an event; with keys in hand, waits only for a moment. */
-static Fate
+static RowResult
 store(Chunk *chunk, const TteRowEvent *made)
 {
 	int			level = NewGUCNestLevel();
@@ -347,7 +347,7 @@ store(Chunk *chunk, const TteRowEvent *made)
 }
 
 /* The row in the slot, which is meant. */
-static Fate
+static RowResult
 record_row(TteRows *rows, Chunk *chunk)
 {
 	TteRowEvent made;
@@ -393,9 +393,9 @@ record_rows(const Backfill *b, TteRows *rows, SPITupleTable *table, Chunk *chunk
 	while (chunk->rows < table->numvals && (chunk->rows == 0 || GetCurrentTimestamp() < end))
 	{
 		bool		meant = tte_rows_fetch(rows, table->vals[chunk->rows], table->tupdesc);
-		Fate		fate = meant ? record_row(rows, chunk) : NOT_MEANT;
+		RowResult	result = meant ? record_row(rows, chunk) : NOT_MEANT;
 
-		chunk->counts[fate]++;
+		chunk->counts[result]++;
 		chunk->rows++;
 		MemoryContextReset(context);
 		CHECK_FOR_INTERRUPTS();
@@ -477,7 +477,7 @@ next_chunk(Backfill *b)
 	if (done)
 	{
 		b->rows_read += chunk.rows;
-		for (int i = 0; i < FATES; i++)
+		for (int i = 0; i < ROW_RESULTS; i++)
 			b->counts[i] += chunk.counts[i];
 		if (chunk.last_key != NULL)
 			b->last_key = copy_key(b, PointerGetDatum(chunk.last_key));

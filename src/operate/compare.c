@@ -61,7 +61,7 @@ typedef struct Receiver
 
 static const char events_sql[] =
 "SELECT f.event, f.event_id, f.event_time, f.value, f.currency, f.status, f.reason, f.at, f.id, f.source_id "
-"FROM tiktok._fate f WHERE f.source_id = ANY ($1) AND f.event = ANY ($2) "
+"FROM tiktok._real_event f WHERE f.source_id = ANY ($1) AND f.event = ANY ($2) "
 "AND f.id >= (SELECT min(i.id + 0) FROM tiktok._event_of_id i WHERE i.hour >= $3 - interval '2 hours') "
 "AND f.event_time >= $3 AND f.event_time < $4";
 

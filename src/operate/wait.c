@@ -83,7 +83,7 @@ wait_for_worker(long ms)
 	if (slot != NULL)
 		ConditionVariableTimedSleep(&slot->recorded, ms, PG_WAIT_EXTENSION);
 	else
-		tte_nap(ms);
+		tte_sleep(ms);
 	CHECK_FOR_INTERRUPTS();
 }
 

@@ -225,17 +225,17 @@ tte_slot_of(Oid database)
 }
 
 bool
-tte_slot_is_to_look(const TteSlot *slot)
+tte_slot_is_for_probe(const TteSlot *slot)
 {
 	return slot == &shared->slot[shared->slots - 1];
 }
 
 TteSlot *
-tte_slot_take(Oid database, bool to_look)
+tte_slot_take(Oid database, bool for_probe)
 {
 	TteSlot    *slot = tte_slot_of(InvalidOid);
 
-	if (slot == NULL || (tte_slot_is_to_look(slot) && !to_look))
+	if (slot == NULL || (tte_slot_is_for_probe(slot) && !for_probe))
 		return NULL;
 	pg_atomic_write_u32(&slot->leave, 0);
 	pg_atomic_write_u32(&slot->exit_reason, TTE_EXIT_UNKNOWN);

@@ -110,9 +110,9 @@ extern TteSlot *tte_slot_of(Oid database);	/* NULL: none */
 
 /*
  * Returns NULL if no slot is free.  The last slot, beyond max_workers, is only
- * for probes (to_look), which check whether a database has the extension.
+ * for probes (for_probe), which check whether a database has the extension.
  */
-extern TteSlot *tte_slot_take(Oid database, bool to_look);
+extern TteSlot *tte_slot_take(Oid database, bool for_probe);
 extern void tte_slot_release(TteSlot *slot);
 extern void tte_slot_stop(TteSlot *slot);
 extern void tte_slot_wake(TteSlot *slot);
@@ -130,7 +130,7 @@ extern int	tte_waiting_read(TteWaiting *waiting);	/* into TTE_MAX_WAITING
 
 /* For the worker. */
 extern void tte_slot_attach(TteSlot *slot); /* detaches at exit */
-extern bool tte_slot_is_to_look(const TteSlot *slot);	/* the one for probes */
+extern bool tte_slot_is_for_probe(const TteSlot *slot); /* the one for probes */
 extern void tte_slot_set_state(TteSlot *slot, TteWorkerState state);
 extern void tte_slot_set_error(TteSlot *slot, const char *message);
 extern void tte_slot_get_error(TteSlot *slot, TimestampTz *at, char message[TTE_ERROR_LEN]);

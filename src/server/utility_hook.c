@@ -46,7 +46,7 @@
 #include "server/wakeup.h"
 
 #define PATIENCE_MS	5000
-#define NAP_MS		10
+#define SLEEP_MS		10
 
 /* Stop counting a backlog here. */
 #define COUNT_LIMIT	100000
@@ -125,8 +125,8 @@ leave_database(const char *name, bool copy)
 	 * after the worker has ended, the launcher may give its slot to another
 	 * database
 	 */
-	for (int waited = 0; tte_slot_of(oid) == slot && tte_slot_busy(slot) && waited < PATIENCE_MS; waited += NAP_MS)
-		tte_nap(NAP_MS);
+	for (int waited = 0; tte_slot_of(oid) == slot && tte_slot_busy(slot) && waited < PATIENCE_MS; waited += SLEEP_MS)
+		tte_sleep(SLEEP_MS);
 }
 
 static bool

@@ -87,7 +87,7 @@ tte_wait(int extra_fd, long timeout_ms, uint32 wait_event_info)
 }
 
 void
-tte_nap(long timeout_ms)
+tte_sleep(long timeout_ms)
 {
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout_ms, PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);

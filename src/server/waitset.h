@@ -18,6 +18,6 @@
 extern void tte_wait(int extra_fd, long timeout_ms, uint32 wait_event_info);
 
 /* The same for a session, without extra_fd; it keeps no wait set. */
-extern void tte_nap(long timeout_ms);
+extern void tte_sleep(long timeout_ms);
 
 #endif							/* TTE_WAITSET_H */

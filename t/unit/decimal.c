@@ -68,7 +68,7 @@ test_decimals(void)
 	};
 	TteSum		sum = {.scale = 0};
 	TteDecimal	d;
-	char		room[80];
+	char		buffer[80];
 	int			len;
 
 	for (int i = 0; i < lengthof(cases); i++)
@@ -94,13 +94,13 @@ test_decimals(void)
 	check_true("sum out of range", tte_sum_result(&sum, &d) == TTE_DECIMAL_RANGE);
 	memset(&sum, 0, sizeof(sum));
 	check_true("empty sum", tte_sum_result(&sum, &d) == TTE_DECIMAL_OK && strcmp(d.digits, "0") == 0);
-	len = tte_decimal_plain("1.4155550100E10", 15, room, sizeof(room));
-	check_true("number without exponent", len == 11 && strcmp(room, "14155550100") == 0);
-	len = tte_decimal_plain("7412345678901234567", 19, room, sizeof(room));
-	check_true("long number", len == 19 && strcmp(room, "7412345678901234567") == 0);
-	check_true("too long", tte_decimal_plain("1e100", 5, room, sizeof(room)) == -1);
-	check_true("negative fraction", tte_decimal_plain("-0.05", 5, room, sizeof(room)) == 5 &&
-			   strcmp(room, "-0.05") == 0);
+	len = tte_decimal_plain("1.4155550100E10", 15, buffer, sizeof(buffer));
+	check_true("number without exponent", len == 11 && strcmp(buffer, "14155550100") == 0);
+	len = tte_decimal_plain("7412345678901234567", 19, buffer, sizeof(buffer));
+	check_true("long number", len == 19 && strcmp(buffer, "7412345678901234567") == 0);
+	check_true("too long", tte_decimal_plain("1e100", 5, buffer, sizeof(buffer)) == -1);
+	check_true("negative fraction", tte_decimal_plain("-0.05", 5, buffer, sizeof(buffer)) == 5 &&
+			   strcmp(buffer, "-0.05") == 0);
 }
 
 int
