@@ -3,20 +3,21 @@
  * breaker.c
  *	  The state of a source: what it may send now, and what an answer means.
  *
- * What happens to one event must not cost another.  A request that fails without
- * a code may have failed for one of its events or for all of the source.  What
- * became of other requests tells: the last ten are remembered.  If the others pass,
- * the events are suspect: a batch is split until one event is left, which follows the
- * retry schedule alone.  If two requests without a common event fail and nothing passes
- * between them, the source stops.  Single events then probe it, each time another one.
+ * What happens to one event must not cost another.  A request that fails
+ * without a code may have failed for one of its events or for all of the
+ * source.  The results of the last ten requests decide.  If the others pass,
+ * the events are suspect: a batch is split until one event is left, which
+ * follows the retry schedule alone.  If two requests without a common event
+ * fail and nothing passes between them, the source stops.  Single events then
+ * probe it, each time another one.
  *
- * An endpoint that fails at random passes some and fails some: there a batch is
- * sent again as a whole, because splitting would multiply requests.
+ * If requests fail at random, some pass and some fail.  Then a batch is sent
+ * again as a whole, because splitting would multiply requests.
  *
- * TikTok's refusals are answers about an event, unless it refuses everything: eight
- * in a row, with nothing accepted since they began, stop the source.  Events of one
- * name of which three were refused in a row go singly, so that those of other names
- * need not be found among them.
+ * A refusal of TikTok is about an event, unless TikTok refuses everything:
+ * eight refusals in a row, with nothing accepted since the first, stop the
+ * source.  After three refused events of one name in a row, events of that
+ * name are sent singly, so that they no longer spoil batches with others.
  *
  *-------------------------------------------------------------------------
  */
@@ -39,7 +40,7 @@
 #define SOURCES_TO_HANG		3
 #define LONGEST_HANG		MINUTE
 
-/* A time further away than this comes from a clock that was set back. */
+/* A time further ahead was computed before the clock was set back. */
 #define LONGEST_PAUSE		(2 * HOUR)
 
 /*-------------------------------------------------------------------------
@@ -53,7 +54,7 @@ is_before(TtePosition a, TtePosition b)
 	return a.xid < b.xid || (a.xid == b.xid && a.id < b.id);
 }
 
-/* May they have an event in common? */
+/* May the two have an event in common? */
 static bool
 overlap(const TteSpan *a, const TteSpan *b)
 {
@@ -86,7 +87,10 @@ remember_request(TteBreaker *breaker, const TteSpan *span, bool passed, bool rep
 	};
 }
 
-/* Did another request fail, and nothing pass since?  Of two that failed before, each may be suspect itself. */
+/*
+ * Did a request without a common event fail, with nothing passed since?  Two
+ * that had failed before do not count, because each may be suspect itself.
+ */
 static bool
 others_failed(const TteBreaker *breaker, const TteSpan *span, bool repeated)
 {
@@ -98,7 +102,10 @@ others_failed(const TteBreaker *breaker, const TteSpan *span, bool repeated)
 	return false;
 }
 
-/* At least eight of ten pass.  What fails again and again is suspect itself and says nothing. */
+/*
+ * Do at least eight of ten others pass?  Repetitions of failed requests are
+ * suspect themselves and do not count.
+ */
 static bool
 most_others_pass(const TteBreaker *breaker, const TteSpan *span)
 {
@@ -152,7 +159,7 @@ tte_breaker_kind(TteBreaker *breaker, uint64 name)
 	return NULL;
 }
 
-/* The place for another one: unused, or of a kind that was not refused for an hour. */
+/* A free entry: unused, or of a kind that was not refused for an hour.  NULL if there is none. */
 static TteKind *
 new_kind(TteBreaker *breaker, uint64 name, int64 now)
 {
@@ -173,7 +180,7 @@ new_kind(TteBreaker *breaker, uint64 name, int64 now)
 	return kind;
 }
 
-/* True: it is in doubt from now on. */
+/* Counts a refusal; true if the kind is in doubt from now on. */
 static bool
 refuse_kind(TteBreaker *breaker, uint64 name, int64 now)
 {
@@ -236,7 +243,10 @@ offers_any(const TteOffer *offer)
 	return offer->part || offer->retry || offer->kind || offer->queue;
 }
 
-/* Time-outs take long: the second part waits, so that the source can go on beside the first. */
+/*
+ * The second part of a batch that timed out waits for the first, so that the
+ * source can send other events meanwhile.
+ */
 static bool
 part_may_go(const TteBreaker *breaker)
 {
@@ -274,7 +284,7 @@ most_events(const TteBreaker *breaker, TteMove move, int64 now, int batch_size)
 
 	if (move == TTE_MOVE_KIND || move == TTE_MOVE_PROBE)
 		return 1;
-	/* what looks like a refused token is asked about with one event */
+	/* a token that seems refused is tested with one event */
 	if (breaker->state == TTE_STATE_DOUBTFUL && breaker->outcome == TTE_OUTCOME_BLOCKED)
 		return 1;
 	if (breaker->ramp > 0)
@@ -409,8 +419,8 @@ go_on(TteBreaker *breaker, int64 now)
 }
 
 /*
- * A probe that fails as the source did leaves everything as it is.  One that fails
- * for another reason shows that the former is gone.
+ * A probe that fails like the source did changes nothing.  If it fails in
+ * another way, the former trouble is over.
  */
 static void
 probe_failed(TteBreaker *breaker, const TteTry *try, const TteReply *reply, const char *str, int64 now, double dice)
@@ -427,7 +437,7 @@ probe_failed(TteBreaker *breaker, const TteTry *try, const TteReply *reply, cons
 	breaker->probe_at = now + tte_probe_delay(reply, breaker->failures, dice);
 }
 
-/* Is it the trouble of somebody, rather than an answer about the events? */
+/* Did the request fail, rather than bring an answer about its events? */
 static bool
 is_failure(const TteReply *reply, TteVerdicts verdict)
 {
@@ -451,7 +461,7 @@ note_passed(TteBreaker *breaker, const TteTry *try, int64 now)
 		tte_breaker_kind_passed(breaker, try->kind);
 }
 
-/* Eight in a row, and none that was accepted since they began, are not the events' fault. */
+/* Eight refusals in a row, with nothing accepted since the first, mean the source, not the events. */
 static void
 note_refused(TteBreaker *breaker, const TteTry *try, const TteReply *reply, const char *str,
 			 int64 now, double dice, TteJudgement *judgement)
@@ -466,7 +476,10 @@ note_refused(TteBreaker *breaker, const TteTry *try, const TteReply *reply, cons
 	judgement->stopped = true;
 }
 
-/* Sent before it stopped: says nothing about the time after, unless it passed. */
+/*
+ * The request was sent before the source stopped: it says nothing about the
+ * time after, unless it passed.
+ */
 static void
 answer_is_stale(TteBreaker *breaker, TteJudgement *judgement, int64 now)
 {
@@ -485,7 +498,7 @@ answer_of_probe(TteBreaker *breaker, const TteTry *try, const TteReply *reply, c
 	switch (verdict->source)
 	{
 		case TTE_SOURCE_REFUSES:
-			/* a wrong id must not reject a queue */
+			/* a wrong event_source_id must not reject the whole queue */
 			if (breaker->outcome == TTE_OUTCOME_ISOLATE)
 			{
 				verdict->events = TTE_EVENTS_WAIT;
@@ -532,7 +545,11 @@ answer_while_sending(TteBreaker *breaker, const TteTry *try, const TteReply *rep
 			breaker->state = TTE_STATE_SENDING;
 			break;
 		case TTE_SOURCE_THROTTLED:
-			/* another event first, to see whose trouble it is */
+
+			/*
+			 * try another event first, to see whether the event or the source
+			 * fails
+			 */
 			breaker->last_move = TTE_MOVE_RETRY;
 			break;
 	}
@@ -565,7 +582,10 @@ tte_breaker_answer(TteBreaker *breaker, const TteTry *try, const TteReply *reply
 	return judgement;
 }
 
-/* "Several" are three in a row, between which no batch of that size passed. */
+/*
+ * After three batches in a row which pass only in halves, with no batch of
+ * that size passed between, the size is capped.
+ */
 void
 tte_breaker_halves_passed(TteBreaker *breaker, int events, int64 now)
 {
@@ -583,7 +603,7 @@ tte_breaker_reset(TteBreaker *breaker, int64 now)
 	if (breaker->state == TTE_STATE_STOPPED || breaker->state == TTE_STATE_PROBING)
 	{
 		go_on(breaker, now);
-		breaker->stops++;		/* what is under way was sent before */
+		breaker->stops++;		/* requests under way were sent before */
 	}
 	breaker->failures = 0;
 	breaker->refused = 0;
@@ -603,7 +623,7 @@ tte_breaker_clock_set_back(TteBreaker *breaker, int64 now)
  *-------------------------------------------------------------------------
  */
 
-/* Three sources wait, and nobody gets an answer. */
+/* Do three sources wait, without an answer for any of them? */
 bool
 tte_endpoint_hangs(const TteEndpoint *endpoint, int64 now)
 {

@@ -47,7 +47,7 @@ typedef enum TteMove
 	TTE_MOVE_PROBE				/* one event that tells whether it works again */
 } TteMove;
 
-/* What there is to send. */
+/* What the caller could send now. */
 typedef struct TteOffer
 {
 	bool		part;
@@ -56,13 +56,13 @@ typedef struct TteOffer
 	bool		queue;
 } TteOffer;
 
-/* A request, as the breaker knows it. */
+/* A request as the breaker sees it. */
 typedef struct TteTry
 {
 	TteMove		move;
 	TteSpan		span;
 	int			events;
-	int			attempts;		/* the fewest that one of them had */
+	int			attempts;		/* the least of its events */
 	uint64		kind;			/* of its only event */
 	int64		since;			/* these events were sent before, and failed;
 								 * 0: no */
@@ -71,7 +71,7 @@ typedef struct TteTry
 	bool		slow;			/* unanswered for TTE_SLOW */
 } TteTry;
 
-/* The last requests, each part or repetition in place of the former one. */
+/* One of the last requests.  A part or repetition replaces the entry of the failed request. */
 typedef struct TteRecent
 {
 	TteSpan		span;
@@ -82,11 +82,11 @@ typedef struct TteRecent
 
 #define TTE_RECENT	10
 
-/* Events of one name that TikTok refuses. */
+/* Events of one name, of which TikTok refused some. */
 typedef struct TteKind
 {
 	uint64		name;			/* its hash */
-	bool		in_doubt;		/* goes singly until one is accepted */
+	bool		in_doubt;		/* sent singly until one is accepted */
 	bool		newest;			/* whose turn it is */
 	int			refused;		/* in a row */
 	int64		began_at;		/* the first refusal, and the last */
@@ -95,10 +95,10 @@ typedef struct TteKind
 
 #define TTE_KINDS	64
 
-/* A request that is unanswered for so long leaves its slot to others. */
+/* A request that is unanswered for this long no longer counts in max_in_flight. */
 #define TTE_SLOW	(2 * INT64CONST(1000000))
 
-/* Zeroed: it sends. */
+/* Zeroed, the source sends. */
 typedef struct TteBreaker
 {
 	TteState	state;
@@ -138,28 +138,28 @@ typedef struct TteJudgement
 	bool		doubted;		/* its kind is in doubt from now on */
 } TteJudgement;
 
-/* What may go now, of what there is, and the most events of it. */
+/* What may be sent now of offer, and the most events of it. */
 extern TteMove tte_breaker_move(const TteBreaker *breaker, const TteOffer *offer, int64 now, int batch_size, int *limit);
 
-/* When that may change without an answer; PG_INT64_MAX: never. */
+/* When tte_breaker_move() may change without an answer; PG_INT64_MAX: never. */
 extern int64 tte_breaker_due(const TteBreaker *breaker, const TteOffer *offer, int64 now);
 
 extern void tte_breaker_sent(TteBreaker *breaker, TteTry *try, int64 now);
 
-/* The request is unanswered for TTE_SLOW. */
+/* To be called when the request is unanswered for TTE_SLOW. */
 extern void tte_breaker_slow(TteBreaker *breaker, TteTry *try);
 
-/* It was answered, or failed.  str is what says why if it stops, in a few words. */
+/* To be called for every answer or failure. str is the reason to show if the source stops. */
 extern TteJudgement tte_breaker_answer(TteBreaker *breaker, const TteTry *try, const TteReply *reply,
 									   const char *str, int64 now, double dice);
 
-/* It will never be answered: it was not sent. */
+/* The request was not sent. */
 extern void tte_breaker_dropped(TteBreaker *breaker, const TteTry *try);
 
-/* Did the rest of the source pass since then, so that these events are suspect? */
+/* Did other requests pass since then, so that these events are suspect? */
 extern bool tte_breaker_suspects(const TteBreaker *breaker, const TteSpan *span, int64 since);
 
-/* Both halves of a batch of that size passed, which as a whole had failed. */
+/* Both halves of a failed batch of that size passed. */
 extern void tte_breaker_halves_passed(TteBreaker *breaker, int events, int64 now);
 
 /* The kind if it is remembered, or NULL. */
@@ -168,13 +168,13 @@ extern TteKind *tte_breaker_kind(TteBreaker *breaker, uint64 name);
 /* An event of that kind was accepted. */
 extern void tte_breaker_kind_passed(TteBreaker *breaker, uint64 name);
 
-/* It was in doubt when the worker ended. */
+/* Restores a kind that was in doubt when the worker ended. */
 extern void tte_breaker_kind_restore(TteBreaker *breaker, uint64 name, int64 now);
 
-/* An operator or a new token says: go on. */
+/* An operator or a new token ends all pauses. */
 extern void tte_breaker_reset(TteBreaker *breaker, int64 now);
 
-/* Times that were in the future may come again only in years: forget them. */
+/* The clock was set back: discard times that were computed before. */
 extern void tte_breaker_clock_set_back(TteBreaker *breaker, int64 now);
 
 /*-------------------------------------------------------------------------
@@ -182,13 +182,13 @@ extern void tte_breaker_clock_set_back(TteBreaker *breaker, int64 now);
  *-------------------------------------------------------------------------
  */
 
-/* Zeroed: nothing is under way. */
+/* Zeroed, nothing is under way. */
 typedef struct TteEndpoint
 {
 	int			transfers;		/* requests under way */
-	int			slow;			/* of these, which do not count in
+	int			slow;			/* of these, slow ones, which do not count in
 								 * max_in_flight */
-	int			slow_sources;	/* that have one */
+	int			slow_sources;	/* sources that have a slow request */
 	int64		answered_at;	/* anything */
 	int64		started_at;		/* the last request */
 	int			probes;			/* since it hangs */
@@ -200,10 +200,13 @@ typedef struct TteEndpoint
 extern int	tte_endpoint_room(const TteEndpoint *endpoint, int max_in_flight, int64 now);
 extern bool tte_endpoint_hangs(const TteEndpoint *endpoint, int64 now);
 
-/* When there will be room without an answer; oldest is the start of the oldest request that is not slow, 0: none. */
+/*
+ * When tte_endpoint_room() may change without an answer; oldest is the start
+ * of the oldest request that is not slow, 0: none.
+ */
 extern int64 tte_endpoint_due(const TteEndpoint *endpoint, int64 oldest, int64 now);
 
-/* Call them before those of the breaker of the source. */
+/* Call these before the functions of the breaker of the source. */
 extern void tte_endpoint_sent(TteEndpoint *endpoint, int64 now);
 extern void tte_endpoint_slow(TteEndpoint *endpoint, const TteBreaker *breaker, const TteTry *try);
 extern void tte_endpoint_ended(TteEndpoint *endpoint, const TteBreaker *breaker, const TteTry *try, bool answered, int64 now);

@@ -4,9 +4,9 @@
  *	  What may be kept of a text that TikTok, a proxy or a library wrote.
  *
  * Messages quote what they complain about, so they may hold anything that was
- * sent and more.  No rule knows what a name or an id looks like.  So a text is
- * cut into tokens, and a token is kept only if it is in the list below, is a
- * short number, or is the path of a field.  Every other one is masked.
+ * sent and more.  No rule can tell what a name or an id looks like.  So a text
+ * is cut into tokens, and a token is kept only if it is in the list below, is
+ * a short number, or is the path of a field.  Every other one is masked.
  *
  * A word of the list may also be somebody's town.  The caller masks what was
  * sent with tte_redact_value() before.
@@ -124,7 +124,7 @@ static const char *const words[] = {
  *-------------------------------------------------------------------------
  */
 
-/* Controls, line separators, and what is invisible or turns text around. */
+/* Controls, line separators, and characters that are invisible or change the direction of text. */
 static bool
 is_unwanted(uint32 code)
 {
@@ -185,7 +185,7 @@ token_end(const char *p)
 	return p;
 }
 
-/* Signs at both ends of a token belong to the sentence. */
+/* Removes punctuation at both ends, which belongs to the sentence. */
 static void
 strip_signs(const char **start, const char **end)
 {
@@ -227,7 +227,7 @@ is_short_number(const char *p, size_t len)
 	return len > 0 && len <= NUMBER_DIGITS;
 }
 
-/* Small letters and underscores, at least one of each. */
+/* Is it made of small letters and underscores, at least one of each? */
 static bool
 is_field_name(const char *p, size_t len)
 {
@@ -247,8 +247,8 @@ is_field_name(const char *p, size_t len)
 }
 
 /*
- * A word, two words with a sign between them, or the path of a field: its first
- * segment is in the list.
+ * Is it a listed word, two words with a sign between them, or the path of a
+ * field whose first segment is listed?
  */
 static bool
 is_harmless_token(const char *start, const char *end)
@@ -280,7 +280,7 @@ count_digits(const char *start, const char *end)
 	return digits;
 }
 
-/* Nothing but digits, and signs as they stand in numbers and not in addresses. */
+/* Is it made of digits and the signs of numbers, not of addresses? */
 static bool
 is_numeric(const char *start, const char *end)
 {
@@ -292,7 +292,7 @@ is_numeric(const char *start, const char *end)
 	return end > start;
 }
 
-/* 12 or 12.5, or both in a row: but no telephone number and no address. */
+/* Is it a number such as 12 or 12.5, or a run of them, but not a telephone number or an address? */
 static bool
 is_number_run(const char *p, const char **run_end)
 {
@@ -330,7 +330,10 @@ append_piece(char *out, size_t size, size_t *used, const char *piece, size_t len
 	}
 }
 
-/* The token at *p, masked unless it is harmless; *run_end: up to there numbers are *kept or not. */
+/*
+ * Copies the token at *p, masked unless it is harmless.  *kept applies to all
+ * numbers up to *run_end.
+ */
 static void
 put_token(char *out, size_t size, size_t *used, const char **p, const char **run_end, bool *kept)
 {
@@ -378,7 +381,7 @@ tte_redact(char *str, size_t size)
 	pfree(original);
 }
 
-/* Does the value stand at p, on its own? */
+/* Does the value begin at p, as a word of its own? */
 static bool
 stands_at(const char *str, const char *p, const char *value, size_t len)
 {
@@ -394,7 +397,7 @@ tte_redact_value(char *str, const char *value, size_t len)
 	bool		found = false;
 
 	if (len < strlen(MASK))
-		return false;			/* what is shorter says nothing about anybody */
+		return false;			/* a shorter value identifies nobody */
 	for (char *p = str; (size_t) (end - p) >= len; p++)
 	{
 		if (!stands_at(str, p, value, len))

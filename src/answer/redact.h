@@ -16,7 +16,7 @@ extern void tte_clean(char *out, size_t size, const char *bytes, size_t len);
 /* Masks in a clean text every token that is not known to be harmless. */
 extern void tte_redact(char *str, size_t size);
 
-/* Masks a value wherever it stands as a word; false: nowhere. */
+/* Masks a value wherever it is a word of its own; false if nowhere. */
 extern bool tte_redact_value(char *str, const char *value, size_t len);
 
 #endif							/* TTE_REDACT_H */

@@ -14,8 +14,8 @@
 
 #define RETRY_JITTER		0.2
 #define ENDPOINT_BASE		(2 * SECOND)
-#define ENDPOINT_CAP		(50 * SECOND)	/* after an outage all goes on
-											 * within a minute */
+#define ENDPOINT_CAP		(50 * SECOND)	/* so that after an outage all
+											 * sources go on within a minute */
 #define ENDPOINT_FLOOR		(SECOND / 10)
 #define OPERATOR_PROBE		(5 * MINUTE)
 #define THROTTLE_FIRST		(2 * SECOND)
@@ -75,9 +75,9 @@ tte_probe_delay(const TteReply *reply, int failures, double dice)
 }
 
 /*
- * A bucket of one second's depth, kept as the time at which it would be full
- * again if nothing more were taken.  So up to per_second requests may start
- * at once after a rest, and per_second in each second from then on.
+ * A token bucket of one second's depth, kept as the time when it is full again
+ * if nothing more is taken.  So up to per_second requests may start at once
+ * after a rest, and per_second in each second from then on.
  */
 int64
 tte_token_due(const TteToken *token, int per_second, int64 now)
@@ -100,7 +100,7 @@ tte_token_take(TteToken *token, int per_second, int64 now)
 	if (token->full_at < now || token->full_at > now + SECOND)
 		token->full_at = now;
 	token->full_at += SECOND / Max(per_second, 1);
-	/* after a pause one request tells whether it is over */
+	/* after a pause one request tests whether it is over */
 	if (token->breaches > 0 && token->trial_at == 0 && token->full_at > token->paused_until && !token->tried)
 	{
 		token->trial_at = now;
@@ -120,7 +120,7 @@ tte_token_throttled(TteToken *token, const TteReply *reply, const char *str, int
 {
 	int64		pause = THROTTLE_FIRST;
 
-	/* what was under way when the pause began says nothing new */
+	/* requests that were under way when the pause began say nothing new */
 	if (token->breaches > 0 && started_at < token->breached_at)
 	{
 		token->paused_until = Max(token->paused_until, now + reply->retry_after);

@@ -14,13 +14,13 @@
 
 #include "answer/verdict.h"
 
-/* No try is made later than this after an event may first have been received. */
+/* No retry is made later than this after an event may first have been received. */
 #define TTE_RETRY_HORIZON	(INT64CONST(47) * 3600 * 1000000)
 
 /* Delay before the next try after the given number of failed ones (1..), jittered. */
 extern int64 tte_retry_delay(int attempts, double dice);
 
-/* No delay is that long. */
+/* Longer than any delay. */
 #define TTE_RETRY_LONGEST	(INT64CONST(8) * 3600 * 1000000)
 
 /*
@@ -29,7 +29,7 @@ extern int64 tte_retry_delay(int attempts, double dice);
  */
 extern int64 tte_probe_delay(const TteReply *reply, int failures, double dice);
 
-/* What all sources with the same token share.  Zeroed: it allows everything. */
+/* Shared by all sources with the same token.  Zeroed, it allows everything. */
 typedef struct TteToken
 {
 	int64		full_at;		/* when its bucket of one second will be full
@@ -47,16 +47,16 @@ typedef struct TteToken
 extern int64 tte_token_due(const TteToken *token, int per_second, int64 now);
 extern void tte_token_take(TteToken *token, int per_second, int64 now);
 
-/* An answer says "too often", to a request that was started then: all pause. */
+/* A request that was started then is answered "too often": all sources of the token pause. */
 extern void tte_token_throttled(TteToken *token, const TteReply *reply, const char *str, int64 started_at, int64 now);
 
-/* Is it paused for longer than a moment? */
+/* Is the token paused, by more than the rate limit? */
 extern bool tte_token_waits(const TteToken *token, int64 now);
 
-/* It says nothing of the kind, or there is none. */
+/* The request was answered otherwise, or not at all. */
 extern void tte_token_passed(TteToken *token, int64 started_at);
 
-/* Times that were in the future may come again only in years: forget them. */
+/* The clock was set back: discard times that were computed before. */
 extern void tte_token_clock_set_back(TteToken *token, int64 now);
 
 #endif							/* TTE_SCHEDULE_H */

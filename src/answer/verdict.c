@@ -3,10 +3,10 @@
  * verdict.c
  *	  From TikTok's answer, or the lack of one, to an outcome.
  *
- * Success is only what looks exactly like success: a 2xx status and a JSON
- * object with the integer code 0.  Whatever else may mean that events were
- * taken is "possibly received", so that they are not repeated when TikTok no
- * longer recognises the repetition.
+ * Only a 2xx status with a JSON object that has the integer code 0 is success.
+ * If TikTok may have taken the events without saying so, they are "possibly
+ * received": they are not sent again once TikTok no longer recognises a
+ * repetition.
  *
  * TikTok's messages quote what they complain about.  The index of the event is
  * read from the message as it came; tte_reply_redact() then masks what was sent,
@@ -27,7 +27,7 @@
 #define CODE_MAINTENANCE	60001
 #define CODE_BLOCKED		61000
 
-#define PHONE_DIGITS		7	/* as many digits may be a telephone number */
+#define PHONE_DIGITS		7	/* this many digits may be a telephone number */
 #define PHONE_DIGITS_MAX	15
 #define SHORTEST_ID			20	/* of TikTok's for a request, which are
 								 * hexadecimal */
@@ -73,7 +73,7 @@ one_of(char c, const char *set)
  *-------------------------------------------------------------------------
  */
 
-/* An integer within the range of int4, written plainly. */
+/* Reads an integer in plain digits, within the range of int4. */
 static bool
 read_code(const TteJson *value, int *code)
 {
@@ -99,8 +99,8 @@ read_code(const TteJson *value, int *code)
 }
 
 /*
- * An id has letters and digits, so it is no address; nor does it look like a hash
- * or a telephone number.
+ * Keeps the id if it has only letters and digits, so it is no address, and
+ * does not look like a hash or a telephone number.
  */
 static void
 read_request_id(const TteJson *value, TteReply *reply)
@@ -187,7 +187,7 @@ read_body(const char *body, size_t len, TteReply *reply)
 	const TteJson *object = tte_json_parse(body, len, NULL);
 	const TteJson *message;
 
-	/* Of two codes either may be the one that counts. */
+	/* if there are two codes, either may be the one that counts */
 	if (object == NULL || object->kind != TTE_JSON_OBJECT || object->repeated ||
 		!read_code(tte_json_get(object, "code"), &reply->code))
 		return;
@@ -241,7 +241,7 @@ hide_values(TteReply *reply, const TteJson *value)
 		hide_values(reply, e);
 }
 
-/* Is it what every good answer says, with an id as TikTok makes them? */
+/* Is it the message of every good answer, with an id in TikTok's form? */
 static bool
 says_nothing(const TteReply *reply)
 {
@@ -251,7 +251,7 @@ says_nothing(const TteReply *reply)
 		(len == 0 || (len >= SHORTEST_ID && strspn(reply->request_id, "0123456789ABCDEFabcdef") == len));
 }
 
-/* A name or a town that was sent may be a word of the list, too. */
+/* Masks what was sent: a name or a town may be a word of the list, too. */
 static void
 hide_sent(TteReply *reply, const char *body)
 {
@@ -324,8 +324,8 @@ judge_code(int status, TteReply *reply)
 }
 
 /*
- * The outcome of a status without a usable code.  A 4xx that is not listed is
- * of something in front of TikTok.
+ * The outcome of a status without a usable code.  A 4xx that is not listed
+ * comes from a proxy or firewall before TikTok.
  */
 static TteOutcome
 outcome_of_status(int status)
@@ -358,7 +358,7 @@ judge_status(int status, TteReply *reply)
 				 "HTTP status %d without a usable return code", status);
 }
 
-/* Without an answer, or with half of one. */
+/* Judges an exchange without a complete answer. */
 static void
 judge_transport(TteTransport transport, int status, const char *error, TteReply *reply)
 {
@@ -368,7 +368,7 @@ judge_transport(TteTransport transport, int status, const char *error, TteReply 
 		reply->outcome = TTE_OUTCOME_RETRY;
 		reply->possibly_received = true;
 
-		/* Servers cut the connection when they refuse a body for its size. */
+		/* Servers close the connection when they refuse a body for its size. */
 		if (status == 413)
 			reply->outcome = TTE_OUTCOME_SPLIT;
 	}
@@ -390,7 +390,7 @@ tte_reply_judge(TteTransport transport, int status, const char *body, size_t bod
 	}
 	reply->retry_after = Max(Min(retry_after, RETRY_AFTER_CAP), 0) * SECOND;
 
-	/* The beginning of a reply may look like one. */
+	/* a truncated reply may look complete */
 	if (!truncated && body_len > 0)
 		read_body(body, body_len, reply);
 	if (reply->has_code)

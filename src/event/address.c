@@ -1,15 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * address.c
- *	  IP addresses of users: which ones TikTok can make use of.
+ *	  IP addresses of users: which ones say something about the user.
  *
  * An address from inside a network says nothing about the user, and limited
  * data use needs a true one: private, loopback, link-local, shared (carrier),
  * multicast and reserved addresses are refused.  Ranges for documentation are
  * taken, so that examples and tests can run.
  *
- * What an application has may be the header of its proxy: an address with a
- * port, a list of which the user's is the first, or "for=" (RFC 7239).
+ * An application may pass on the header of its proxy: an address with a port,
+ * a list whose first address is the user's, or "for=" (RFC 7239).
  *
  *-------------------------------------------------------------------------
  */
@@ -68,7 +68,7 @@ is_within(const uint8 *address, const Block *blocks, int count)
 	return false;
 }
 
-/* A piece of text between two others. */
+/* A part of a text. */
 typedef struct Part
 {
 	const char *at;
@@ -91,7 +91,7 @@ is_number(const char *at, const char *end, int max)
 	return number <= max;
 }
 
-/* Takes ":port" off the end; false if something else stands there. */
+/* Removes ":port" from the end; false if something else follows the address. */
 static bool
 strip_port(const char *colon, Part *part)
 {
@@ -103,7 +103,7 @@ strip_port(const char *colon, Part *part)
 	return true;
 }
 
-/* Takes off quotes, brackets, port, and the mask that inet has. */
+/* Removes quotes, brackets, port, and the network mask that type inet prints. */
 static bool
 strip(Part *part)
 {
@@ -139,7 +139,7 @@ strip(Part *part)
 	return true;
 }
 
-/* One address: NULL, or why it cannot be used. */
+/* Appends one address and returns NULL, or returns why it cannot be used. */
 static const char *
 normalize_one(Part part, StringInfo out)
 {
@@ -176,7 +176,7 @@ normalize_one(Part part, StringInfo out)
 	return NULL;
 }
 
-/* The text up to a mark outside of quotes; *rest stands behind the mark. */
+/* The text up to a mark outside of quotes; *rest becomes what follows the mark. */
 static Part
 next_part(const char **rest, const char *end, char mark)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * address.h
- *	  IP addresses of users: which ones TikTok can make use of.
+ *	  IP addresses of users: which ones say something about the user.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,9 +11,9 @@
 #include "event/base.h"
 
 /*
- * Appends a public address, of several the first, as it was written but
- * without port or mask, and an IPv4 address in IPv6 clothes as IPv4.  Returns
- * NULL, or the reason why not.
+ * Appends a public address, the first of several, as it was written but
+ * without port and mask.  An IPv4 address that is mapped to IPv6 is appended as
+ * IPv4.  Returns NULL, or the reason why it cannot be used.
  */
 extern const char *tte_address_normalize(const char *value, int len, StringInfo out);
 

@@ -37,13 +37,14 @@ struct TteEvent
 	TteTriState consent;
 	TteTriState limited_data_use;
 	const TteJson *values[TTE_FIELD_COUNT];
-	int			sections;		/* those that have a value, a bit each */
+	int			sections;		/* sections that have a value, a bit each */
 
-	/* what it comes to */
+	/* the result */
 	TteRendered *rendered;
 	uint64		written;		/* fields that are in the payload, a bit each */
 	bool		rejected;		/* the first problem is in rendered */
-	int			amounts;		/* TTE_AMOUNTS_MINOR, or digits */
+	int			amounts;		/* TTE_AMOUNTS_MINOR, or digits behind the
+								 * point */
 	bool		without_value;	/* amounts are in a currency that TikTok does
 								 * not take */
 	StringInfoData payload;
@@ -55,24 +56,24 @@ struct TteEvent
 
 /* event.c */
 
-/* Notes "section.name: why". */
+/* Adds the note "section.name: why". */
 extern void tte_builder_field_note(TteEvent *event, int field, const char *why);
 
-/* The event is invalid; of several problems the first one counts. */
+/* Marks the event invalid; only the first problem is kept. */
 extern void tte_builder_reject(TteEvent *event, TteProblem problem, const char *reason,
 							   const char *hint, const char *detail,...)
 			pg_attribute_printf(5, 6);
 
-/* Null, blank, empty. */
+/* Is the value null, blank or empty? */
 extern bool tte_json_absent(const TteJson *value);
 
-/* A string without the blanks around it, or a number as text in buffer. */
+/* A string without blanks around it, or a number as text in buffer. */
 extern bool tte_builder_text(const TteJson *value, char buffer[80], const char **str, int *len);
 
-/* An amount, as number or as text that is one. */
+/* Reads an amount given as a number or as text. */
 extern TteDecimalState tte_builder_decimal(const TteJson *value, TteDecimal *decimal);
 
-/* Writes `"name":`, with a comma where one is due. */
+/* Writes `"name":`, after a comma if needed. */
 extern void tte_builder_write_key(TteEvent *event, const char *name, int len);
 
 /* The compiler knows the length of a constant name. */
@@ -83,8 +84,9 @@ tte_builder_key(TteEvent *event, const char *name)
 }
 
 /*
- * Writes a string of a field; false (and the event too large) if it does not
- * fit.  fixed: something was lost before.
+ * Writes a string of a field.  Returns false, and marks the event too large, if
+ * it does not fit. fixed: invalid characters had been replaced or removed
+ * before.
  */
 extern bool tte_builder_string(TteEvent *event, int field, const char *str, int len, bool fixed);
 
@@ -100,7 +102,7 @@ extern void tte_builder_worth(TteEvent *event);
 /* Writes a member that is a number. */
 extern void tte_builder_number(TteEvent *event, const char *name, const TteDecimal *number);
 
-/* Text such as 1.299, which may be a fraction or a thousand. */
+/* Is it text such as "1.299", which may mean a fraction or a thousand? */
 extern bool tte_builder_ambiguous(const TteEvent *event, const TteJson *value);
 
 /* An amount in units of the currency. */
@@ -111,13 +113,13 @@ extern TteDecimalState tte_builder_amount(const TteEvent *event, const TteJson *
 /* Largest number of pieces of one line, or of one event when given. */
 #define TTE_MAX_QUANTITY	INT64CONST(999999999)
 
-/* What the lines of an event add up to. */
+/* The sum of the lines of an event. */
 typedef struct TteBasket
 {
 	int			items;			/* lines that are sent: each has a content_id */
 	int			valued;			/* lines whose amount is in sum */
 	bool		priced;			/* the amount of every line is known */
-	bool		left_out;		/* it is not, because of what a line has */
+	bool		left_out;		/* it is not, because of a bad value in a line */
 	bool		counted;		/* every line that is sent has a quantity */
 	int64		quantity;
 	TteSum		sum;
@@ -126,10 +128,10 @@ typedef struct TteBasket
 													 * each */
 } TteBasket;
 
-/* Lines that cannot be sent are left out; the payload is unfinished when the event is invalid. */
+/* Lines that cannot be sent are left out.  If the event becomes invalid, its payload is incomplete. */
 extern void tte_builder_contents(TteEvent *event, const TteJson *contents, TteBasket *basket);
 
-/* Those given, or those of the lines.  Returns true if there are any. */
+/* Writes the content_ids that were given, or those of the lines.  Returns true if there are any. */
 extern bool tte_builder_content_ids(TteEvent *event, const TteJson *given, const TteJson *contents,
 									const TteBasket *basket);
 

@@ -43,9 +43,7 @@ tte_source_find(const char *name)
 #define PROPERTY(name, sources, type, detail) \
 	{name, TTE_SECTION_PROPERTIES, sources, type, detail}
 
-/*
- * Names and addresses stand on the page for web only, so they go there only.
- */
+/* Names and postal addresses are fields of web events only. */
 const TteField tte_fields[] = {
 	[TTE_EMAIL] = USER("email", ALL),
 	[TTE_PHONE] = USER("phone", ALL),
@@ -136,7 +134,7 @@ tte_field_in(TteSection section, const char *name, int len)
 	return find_name(name, len, section);
 }
 
-/* The section a target begins with; *rest is then what follows the dot. */
+/* The section with which a target begins; *rest is the offset behind the dot. */
 static int
 target_section(const char *target, int len, int *rest)
 {
@@ -173,7 +171,7 @@ tte_field_find(const char *target, int len)
  * Suggestions
  */
 
-/* What people call a field, and what TikTok does. */
+/* Common names of fields, and the field of TikTok. */
 static const struct
 {
 	const char *said;
@@ -216,7 +214,7 @@ static const struct
 	{"zip", "zip_code"}
 };
 
-/* Targets that are no fields. */
+/* Targets that are not fields. */
 static const char *const other_targets[] = {
 	"event_id", "event_time", "limited_data_use", "consent"
 };
@@ -224,8 +222,8 @@ static const char *const other_targets[] = {
 #define LONGEST_NAME	32
 
 /*
- * How many letters must be added, removed, changed or swapped with the next
- * to make one name of the other; letter case and '_', '-' do not count.
+ * Edit distance: letters to add, remove, change or swap with the next.  Letter
+ * case, "_" and "-" do not count.
  */
 static int
 distance(const char *a, int alen, const char *b, int blen)
@@ -334,7 +332,7 @@ tte_field_suggest(const char *target, int len)
 
 #define LONGEST_EVENT_NAME	50
 
-/* Standard for web, offline and crm; with the soft-deprecated ones. */
+/* Standard names of web, offline and crm sources, with those that TikTok advises against. */
 static const char *const standard_names[] = {
 	"AddPaymentInfo", "AddToCart", "AddToWishlist", "ApplicationApproval",
 	"CompleteRegistration", "Contact", "CustomizeProduct", "Download",
@@ -364,7 +362,7 @@ static const Rename legacy_names[] = {
 	{"SubmitForm", "Lead"}
 };
 
-/* A custom event of this name TikTok would turn into another one. */
+/* TikTok would convert a custom event of this name to another event. */
 static const Rename reserved_names[] = {
 	{"AddBilling", "AddPaymentInfo"},
 	{"Browse", "PageView"},
@@ -432,7 +430,7 @@ custom_syntax(const char *name, int len)
 	return true;
 }
 
-/* The name meant by "complete payment" or "Add-To-Cart ", or NULL. */
+/* The name that "complete payment" or "Add-To-Cart " stands for, or NULL. */
 static const char *
 name_meant(TteEventSource source, const char *name, int len, bool rename_legacy)
 {
@@ -611,7 +609,7 @@ static const Code codes[] = {
 	{70001, 70001, TTE_CODE_STOP_CREDENTIAL,
 	"The business authorization is of the wrong type.", FIX_TOKEN},
 
-	/* what is not listed, by its thousands */
+	/* other codes, by their thousands */
 	{40000, 49999, TTE_CODE_ISOLATE,
 	"TikTok refused the request for a reason that is not documented.", FIX_EVENT}
 };

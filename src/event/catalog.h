@@ -11,7 +11,7 @@
 
 #include "event/base.h"
 
-/* The object of a data[] element in which a field stands. */
+/* The object in an element of data[] that has the field. */
 typedef enum TteSection
 {
 	TTE_SECTION_USER,
@@ -29,7 +29,7 @@ extern const char *const tte_section_names[TTE_SECTIONS];	/* "user", ... */
 /* How a field is checked and written; see properties.c and identity.c. */
 typedef enum TteFieldType
 {
-	TTE_TYPE_IDENTIFIER,		/* user: judged and normalised by identity.c */
+	TTE_TYPE_IDENTIFIER,		/* user: checked and normalised by identity.c */
 	TTE_TYPE_STRING,
 	TTE_TYPE_ID,				/* string on the wire, numbers accepted */
 	TTE_TYPE_MONEY,
@@ -117,13 +117,12 @@ extern int	tte_field_in(TteSection section, const char *name, int len);
  */
 extern int	tte_field_find(const char *target, int len);
 
-/* The known name nearest to a misspelt one, for hints; NULL when none is near. */
+/* The known name most similar to a misspelt one, for hints; NULL if none is similar. */
 extern const char *tte_field_suggest(const char *target, int len);
 
 /*
- * What became of an event name.  *final is NULL where nothing is said about
- * it: a custom name has none, and bad syntax has one only if it is clear what
- * was meant.
+ * What an event name was found to be. *final is NULL for a custom name, and
+ * for bad syntax unless it is clear which name was meant.
  */
 typedef enum TteNameVerdict
 {
@@ -131,7 +130,7 @@ typedef enum TteNameVerdict
 	TTE_NAME_RENAMED,			/* a legacy name, *final is the new one */
 	TTE_NAME_CASE,				/* a standard name in the wrong case: *final
 								 * is meant */
-	TTE_NAME_RESERVED,			/* TikTok maps it: *final is what to use */
+	TTE_NAME_RESERVED,			/* TikTok converts it: use *final instead */
 	TTE_NAME_NOT_STANDARD,		/* custom name where only standard ones may be */
 	TTE_NAME_SYNTAX
 } TteNameVerdict;
@@ -143,15 +142,16 @@ extern TteNameVerdict tte_name_check(TteEventSource source, const char *name, in
 extern const char *const tte_source_names[4];
 extern int	tte_source_find(const char *name);
 
-/* Three upper-case letters of TikTok's list: 62 codes, for apps 67? */
+/* Does TikTok take the currency, given in upper case? 62 codes, 67 of apps. */
 extern bool tte_currency_known(TteEventSource source, const char *code);
 
-/* Digits behind the point of a currency of ISO 4217, given in upper case; -1: there is none of that code. */
+/* Digits behind the point of an ISO 4217 currency, given in upper case; -1 for an unknown code. */
 extern int	tte_currency_exponent(const char *code);
 
 /*
- * Whose national phone numbers are meant by "+49" or "49" (then "49"), or by
- * an ISO 3166 alpha-2 code (then that in lower case); NULL if neither.
+ * The calling code given by "+49" or "49" (returned as "49"), or the country
+ * given by an ISO 3166 alpha-2 code (returned in lower case): their national
+ * phone numbers are meant.  NULL if it is neither.
  */
 extern const char *tte_calling_code_of(const char *given);
 
@@ -161,7 +161,8 @@ typedef enum TteCodeClass
 	TTE_CODE_OK,
 	TTE_CODE_SINGLY,			/* 20001: resend each event singly */
 	TTE_CODE_ISOLATE,			/* find the bad event; it is rejected */
-	TTE_CODE_DUPLICATE,			/* 40050: as isolate, never resent by itself */
+	TTE_CODE_DUPLICATE,			/* 40050: as isolate, but never resent
+								 * automatically */
 	TTE_CODE_THROTTLE,
 	TTE_CODE_STOP_CREDENTIAL,
 	TTE_CODE_STOP_CONFIGURATION,
@@ -170,8 +171,8 @@ typedef enum TteCodeClass
 } TteCodeClass;
 
 /*
- * Always returns a class; *meaning and *fix are short English sentences, and
- * either pointer may be NULL.
+ * Returns a class for every code. *meaning and *fix become short English
+ * sentences; either pointer may be NULL.
  */
 extern TteCodeClass tte_code_class(int code, const char **meaning, const char **fix);
 

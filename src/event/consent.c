@@ -3,8 +3,8 @@
  * consent.c
  *	  The words by which applications say yes and no.
  *
- * Only whole words that can mean one thing alone.  "pending", "partial" or
- * "unknown" are in neither list: what is not understood is no consent.
+ * Only whole words with one meaning.  "pending", "partial" and "unknown" are
+ * in neither list: a word that is not understood is not consent.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,8 +3,8 @@
  * contents.c
  *	  The lines of the basket, the ids in them, and what they add up to.
  *
- * A line that cannot be sent is left out with a note: the order has been paid
- * all the same.  What it is worth still counts where that is known.
+ * A line that cannot be sent is left out with a note, because the order was
+ * paid nevertheless.  Its amount is still added to the sum if it is known.
  *
  *-------------------------------------------------------------------------
  */
@@ -70,7 +70,7 @@ item_price(TteEvent *event, Item *item, const TteJson *value)
 		tte_builder_number(event, item_fields[ITEM_PRICE].text, &item->price);
 }
 
-/* Says what kind of quantity it is; without the fraction that 2.00 has. */
+/* Returns the kind of quantity; *number is it without the fraction of "2.00". */
 static Quantity
 read_quantity(const TteJson *value, TteDecimal *number, int64 *pieces)
 {
@@ -85,7 +85,7 @@ read_quantity(const TteJson *value, TteDecimal *number, int64 *pieces)
 	return QUANTITY_WHOLE;
 }
 
-/* Of cloth by the metre TikTok takes no quantity, but the item. */
+/* TikTok takes no fractional quantity, as of cloth by the metre: the item is sent without it. */
 static void
 item_quantity(TteEvent *event, Item *item, const TteJson *value)
 {
@@ -129,7 +129,7 @@ find_item_field(const TteJson *member)
 	return -1;
 }
 
-/* The key itself may be anything, so only its tame part is shown. */
+/* The key may contain anything, so only letters, digits and underscores of it are shown. */
 static void
 note_unknown_key(TteEvent *event, const TteJson *member)
 {
@@ -196,10 +196,7 @@ write_item(TteEvent *event, Item *item, const TteJson *value)
 		appendStringInfoCharMacro(out, '}');
 }
 
-/*
- * What a line is worth is known also where it cannot be sent, as postage
- * without a content_id, or costs nothing.
- */
+/* The amount of a line counts even if the line cannot be sent, such as postage without a content_id. */
 static void
 add_item(TteBasket *basket, const Item *item, int position)
 {
@@ -251,7 +248,7 @@ tte_builder_contents(TteEvent *event, const TteJson *contents, TteBasket *basket
 	{
 		Item		item = {.quantity = QUANTITY_ABSENT};
 
-		/* what an outer join finds nothing for */
+		/* the result of an outer join without a match */
 		if (e->kind == TTE_JSON_NULL)
 			continue;
 		write_item(event, &item, e);

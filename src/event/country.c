@@ -4,8 +4,8 @@
  *	  Countries and states of the USA by their names and codes.
  *
  * Countries are those of ISO 3166-1, and Kosovo under its user-assigned code.
- * A place may be given by several words for it, as in "CA - California": then
- * all of them have to say the same.
+ * A place may be given in several ways at once, as in "CA - California": then
+ * all of them must agree.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,7 +14,7 @@
 #include "event/country_names.h"
 #include "event/unicode.h"
 
-/* Characters of a name, and bytes of what it is reduced to. */
+/* Longest name in characters, and its reduced form in bytes. */
 #define MOST_CHARS		255
 #define MOST_BYTES		(4 * MOST_CHARS)
 
@@ -46,10 +46,10 @@ static const Alias us_states[] = {
 	{"virginislands", "vi"}, {"virginislandsus", "vi"}, {"washingtondc", "dc"}, {"northernmarianaislands", "mp"}
 };
 
-/* A name as the tables have it: letters and digits, in UTF-8. */
+/* A name reduced as in the tables: letters and digits, in UTF-8. */
 typedef struct Reduced
 {
-	bool		ascii;			/* it was ASCII before */
+	bool		ascii;			/* the name was pure ASCII */
 	int			len;
 	char		name[MOST_BYTES + 1];
 } Reduced;
@@ -104,7 +104,7 @@ tte_country_name(const char *alpha2)
 	return country != NULL ? country->name : NULL;
 }
 
-/* By three letters or digits. */
+/* By the alpha-3 or numeric code. */
 static const char *
 country_by_three(const char *code)
 {
@@ -139,7 +139,7 @@ country_by_name(const char *name)
 	return NULL;
 }
 
-/* Letters without their accents are no code. */
+/* A name with accents is not a code. */
 static const char *
 country_by_word(Reduced *word)
 {
@@ -194,7 +194,7 @@ is_usa(Reduced *word)
 
 typedef const char *(*Finder) (Reduced *word);
 
-/* The next of several words; steps behind it. */
+/* Reduces the next word and advances *name. */
 static bool
 next_word(const char **name, const char *end, Reduced *word)
 {
@@ -213,7 +213,7 @@ next_word(const char **name, const char *end, Reduced *word)
 	return true;
 }
 
-/* The whole, or each word of it, says the same. */
+/* What the whole name says, or what all of its words agree on. */
 static const char *
 find(const char *name, int len, Finder finder, bool (*ignore) (Reduced *word))
 {

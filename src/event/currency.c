@@ -19,10 +19,10 @@ static const char taken[] =
 "NGN NIO NOK NZD OMR PEN PHP PKR PLN PYG QAR RON RUB SAR SEK SGD THB TRY TWD "
 "UAH USD VES VND ZAR ";
 
-/* TikTok's software for apps knows these, too; its list for websites does not have them. */
+/* TikTok accepts these for apps only. */
 static const char taken_of_apps[] = "BGN IQD JOD LBP TZS ";
 
-/* By digits behind the point.  Where there is no smaller unit, as of gold, it is none. */
+/* By digits behind the point; without a smaller unit, as for gold, none. */
 static const char *const by_exponent[] = {
 	"BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XAG XAU XBA "
 	"XBB XBC XBD XDR XOF XPD XPF XPT XSU XTS XUA XXX ",

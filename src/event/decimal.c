@@ -4,9 +4,9 @@
  *	  Amounts of money, exactly as they were written.
  *
  * Money never passes through a double here: 49.90 goes out as 49.90 and the
- * sum of a basket is the one on the invoice.  Only what has more digits than a
- * double can hold, as the quotient of two numerics has, is rounded to it:
- * whoever reads the JSON number gets that double anyway.
+ * sum of a basket is the one on the invoice.  Only a number with more digits
+ * than a double can hold, such as a quotient of two numerics, is rounded to
+ * that double, because a reader of JSON makes a double of it anyway.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,7 +18,7 @@
 #define LIMB			1000000000
 #define LIMB_DIGITS		9
 
-/* Exponents beyond this cannot matter to anything that is in range. */
+/* Larger exponents are out of range whatever the digits are. */
 #define LARGEST_EXPONENT	INT64CONST(4000000000)
 
 /* A literal taken apart: 0.DDD... times ten to the power of point. */
@@ -156,7 +156,7 @@ round_to_double(Parts *parts)
 	char		shortest[DOUBLE_SHORTEST_DECIMAL_LEN];
 	bool		negative = parts->negative;
 
-	/* digits that are not kept, of which the last is none, matter in a tie */
+	/* dropped digits decide a tie; the last of them is not zero */
 	snprintf(literal, sizeof(literal), "0.%.*s%se%d", parts->kept, parts->digits,
 			 parts->count > parts->kept ? "1" : "", (int) parts->point);
 	double_to_shortest_decimal_buf(strtod(literal, NULL), shortest);
@@ -211,7 +211,7 @@ tte_decimal_read(const char *literal, int len, TteDecimal *decimal)
 	if (parts.count > 0)
 	{
 		round_to_scale(&parts, TTE_DECIMAL_SCALE);
-		/* something is not nothing */
+		/* more than zero, but rounded to zero */
 		if (parts.count == 0)
 			return TTE_DECIMAL_RANGE;
 	}
@@ -221,7 +221,7 @@ tte_decimal_read(const char *literal, int len, TteDecimal *decimal)
 	decimal->negative = parts.negative;
 	decimal->integral = (needed == 0);
 	decimal->whole = Max(parts.point, 1);
-	/* zeros at the end stay where the number remains of a sane length */
+	/* trailing zeros are kept unless the number becomes too long */
 	decimal->scale = (decimal->whole + parts.scale <= TTE_DECIMAL_WHOLE) ?
 		parts.scale : needed;
 	write_parts(&parts, decimal->whole, decimal->scale, decimal->digits);
@@ -247,7 +247,7 @@ tte_decimal_shift(TteDecimal *decimal, int digits)
 	}
 	str[len] = '\0';
 
-	/* no number of JSON begins with a zero that is not alone */
+	/* a JSON number has no leading zeros */
 	zeros = Min((int) strspn(str, "0"), len - 1);
 	snprintf(str + len, sizeof(str) - len, "e-%d", decimal->scale + digits);
 	state = tte_decimal_read(str + zeros, strlen(str + zeros), decimal);
@@ -288,7 +288,7 @@ tte_decimal_plain(const char *literal, int len, char *to, int size)
  * Sums
  */
 
-/* Up to nine digits from position at, which counts from the lowest. */
+/* Up to nine digits from position at, counted from the lowest. */
 static uint32
 limb_at(const char *digits, int count, int at)
 {

@@ -11,9 +11,9 @@
 #include "event/base.h"
 
 /*
- * What an amount may be: below 1e15.  It is rounded to 17 significant digits
- * (as many as the shortest form of a double can have) and to 18 behind the
- * point; what would be rounded to nothing is out of range.
+ * An amount is below 1e15.  It is rounded to 17 significant digits, as many as
+ * the shortest form of a double can have, and to 18 behind the point.  What
+ * would be rounded to zero is out of range.
  */
 #define TTE_DECIMAL_WHOLE	15
 #define TTE_DECIMAL_DIGITS	17
@@ -43,12 +43,12 @@ extern TteDecimalState tte_decimal_read(const char *literal, int len, TteDecimal
 /* Moves the point to the left, by at most TTE_DECIMAL_SCALE / 2 digits. */
 extern TteDecimalState tte_decimal_shift(TteDecimal *decimal, int digits);
 
-/* A whole number in 0..max, or -1. */
+/* The number if it is a whole one in 0..max, else -1. */
 extern int64 tte_decimal_integer(const TteDecimal *decimal, int64 max);
 
 /*
- * Writes a number of any size without exponent.  Returns the length, or -1
- * when it is none or longer than size.
+ * Writes a number of any size without exponent.  Returns its length, or -1 if
+ * it is not a number or longer than size.
  */
 extern int	tte_decimal_plain(const char *literal, int len, char *to, int size);
 

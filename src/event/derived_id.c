@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * derived_id.c
- *	  Ids that are made of data: nobody must be named by them.
+ *	  Ids that are made of data: they must not identify a person.
  *
  * An event_id is shown to readers, kept for as long as the history, and sent
- * to TikTok in clear.  Data that are made into one may be a person's address
- * or number: then a hash stands for them.  It is salted, because the hash of
- * an address alone would be the identifier that TikTok knows.
+ * to TikTok in clear.  If the data look like a person's e-mail address or
+ * telephone number, a hash replaces them.  It is salted, because the plain
+ * hash of an address is the identifier by which TikTok knows the person.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,14 +17,14 @@
 #include "event/unicode.h"
 #include "event/url.h"
 
-/* A derived id keeps this much of its text before the hash. */
+/* How many bytes of its text a derived id keeps before the hash. */
 #define HASH_DIGITS		32
 #define KEPT_START		(TTE_MAX_EVENT_ID - HASH_DIGITS - 1)
 
 /* What a hashed part begins with, so that no other part looks like one. */
 #define HASHED_PART		"hash_"
 
-/* So many digits make a telephone number; with "+" they are a few more. */
+/* Fewest digits of a telephone number; with "+" one more. */
 #define SHORTEST_PHONE	7
 #define SHORTEST_FULL	8
 #define LONGEST_PHONE	15
@@ -33,7 +33,7 @@
  * Text without disguise
  */
 
-/* The ASCII character that is meant by a wider one; 0: none, -1: leave it out. */
+/* The ASCII character that another one stands for; 0: none, -1: drop it. */
 static int
 ascii_for_id(uint32 code)
 {
@@ -52,7 +52,7 @@ ascii_for_id(uint32 code)
 	return tte_unicode_blank(code) ? ' ' : 0;
 }
 
-/* Replaces wide characters in place by what they mean in ASCII. */
+/* Replaces other characters by what they mean in ASCII, in place. */
 static int
 make_plain(char *str, int len)
 {
@@ -84,7 +84,7 @@ make_plain(char *str, int len)
 	return to - str;
 }
 
-/* The text with nothing escaped or wide in it: itself, or a copy. */
+/* The text with escapes decoded and in ASCII: itself, or a copy. */
 static const char *
 undisguise(const char *str, int *len)
 {
@@ -124,7 +124,7 @@ is_digits(const char *str, int len)
 	return true;
 }
 
-/* Does a word start here?  The minutes of 10:00 are none. */
+/* Does a word start here?  The minutes of 10:00 do not. */
 static bool
 starts_word(const char *str, const char *at)
 {
@@ -154,8 +154,8 @@ ends_word(const char *at, const char *end)
 }
 
 /*
- * Digits and separators that are words of their own.  Not part of a longer
- * word, as in ORD-2026-00001 or in a UUID.
+ * Looks for digits and separators that are words of their own, not part of a
+ * longer one as in ORD-2026-00001 or a UUID.
  */
 static TteTrace
 number_trace(const char *str, const char *end)
@@ -184,7 +184,7 @@ number_trace(const char *str, const char *end)
 	return trace;
 }
 
-/* Most text has too few digits and none of the signs. */
+/* A fast test: most text has too few digits, and no "@" or "%". */
 static bool
 has_no_trace(const char *str, int len)
 {
@@ -251,7 +251,7 @@ tte_is_event_id(const char *id, int len)
 	return true;
 }
 
-/* Half of the hash is enough to tell any two apart. */
+/* Half of the hash is enough to tell two ids apart. */
 static void
 salted_hash(const char *str, int len, char hash[TTE_HEX_LEN + 1])
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * derived_id.h
- *	  Ids that are made of data: nobody must be named by them.
+ *	  Ids that are made of data: they must not identify a person.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,7 +12,7 @@
 
 #define TTE_MAX_EVENT_ID	128
 
-/* What a text shows of a person, the least first. */
+/* How clearly a text identifies a person, in ascending order. */
 typedef enum TteTrace
 {
 	TTE_TRACE_NONE,
@@ -21,24 +21,25 @@ typedef enum TteTrace
 	TTE_TRACE_SURE				/* an e-mail address, or a number with "+" */
 } TteTrace;
 
-/* Looks through percent escapes, full-width characters, digits of any script. */
+/* Decodes percent escapes, full-width characters, and digits of any script before it looks. */
 extern TteTrace tte_text_trace(const char *str, int len);
 
-/* How many digits are in the text, in the same way. */
+/* How many digits the text has after the same decoding. */
 extern int	tte_text_digits(const char *str, int len);
 
 /* Can the text be an event_id: short enough and printable ASCII? */
 extern bool tte_is_event_id(const char *id, int len);
 
 /*
- * What a text becomes as an id: itself when it can be one, else its start, '-'
- * and 32 hex of its SHA-256.  hide: it is 32 hex of a salted hash alone.
+ * The id made of a text: the text itself if it can be one, else its start, "-"
+ * and 32 hex digits of its SHA-256.  With hide only 32 hex digits of a salted
+ * hash.
  */
 extern char *tte_derived_id(const char *id, int len, bool hide);
 
 /*
- * Appends a part of an id to be; hide: "hash_" and 32 hex of a salted hash
- * stand for it.  Two different parts never become the same.
+ * Appends a part to an id.  With hide "hash_" and 32 hex digits of a salted
+ * hash replace it.  Different parts never become equal.
  */
 extern void tte_derived_id_part(StringInfo id, const char *part, int len, bool hide);
 

@@ -10,7 +10,7 @@
 #include "event/ascii.h"
 #include "event/unicode.h"
 
-/* Labels of letters, digits and inner dashes, two at least, no IP address. */
+/* At least two labels of letters, digits and inner dashes; not an IP address. */
 static bool
 is_domain(const char *at, const char *end)
 {
@@ -39,7 +39,7 @@ is_domain(const char *at, const char *end)
 	return dot && letters && at > label && *label != '-' && end[-1] != '-';
 }
 
-/* What stands around an address or between two, or in a quoted one. */
+/* A character around or between addresses, or in a quoted local part. */
 static bool
 is_address_syntax(char c)
 {
@@ -64,7 +64,7 @@ is_address_syntax(char c)
 	}
 }
 
-/* Takes what stands around an address off it. */
+/* Removes what is written around an address. */
 static void
 strip_email(TteIdentifierValue *value)
 {
@@ -122,8 +122,8 @@ has_letter(const char *at, const char *end)
 }
 
 /*
- * The first of several addresses.  A word beside one may be a part of it that
- * went astray, so it leaves all as it is.
+ * Takes the first of several addresses.  A word next to one may be a part of
+ * it, so then nothing is changed.
  */
 static void
 take_first(TteIdentifierValue *value)
@@ -156,7 +156,7 @@ take_first(TteIdentifierValue *value)
 	}
 }
 
-/* As toLowerCase() of a browser, where TikTok's Pixel hashes the same address. */
+/* Lower case as by toLowerCase() of a browser, which TikTok's Pixel uses before it hashes. */
 static void
 append_lower_text(StringInfo out, const TteIdentifierValue *value)
 {
@@ -190,9 +190,8 @@ is_email(const TteIdentifierValue *value)
 }
 
 /*
- * One "@" with something sensible on both sides.  Quoted local parts are
- * refused; dots in odd places of the local part are not, some providers had
- * them.
+ * A local part, one "@" and a domain.  Quoted local parts are refused; dots at
+ * odd places are not, because some providers allowed them.
  */
 const char *
 tte_email_normalize(const TteIdentifierValue *given, const TteIdentityRules *rules, StringInfo out)

@@ -3,13 +3,13 @@
  * event.c
  *	  From the fields of one event to what is stored.
  *
- * An event can have several things wrong with it; the one that is reported is
- * always the first of: consent, what the caller found, name, time, event_id,
- * currency, basket, ids, amount, other fields in the order of the catalogue,
- * required fields, limited data use, match key, size, age.
+ * If an event has several problems, the reported one is the first of: consent,
+ * what the caller found, name, time, event_id, currency, basket, ids, amount,
+ * other fields in the order of the catalogue, required fields, limited data
+ * use, match key, size, age.
  *
- * What the payload may contain grows with the input, so a string is only
- * copied when the whole can still fit TTE_MAX_PAYLOAD.
+ * The payload grows with the input, so a string is copied only if the whole
+ * can still fit into TTE_MAX_PAYLOAD.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,10 +20,10 @@
 #include "event/builder.h"
 #include "event/unicode.h"
 
-/* With so many bytes of notes an event gets no more. */
+/* An event with this many bytes of notes gets no more. */
 #define MAX_NOTES		2048
 
-/* How far ahead of us an application's clock may be. */
+/* How far the clock of an application may be ahead of ours. */
 #define MAX_AHEAD		(INT64CONST(600) * TTE_USEC)
 
 /* Seconds beyond this can only be milliseconds (year 5138). */
@@ -50,7 +50,7 @@ is_blank(const char *str, int len)
 	/* most values begin with a letter or digit */
 	if (len > 0 && (unsigned char) *str > ' ' && (unsigned char) *str < 0x7F)
 		return false;
-	/* zero bytes cannot be sent, so they do not count */
+	/* zero bytes cannot be sent, so they count as blank */
 	tte_unicode_trim(&str, &len);
 	while (len > 0 && *str == '\0')
 	{
@@ -129,7 +129,7 @@ tte_event_set(TteEvent *event, int field, const TteJson *value)
 {
 	const TteField *f = &tte_fields[field];
 
-	/* an empty object is no basket, and that is worth an error */
+	/* an empty object as contents is an error, not an absent value */
 	if (tte_json_absent(value) &&
 		!(f->type == TTE_TYPE_CONTENTS && value->kind == TTE_JSON_OBJECT))
 		return;
@@ -155,11 +155,9 @@ tte_event_fail(TteEvent *event, TteProblem problem, const char *reason,
 	event->rendered->hint = hint;
 }
 
-/*
- * What the files of the builder share
- */
+/* Shared by the files of the builder */
 
-/* Is the note one of those before it? */
+/* Is the note among the earlier ones? */
 static bool
 is_noted(const char *notes, int before, const char *note, int len)
 {
@@ -360,7 +358,10 @@ take_name(TteEvent *event)
 		reject_name(event, verdict, final);
 }
 
-/* The id as the caller gave it, or a stand-in and the event is invalid. */
+/*
+ * Takes the id that the caller gave.  If it cannot be used, a stand-in is
+ * stored and the event is invalid.
+ */
 static void
 take_given_id(TteEvent *event)
 {
@@ -377,7 +378,7 @@ take_given_id(TteEvent *event)
 						   TTE_MAX_EVENT_ID);
 }
 
-/* <lead_id>-<event>, or the number of the order; NULL without. */
+/* <lead_id>-<event>, or the number of the order; NULL without either. */
 static char *
 id_from_fields(TteEvent *event)
 {
@@ -541,7 +542,7 @@ check_required(TteEvent *event)
 	}
 }
 
-/* The flag restricts what TikTok may do only where it can place the user. */
+/* TikTok applies the flag by the place of the user, which it knows for web and app only. */
 static bool
 limits_data_use(TteEvent *event)
 {

@@ -23,7 +23,8 @@
 /* What becomes of an event with a currency of ISO 4217 that TikTok does not take. */
 typedef enum TteCurrencyPolicy
 {
-	TTE_CURRENCY_WITHOUT_VALUE, /* it goes without value, currency and prices */
+	TTE_CURRENCY_WITHOUT_VALUE, /* it is sent without value, currency and
+								 * prices */
 	TTE_CURRENCY_SEND,
 	TTE_CURRENCY_REFUSE
 } TteCurrencyPolicy;
@@ -33,7 +34,7 @@ typedef struct TteSourceRules
 {
 	TteEventSource source;
 	bool		consent_required;
-	bool		limited_data_use;	/* for events that do not say */
+	bool		limited_data_use;	/* default of events */
 	bool		lower_external_id;
 	bool		require_lead_id;
 	bool		rename_legacy_events;
@@ -69,7 +70,7 @@ typedef enum TteTriState
 	TTE_YES
 } TteTriState;
 
-/* What an event came to.  Text is palloc'd or constant, zero-terminated. */
+/* The result for an event.  Text is palloc'd or constant, and zero-terminated. */
 typedef struct TteRendered
 {
 	TteVerdict	verdict;
@@ -82,10 +83,10 @@ typedef struct TteRendered
 								 * or SUPPRESSED 128, printable ASCII,
 								 * "(none)" for no name */
 	const char *renamed_from;	/* legacy name that was given, or NULL */
-	const char *event_id;		/* NULL only when INVALID and none could be
-								 * had */
+	const char *event_id;		/* NULL only when INVALID and there is no
+								 * usable id */
 	int64		event_time;		/* microseconds since 1970, UTC */
-	bool		has_time;		/* it was given */
+	bool		has_time;		/* event_time was given */
 	const char *value;			/* decimal literal or NULL */
 	const char *currency;		/* or NULL */
 	uint32		match_keys;		/* 1 << TteIdentifier */
@@ -100,9 +101,9 @@ typedef struct TteRendered
 typedef struct TteEvent TteEvent;
 
 /*
- * What a word says about consent: TTE_UNSET when it is blank, or when it is
- * none that is known, and then *readable is false.  Case, blanks, dashes and
- * underscores do not matter.
+ * What a word says about consent.  TTE_UNSET if it is blank or unknown; if
+ * unknown, *readable is false.  Case, blanks, dashes and underscores do not
+ * matter.
  */
 extern TteTriState tte_word_truth(const char *word, int len, bool *readable);
 
@@ -118,15 +119,17 @@ extern void tte_event_id(TteEvent *event, const char *id, int len);
 extern bool tte_event_has_id(const TteEvent *event);
 
 /*
- * Microseconds since 1970; finite false for infinity.  Not called: now.  A
- * time beyond the range of int64 must come as PG_INT64_MAX.
+ * Microseconds since 1970; finite is false for infinity.  If this is not
+ * called, the time is now.  Pass a time beyond the range of int64 as
+ * PG_INT64_MAX.
  */
 extern void tte_event_time(TteEvent *event, int64 usec, bool finite);
 extern void tte_event_consent(TteEvent *event, TteTriState consent);
 
 /*
- * Value and prices are in units smaller than the currency's: so many digits of
- * them stand behind the point, or as many as the currency has.
+ * Value and prices are in a smaller unit than the currency: digits is how many
+ * of their digits stand behind the point, or TTE_AMOUNTS_MINOR for as many as
+ * the currency has.
  */
 #define TTE_AMOUNTS_MINOR	(-1)
 extern void tte_event_amounts(TteEvent *event, int digits);
@@ -144,30 +147,28 @@ extern void tte_event_set(TteEvent *event, int field, const TteJson *value);
 extern void tte_event_fail(TteEvent *event, TteProblem problem, const char *reason,
 						   const char *detail, const char *hint);
 
-/* Something was left out: notes "what: why", once. */
+/* Adds the note "what: why", once: something was left out. */
 extern void tte_event_note(TteEvent *event, const char *what, const char *why);
 
 /*
- * Judges and renders.  now is in microseconds since 1970.  fallback_id is the
- * event_id of last resort (a UUID); before it come the given id, for crm
- * <lead_id>-<event>, and properties.order_id.  Never fails: the worst is
- * INVALID.  Order of judgement: suppressed (consent) before invalid before
- * expired.
+ * Judges and renders the event. now is in microseconds since 1970.  The
+ * event_id is the given id, for crm else <lead_id>-<event>, else
+ * properties.order_id, else fallback_id (a UUID).  Never fails: at worst the
+ * event is INVALID. Consent is judged first (suppressed), then validity
+ * (invalid), then age (expired).
  */
 extern TteRendered *tte_event_finish(TteEvent *event, const char *fallback_id, int64 now);
 
-/*
- * Stored events put together to what is posted
- */
+/* From stored events to the body of a request */
 
-/* Opens a request body: {"event_source":...,"data":[  test_code may be NULL. */
+/* Begins a request body: {"event_source":...,"data":[ test_code may be NULL. */
 extern void tte_wire_open(StringInfo out, const char *event_source, const char *event_source_id,
 						  const char *test_code);
 
 /*
- * Appends one element of data[]: the payload with the hashed identifiers in it.
- * user_data NULL: the event has none.  Returns false, with nothing appended,
- * when what was stored is not what tte_event_finish() writes.
+ * Appends one element of data[]: the payload with hashed identifiers in it.
+ * user_data is NULL if the event has none.  Returns false, and appends
+ * nothing, if the stored text is not what tte_event_finish() writes.
  */
 extern bool tte_wire_event(StringInfo out, const char *payload, int payload_len,
 						   const char *user_data, int user_data_len, bool ascii);

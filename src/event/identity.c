@@ -3,10 +3,10 @@
  * identity.c
  *	  Match keys: what a raw identifier becomes, and why one is left out.
  *
- * Two systems match a person only if both make the same bytes of what was
- * typed, so every rule here is one TikTok publishes, or where it is silent
- * the one that leaves most as it was.  A value that cannot be brought into
- * its form is left out with a reason: a wrong hash is worse than none.
+ * Two systems match a person only if both make the same bytes of the same
+ * input.  So each rule is one that TikTok publishes, or, where it publishes
+ * none, the rule that changes least.  A value that cannot be normalised is
+ * left out with a reason: a wrong hash is worse than none.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,13 +27,13 @@
 #define MAX_USER_AGENT	2048	/* bytes */
 #define LONGEST_JUNK	15
 
-/* Stands where a character was lost, so the value is not what was typed. */
+/* Replaces a lost character, so the value is not what was typed. */
 #define REPLACEMENT		0xFFFD
 
 typedef struct Kind
 {
 	bool		hashed;
-	int			max_chars;		/* 0: cut_length() sees to it */
+	int			max_chars;		/* 0: cut by cut_length() */
 } Kind;
 
 static const Kind kinds[TTE_IDENTIFIERS] = {
@@ -109,8 +109,8 @@ is_lower_sha256(const char *str, int len)
 }
 
 /*
- * The plain functions rather than SHA256(), which looks its algorithm up by
- * name each time: they take a seventh of the time and cannot fail.
+ * The plain functions take a seventh of the time of SHA256(), which looks up
+ * its algorithm by name each time, and they cannot fail.
  */
 void
 tte_sha256_hex(const char *bytes, int len, char hex[TTE_HEX_LEN + 1])
@@ -130,7 +130,7 @@ tte_sha256_hex(const char *bytes, int len, char hex[TTE_HEX_LEN + 1])
 	hex[TTE_HEX_LEN] = '\0';
 }
 
-/* Hashes of nothing: of what programs write when they have no value. */
+/* Hashes of values that programs write when they have none. */
 static const char *const junk_hashes[] = {
 	"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", /* empty */
 	"a318c24216defe206feeb73ef5be00033fa9c4a74d0b967f6532a26ca5906d3b", /* + */
@@ -170,18 +170,16 @@ take_hash(const TteIdentifierValue *value, StringInfo out)
 	return NULL;
 }
 
-/*
- * What holds for all kinds
- */
+/* Rules for all kinds */
 
-/* They have no width, but change how letters are written: Persian has them. */
+/* Characters without width that change how letters are written, as in Persian names. */
 bool
 tte_is_joiner(TteIdentifier kind, uint32 code)
 {
 	return (code == 0x200C || code == 0x200D) && (kind == TTE_FIRST_NAME || kind == TTE_LAST_NAME);
 }
 
-/* Characters beyond ASCII: valid, none of them control or format? */
+/* Checks characters beyond ASCII: valid, and neither control nor format characters? */
 static const char *
 inspect_wide(TteIdentifier kind, const TteIdentifierValue *value, int max_chars, bool controls_allowed)
 {
@@ -204,7 +202,7 @@ inspect_wide(TteIdentifier kind, const TteIdentifierValue *value, int max_chars,
 	return (max_chars > 0 && chars > max_chars) ? "too_long" : NULL;
 }
 
-/* Is text what it should be, short enough and without control characters? */
+/* Checks that text is valid, short enough and without control characters. */
 static const char *
 inspect(TteIdentifier kind, TteIdentifierValue *value)
 {
@@ -251,7 +249,7 @@ static const TteWord junk_words[] = {
 	TTE_WORD("none"), TTE_WORD("n/a"), TTE_WORD("[object object]"), TTE_WORD("__clickid__")
 };
 
-/* The same, but some are names, places or languages as well. */
+/* The same, but they may also be names, places or languages. */
 static const TteWord junk_id_words[] = {TTE_WORD("na"), TTE_WORD("nil"), TTE_WORD("nan")};
 
 static const char zero_uuid[] = "00000000-0000-0000-0000-000000000000";
@@ -316,7 +314,7 @@ append_upper(StringInfo out, const TteIdentifierValue *value)
  * E-mail, phone, external id
  */
 
-/* MD5 and SHA-1, which people have from other networks. */
+/* MD5 and SHA-1 hashes, which some people have for other networks. */
 static bool
 is_other_hash(const TteIdentifierValue *value)
 {
@@ -358,9 +356,7 @@ normalize_external_id(const TteIdentifierValue *value, const TteIdentityRules *r
 	return NULL;
 }
 
-/*
- * What is sent as it is
- */
+/* Identifiers that are sent unhashed */
 
 /* Language, then script, region and variants: en, en-US, zh_Hant_TW. */
 static const char *
@@ -444,8 +440,9 @@ normalize_att_status(const TteIdentifierValue *value, StringInfo out)
 }
 
 /*
- * The one identifier that is cut: it is long only when it is odd.  Not within
- * a character.
+ * The length to which a user agent is cut, at the end of a character.  It is
+ * the one identifier that is cut: an agent this long is unusual, and its start
+ * is enough.
  */
 static int
 cut_length(const char *value, int len)
@@ -502,14 +499,17 @@ normalize(TteIdentifier kind, const TteIdentifierValue *value, const TteIdentity
 	return "type";
 }
 
-/* Is this character copied along with text, and means nothing in this kind? */
+/* Is it an invisible character that was copied along with the text? */
 static bool
 means_nothing(TteIdentifier kind, uint32 code)
 {
 	return code >= 0xA0 && tte_unicode_control(code) && !tte_is_joiner(kind, code);
 }
 
-/* Takes invisible marks out, and makes all blanks one, where it is not our business to keep them. */
+/*
+ * Removes invisible characters, and makes all blanks ASCII blanks, in kinds
+ * that are not sent as they are.
+ */
 static void
 drop_marks(TteIdentifier kind, TteIdentifierValue *value)
 {
@@ -577,7 +577,7 @@ tte_identifier_normalize(TteIdentifier kind, const char *value, int len,
 		reason = "junk";
 	if (reason != NULL)
 	{
-		/* something may have been appended before the doubt */
+		/* undo what was appended before the problem was found */
 		out->len = start;
 		out->data[start] = '\0';
 	}
@@ -674,7 +674,7 @@ append_wire_object(StringInfo out, const TteJson *user, bool ascii)
 bool
 tte_identity_append_user(StringInfo out, const char *user_data, int len, bool ascii)
 {
-	TteJson		nodes[40];		/* enough for every identifier there is */
+	TteJson		nodes[40];		/* enough for all identifiers of an event */
 	TteJson    *user = tte_json_parse_with(nodes, lengthof(nodes), user_data, len, NULL);
 	int			start = out->len;
 

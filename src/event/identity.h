@@ -39,7 +39,7 @@ typedef enum TteIdentifier
 extern const char *const tte_identifier_names[TTE_IDENTIFIERS];
 extern int	tte_identifier_find(const char *name);	/* or -1 */
 
-/* What the rules depend on besides the value. */
+/* Input of the rules besides the value. */
 typedef struct TteIdentityRules
 {
 	const char *calling_code;	/* of national phone numbers: digits, or a
@@ -47,8 +47,8 @@ typedef struct TteIdentityRules
 	bool		lower_external_id;
 	const char *country;		/* normalised user.country, for zip_code, or
 								 * NULL */
-	bool		previous;		/* as it was before the rules last changed, to
-								 * find what was recorded then */
+	bool		previous;		/* by the former rules, to find events that
+								 * were recorded under them */
 } TteIdentityRules;
 
 /*
@@ -69,15 +69,15 @@ extern bool tte_identifier_hashed(TteIdentifier kind);
 extern void tte_sha256_hex(const char *bytes, int len, char hex[TTE_HEX_LEN + 1]);
 
 /*
- * The form on the wire of a normalised value: its hash, or itself where the
- * kind is not hashed or the value already is one.
+ * Appends what is sent of a normalised value: its hash, or the value itself if
+ * the kind is not hashed or it already is a hash.
  */
 extern void tte_identifier_wire(TteIdentifier kind, const char *normalized, int len, StringInfo out);
 
 /*
  * Appends the object {"email":"<hash>",...} made from the text that
- * tte_event_finish() wrote for tiktok.identity.  Returns false, with nothing
- * appended, when the text is not such an object.
+ * tte_event_finish() wrote for tiktok.identity.  Returns false, and appends
+ * nothing, if the text is not such an object.
  */
 extern bool tte_identity_append_user(StringInfo out, const char *user_data, int len, bool ascii);
 

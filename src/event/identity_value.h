@@ -13,10 +13,7 @@
 #define TTE_MAX_NAME	255		/* characters of a name or city */
 #define TTE_MAX_EMAIL	320		/* characters of an address and its name */
 
-/*
- * A value without the blanks around it, looked through once: valid, not longer
- * than its kind may be.
- */
+/* A value without blanks around it, checked once: valid, and not too long for its kind. */
 typedef struct TteIdentifierValue
 {
 	const char *at;
@@ -31,8 +28,10 @@ extern void tte_append_lower(StringInfo out, const TteIdentifierValue *value);
 extern void tte_append_code(StringInfo out, uint32 code);
 
 /*
- * The rules of one kind each: they append the normalised form and return NULL,
- * or return a reason.  email.c
+ * Each normalises one kind: appends the normalised form and returns NULL, or
+ * returns a reason.
+ *
+ * email.c
  */
 extern const char *tte_email_normalize(const TteIdentifierValue *given, const TteIdentityRules *rules, StringInfo out);
 

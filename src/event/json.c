@@ -24,7 +24,7 @@ typedef struct Reader
 	int			block;			/* size of the next block */
 } Reader;
 
-/* Up to this many members, equal keys are looked for one against the other. */
+/* Up to this many members, equal keys are found by comparing each with each. */
 #define FEW_MEMBERS		16
 
 static bool read_value(Reader *r, TteJson *into);
@@ -34,8 +34,8 @@ static bool read_value(Reader *r, TteJson *into);
  */
 
 /*
- * How many bytes one U+FFFD stands for at an invalid place: the longest start
- * of a character that could have become valid, as Unicode recommends.
+ * How many invalid bytes one U+FFFD replaces: the longest prefix of a
+ * character, as Unicode recommends.
  */
 static int
 utf8_broken_length(const unsigned char *str, size_t len)
@@ -86,7 +86,7 @@ append_escaped(StringInfo out, uint32 code)
 		append_unit(out, code);
 }
 
-/* An ASCII character that is not plain. */
+/* Appends an ASCII character that needs escaping. */
 static void
 append_special(StringInfo out, unsigned char c)
 {
@@ -114,14 +114,14 @@ append_special(StringInfo out, unsigned char c)
 	tte_append(out, pair, 2);
 }
 
-/* A character beyond ASCII; len is its valid length, not 0. */
+/* Appends a character beyond ASCII; len is its valid length, not 0. */
 static void
 append_wide(StringInfo out, const char *str, int len, bool ascii)
 {
 	const char *at = str;
 	uint32		code = tte_utf8_next(&at);
 
-	/* C1 controls and what ends a line in JavaScript */
+	/* C1 controls, and characters that end a line in JavaScript */
 	if (ascii || code < 0xA0 || code == 0x2028 || code == 0x2029)
 		append_escaped(out, code);
 	else
@@ -227,9 +227,9 @@ hex_unit(const char *str, const char *end)
 }
 
 /*
- * The escape \uXXXX (r->at is behind the "u"), and the second half of a pair.
- * NUL cannot be stored by PostgreSQL and half a pair is no character: the
- * first is removed, the second becomes U+FFFD, and *fixed says so.
+ * Reads the escape \uXXXX (r->at is behind the "u") and the second half of a
+ * pair.  PostgreSQL cannot store NUL, and half a pair is not a character: NUL
+ * is removed, a half becomes U+FFFD, and *fixed is set.
  */
 static bool
 read_unicode_escape(Reader *r, char **to, bool *fixed)
@@ -267,7 +267,7 @@ read_unicode_escape(Reader *r, char **to, bool *fixed)
 	return true;
 }
 
-/* One escape; r->at is behind the backslash. */
+/* Reads one escape; r->at is behind the backslash. */
 static bool
 read_escape(Reader *r, char **to, bool *fixed)
 {
@@ -331,7 +331,7 @@ string_end(const char *str, const char *end, bool *escapes)
 	}
 }
 
-/* A string; r->at is behind the opening quote.  An escape never grows. */
+/* Reads a string; r->at is behind the opening quote.  Decoding never makes it longer. */
 static bool
 read_string(Reader *r, const char **str, int *len, bool *fixed)
 {
@@ -437,7 +437,7 @@ typedef struct Member
 	int			number;
 } Member;
 
-/* By key, members of equal keys in their order. */
+/* Order by key, and by position if keys are equal. */
 static int
 compare_members(const void *a, const void *b)
 {
@@ -448,7 +448,7 @@ compare_members(const void *a, const void *b)
 	return result != 0 ? result : first->number - second->number;
 }
 
-/* Marks by a negative length all but the last of equal keys. */
+/* Gives all but the last of equal keys a negative length. */
 static bool
 mark_repeated_sorted(TteJson *object)
 {
@@ -517,7 +517,7 @@ unlink_repeated(TteJson *object)
 	}
 }
 
-/* The key and the colon of a member. */
+/* Reads the key and the colon of a member. */
 static bool
 read_key(Reader *r, TteJson *member)
 {
@@ -535,7 +535,7 @@ read_key(Reader *r, TteJson *member)
 	return true;
 }
 
-/* The elements of an array or object; r->at is behind the opening bracket. */
+/* Reads the elements of an array or object; r->at is behind the opening bracket. */
 static bool
 read_elements(Reader *r, TteJson *into, char close)
 {
@@ -574,7 +574,7 @@ read_elements(Reader *r, TteJson *into, char close)
 	return true;
 }
 
-/* Fills a node whose key and next are the caller's. */
+/* Fills a node; the caller sets its key and next. */
 static bool
 read_value(Reader *r, TteJson *into)
 {

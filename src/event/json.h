@@ -10,10 +10,10 @@
 
 #include "event/utf8.h"
 
-/* Deepest nesting the reader follows: it recurses. */
+/* Deepest nesting, because the reader recurses. */
 #define TTE_JSON_MAX_DEPTH	32
 
-/* Largest text, and most values in it, that the reader takes. */
+/* Largest text, and the most values in it. */
 #define TTE_JSON_MAX_TEXT	0x3FFFFFFF
 #define TTE_JSON_MAX_NODES	1000000
 
@@ -38,7 +38,7 @@ typedef struct TteJson
 	bool		boolean;		/* BOOL */
 	bool		fixed;			/* STRING: an escape could not be kept (NUL
 								 * removed, lone surrogate became U+FFFD) */
-	bool		repeated;		/* OBJECT: a key came more than once */
+	bool		repeated;		/* OBJECT: a key was repeated */
 	const char *text;			/* STRING: bytes; NUMBER: the literal */
 	int			len;
 	const char *key;			/* member of an object: its key */

@@ -3,11 +3,11 @@
  * phone.c
  *	  Telephone numbers in the international form of E.164.
  *
- * A number counts when it fits the numbering plan of a country that its
- * calling code stands for: one digit more, less or other would be another
- * person's.  What may be dialled before it, inside the country and from
- * abroad, is taken off as the plan says.  Plans are tables that a script
- * writes; there is no rule about one country here.
+ * A number is valid if it fits the numbering plan of a country with its
+ * calling code: with one digit wrong it would be another person's.  Prefixes
+ * that are dialled before it, inside the country and from abroad, are removed
+ * as the plan says.  A script writes the plans into tables; there is no rule
+ * about a single country here.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,10 +17,10 @@
 #include "event/phone_tables.h"
 #include "event/phone_text.h"
 
-/* So many digits in a row, or all the same, are no coincidence. */
+/* A run of this many digits in a row, or of equal digits, is a placeholder. */
 #define SHORTEST_RUN	5
 
-/* Digits that may stand behind a number: "/12", and "ext. 12345". */
+/* Most digits behind a number: "/12", and "ext. 12345". */
 #define LONGEST_SUFFIX	4
 #define LONGEST_EXTENSION	7
 #define SHORTEST_BEFORE	7
@@ -38,7 +38,7 @@ code_of(int number)
 	return index > 0 ? &codes[index - 1] : NULL;
 }
 
-/* The calling code with which the digits begin: none begins with another. */
+/* The calling code with which the digits begin.  No calling code is a prefix of another. */
 static const Code *
 find_code(const char *digits)
 {
@@ -115,7 +115,10 @@ accepts(uint16 state, const char *digits)
 	return (state & ACCEPTS) != 0;
 }
 
-/* Is it a number, or a mobile number, of any country of the calling code? */
+/*
+ * The plan of a country with that calling code which the number fits, as any
+ * number or as a mobile one.
+ */
 static const Plan *
 fitting_plan(const Code *code, const char *digits, bool mobile)
 {
@@ -170,7 +173,7 @@ rewrite(const Prefix *prefix, const char *digits, int len, char *to)
  * Readings
  */
 
-/* One way to read digits, with room for what a plan inserts. */
+/* One reading of the digits, with space for the digits that a plan inserts. */
 typedef struct Reading
 {
 	const Plan *plan;			/* whose number it is, or NULL */
@@ -181,8 +184,8 @@ typedef struct Reading
 } Reading;
 
 /*
- * A number of the judge's calling code, with or without its prefix.  Behind a
- * calling code there should be none.
+ * Reads a number by the plan of judge, with or without its national prefix.
+ * Behind a calling code there should be none.
  */
 static bool
 read_national(const Plan *judge, const char *digits, TtePhoneForm form, Reading *reading)
@@ -213,7 +216,7 @@ read_national(const Plan *judge, const char *digits, TtePhoneForm form, Reading 
 	return reading->plan != NULL;
 }
 
-/* Calling code and number; an unknown code leaves the reading as it is. */
+/* Reads calling code and number; an unknown code leaves the reading unchanged. */
 static bool
 read_international(const char *digits, TtePhoneForm form, Reading *reading)
 {
@@ -225,9 +228,9 @@ read_international(const char *digits, TtePhoneForm form, Reading *reading)
 }
 
 /*
- * The digits begin with the country's own calling code, and there is no sign
- * whether they are meant so, nor does the pattern tell.  What most people have
- * is a mobile number: if that does not decide, nothing does.
+ * The digits begin with the calling code of the country, and nothing tells
+ * whether it is meant as such.  Most people give a mobile number: if only one
+ * reading is mobile, that one is taken; otherwise the number is ambiguous.
  */
 static const char *
 decide(const Plan *plan, Reading *reading, const Reading *other)
@@ -272,7 +275,7 @@ read_without_plus(const char *digits, const Plan *plan, Reading *reading)
 	return NULL;
 }
 
-/* All digits the same, or each one more or less than the one before; 0 ends 1 to 9. */
+/* Are all digits equal, or each one more or less than the one before? 0 follows 9. */
 static bool
 is_placeholder(const char *digits)
 {
@@ -290,7 +293,7 @@ is_placeholder(const char *digits)
 	return true;
 }
 
-/* Too short or too long for all countries of the plan's calling code? */
+/* -1 or 1 if too short or too long for all countries of the calling code, else 0. */
 static int
 misfit(const Plan *plan, const char *national)
 {
@@ -305,7 +308,7 @@ misfit(const Plan *plan, const char *national)
 	return (lengths & ((UINT32_C(2) << len) - 1)) == 0 ? -1 : 0;
 }
 
-/* Plus sign, calling code, number; it fits. */
+/* Writes plus sign, calling code and number, which fit. */
 static void
 write_number(int code, const char *national, char *to)
 {
@@ -375,7 +378,7 @@ read_digits(const TtePhoneDigits *number, const char *place, TtePhone *phone)
 	return finish_reading(reason, &reading, phone);
 }
 
-/* The same; a zero in brackets that no plan knows is left out. */
+/* The same, without a zero in brackets if no plan knows it. */
 static const char *
 read_number(const TtePhoneDigits *number, const char *place, TtePhone *phone)
 {
@@ -413,8 +416,8 @@ is_extension(TtePhoneMark mark, const TtePhoneDigits *number, const TtePhoneDigi
 }
 
 /*
- * A second number makes two of it, if each fits a plan by itself, and a few
- * digits are an extension; all else is one number.
+ * The text has two numbers if each fits a plan by itself; a few digits behind
+ * a number are an extension.  Everything else is one number.
  */
 static const char *
 read_text(TtePhoneScan *scan, const char *place, TtePhone *phone)

@@ -3,8 +3,8 @@
  * phone_text.c
  *	  The text around and between the digits of a telephone number.
  *
- * What people write is brought into plain ASCII and cut into digits and what
- * stands between them.  Whether digits are a number is not known here.
+ * Text is converted to plain ASCII and cut into digits and the marks between
+ * them. phone.c decides whether the digits are a number.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,14 +14,14 @@
 #include "event/catalog.h"
 #include "event/unicode.h"
 
-/* What is neither ASCII nor understood counts as a letter. */
+/* A character that is unknown ("?") counts as a letter. */
 static bool
 is_text_letter(char c)
 {
 	return (c >= 'a' && c <= 'z') || c == '?';
 }
 
-/* What a character that is not ASCII, or not printable, stands for; 0: nothing. */
+/* The ASCII character that another one stands for; 0: none. */
 static char
 ascii_for_phone(uint32 code)
 {

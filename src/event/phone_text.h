@@ -10,10 +10,10 @@
 
 #include "event/phone.h"
 
-/* Text that is looked at; more makes no number. */
+/* Longest text that is read; a longer one is not a number. */
 #define TTE_PHONE_TEXT	160
 
-/* Digits that may be a number, and what was said of them. */
+/* Digits that may be a number, and what stands with them. */
 typedef struct TtePhoneDigits
 {
 	int			len;
@@ -22,7 +22,7 @@ typedef struct TtePhoneDigits
 	char		digits[TTE_PHONE_MOST + 1];
 } TtePhoneDigits;
 
-/* Plain text, and how far it has been read. */
+/* Plain text, and the position of the reader. */
 typedef struct TtePhoneScan
 {
 	const char *at;
@@ -39,22 +39,25 @@ typedef enum TtePhoneMark
 	TTE_MARK_EXTENSION			/* before an extension, or anything */
 } TtePhoneMark;
 
-/* Lower-case ASCII: digits of all scripts, what is full-width, no marks. */
+/*
+ * Converts to lower-case ASCII: digits of all scripts and full-width
+ * characters; invisible marks are dropped.
+ */
 extern int	tte_phone_plain(const char *value, int len, char *to);
 
 /* "352628123456.0", "4.9E+12": a number that went through a float. */
 extern bool tte_phone_was_float(const char *scan);
 
-/* Digits and what may stand between them, up to anything else. */
+/* Reads digits and the characters allowed between them. */
 extern const char *tte_phone_scan_number(TtePhoneScan *scan, TtePhoneDigits *number);
 
-/* What stands behind a number, and steps over it. */
+/* Returns the mark behind a number, and steps over it. */
 extern TtePhoneMark tte_phone_scan_mark(TtePhoneScan *scan);
 
 /* Is the rest, from a bracket on, a remark without digits? */
 extern bool tte_phone_is_remark(const TtePhoneScan *scan, const char *mark);
 
-/* What stands in front; true if it is a link that implies a plus sign. */
+/* Steps over what is written before a number; true if it is a link that implies a plus sign. */
 extern bool tte_phone_skip_front(TtePhoneScan *scan);
 
 #endif							/* TTE_PHONE_TEXT_H */

@@ -39,7 +39,7 @@ normalize_wide_name(const TteIdentifierValue *value, StringInfo out)
 			name[m++] = buffer[i];
 		}
 	}
-	/* it joins nothing at the end */
+	/* a joiner at the end joins nothing */
 	/* cppcheck-suppress uninitvar */
 	while (m > 0 && (name[m - 1] == ' ' || tte_is_joiner(TTE_LAST_NAME, name[m - 1])))
 		m--;
@@ -74,7 +74,7 @@ tte_name_normalize(const TteIdentifierValue *value, StringInfo out)
 	return out->len == start ? "junk" : NULL;
 }
 
-/* Lower-case ASCII letters and digits; accents are taken off. */
+/* Writes lower-case ASCII letters and digits, without accents. */
 static int
 fold_letters(const char *at, const char *end, char *to, int size)
 {
@@ -147,7 +147,7 @@ tte_place_normalize(TteIdentifier kind, const TteIdentifierValue *value, const T
 	return NULL;
 }
 
-/* Five digits, hyphen, four digits: only the USA has such. */
+/* Five digits, hyphen, four digits: only the USA has such codes. */
 static bool
 is_zip_plus_four(const TteIdentifierValue *value)
 {

@@ -4,9 +4,9 @@
  *	  The fields of an event outside "user": checked and written one by one,
  *	  and the money.
  *
- * Two kinds of trouble are told apart.  What would change the meaning of the
- * event (money, currency, the page's address) makes it invalid; what only says
- * less is left out with a note.
+ * A problem that would change the meaning of the event (money, currency, the
+ * address of the page) makes it invalid.  A field without which the event only
+ * says less is left out with a note.
  *
  *-------------------------------------------------------------------------
  */
@@ -51,9 +51,8 @@ tte_builder_number(TteEvent *event, const char *name, const TteDecimal *number)
 }
 
 /*
- * Text such as 1.299: with a point for thousands it is a thousand times more.
- * What comes from a number is none of that kind, and three decimals are what
- * an amount has in a currency of thousandths.
+ * In text such as "1.299" the point may separate thousands.  A number cannot
+ * be meant so, nor can an amount in a currency with three decimals.
  */
 bool
 tte_builder_ambiguous(const TteEvent *event, const TteJson *value)
@@ -275,7 +274,7 @@ reject_currency(TteEvent *event, const char *code, int len)
 						   "\"properties.currency\" is not a currency that TikTok knows.");
 }
 
-/* A currency of ISO 4217 that TikTok does not take: the source says what then. */
+/* Applies the policy of the source for a currency that TikTok does not take. */
 static void
 take_other_currency(TteEvent *event, const char *code)
 {
@@ -394,14 +393,14 @@ write_num_items(TteEvent *event, const TteJson *given, const TteBasket *basket)
 	tte_append_integer(&event->payload, count);
 }
 
-/* What an event that cannot be sent is worth, as far as that can be read. */
+/* Reads the value of an event that cannot be sent, as far as possible. */
 void
 tte_builder_worth(TteEvent *event)
 {
 	const TteJson *value = event->values[TTE_FIELD_VALUE];
 	TteDecimal	worth = {false};
 
-	/* it is rejected already, so this rejects nothing any more */
+	/* the event is rejected already, so this cannot reject it again */
 	if (event->rendered->currency == NULL)
 		take_currency(event, event->values[TTE_FIELD_CURRENCY]);
 	if (event->rendered->value == NULL && value != NULL && !event->without_value &&
@@ -410,7 +409,7 @@ tte_builder_worth(TteEvent *event)
 		event->rendered->value = pstrdup(worth.digits);
 }
 
-/* Minor units of an unknown currency may be anything. */
+/* Minor units need a currency. */
 static void
 require_currency(TteEvent *event)
 {
@@ -421,8 +420,8 @@ require_currency(TteEvent *event)
 }
 
 /*
- * The members of "properties" that depend on one another.  The order of the
- * checks is that of the calls.
+ * Writes the members of "properties" that depend on one another, and checks
+ * them in the order of the calls.
  */
 void
 tte_builder_properties(TteEvent *event)

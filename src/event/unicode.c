@@ -1,12 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * unicode.c
- *	  What identifiers need to know about characters, independent of the
- *	  server's locale.
+ *	  Properties of characters, independent of the server's locale.
  *
- * Everything is looked up in sorted tables written by a script, by halving.
- * Only normalization is PostgreSQL's: of a character that is assigned it will
- * never change, in no version of Unicode.
+ * A script writes sorted tables, which are searched by bisection.  Only
+ * normalization is PostgreSQL's: Unicode guarantees that it never changes for
+ * assigned characters.
  *
  *-------------------------------------------------------------------------
  */
@@ -65,7 +64,7 @@ tte_unicode_blank(uint32 code)
 	}
 }
 
-/* Steps over one blank; bytes that are no character are none. */
+/* Steps over one blank; invalid bytes are not blanks. */
 static bool
 starts_with_blank(const char *at, const char *end, const char **next)
 {
@@ -99,7 +98,7 @@ ends_with_blank(const char *at, const char *end, const char **last)
 	return false;
 }
 
-/* ASCII, and no blank. */
+/* Printable ASCII other than a blank. */
 static bool
 is_visible(char c)
 {
@@ -217,7 +216,7 @@ tte_unicode_lower_text(const uint32 *str, int n, uint32 *lower)
  * Normalization
  */
 
-/* Into to, which has space for size characters; returns how many. */
+/* Writes at most size characters to to; returns how many. */
 static int
 apply_form(UnicodeNormalizationForm form, uint32 *str, uint32 *to, int size)
 {
@@ -243,7 +242,7 @@ tte_unicode_nfc(uint32 *str, int n)
 	int			i;
 
 	for (i = 0; i < n && str[i] < FIRST_CHANGED; i++)
-		 /* ASCII and Latin letters are what they should be */ ;
+		 /* ASCII and Latin letters do not change */ ;
 	if (i == n)
 		return n;
 	str[n] = 0;
@@ -275,9 +274,9 @@ fold_of(uint32 code)
 }
 
 /*
- * Writes the ASCII letters and digits that stand for a character, or with all
- * the character if there are none and it is no mark or punctuation.  At most
- * 4 bytes.
+ * Writes the ASCII letters and digits that stand for a character.  With all, a
+ * character without such a form is written itself, unless it is a mark or
+ * punctuation.  At most 4 bytes.
  */
 static int
 fold_char(uint32 code, bool all, char *to)

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * url.c
- *	  Page addresses: personal data has to stay out of them.
+ *	  Page addresses, and the removal of personal data from them.
  *
- * TikTok forbids personal data in clear in addresses.  What is removed is the
- * value, not the parameter, so that the address still shows where it came
- * from.  Everything else stays byte for byte.
+ * TikTok forbids personal data in clear in addresses.  The value of a
+ * parameter is removed, its name stays, so that the cause can be found.
+ * Everything else stays byte for byte.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,13 +16,14 @@
 #define LONGEST_NAME	32
 #define SHORTEST_SECRET 10
 
-/* So often may a text have been escaped. */
+/* How often a text may have been escaped. */
 #define MAX_ESCAPES		5
 
 /*
- * Names of parameters, reduced to letters and digits: of persons, and of what
- * opens an order, a payment or a session.  The last are the return parameters
- * of PayPal, Adyen, 3-D Secure, Opayo, Mercado Pago, PayU, Paddle and others.
+ * Names of parameters, reduced to letters and digits, with data of persons, or
+ * with a key to an order, a payment or a session.  The last are the return
+ * parameters of PayPal, Adyen, 3-D Secure, Opayo, Mercado Pago, PayU, Paddle
+ * and others.
  */
 static const TteWord private_names[] = {
 	TTE_WORD("address"), TTE_WORD("address1"), TTE_WORD("address2"), TTE_WORD("auth"), TTE_WORD("authcode"),
@@ -42,7 +43,7 @@ static const TteWord private_names[] = {
 	TTE_WORD("xtcsid"), TTE_WORD("zenid")
 };
 
-/* With anything in front: customer_email, billing[phone], access_token, order_key. */
+/* Endings of such names: customer_email, billing[phone], access_token, order_key. */
 static const TteWord private_endings[] = {
 	TTE_WORD("accesscode"), TTE_WORD("checkoutid"), TTE_WORD("email"), TTE_WORD("emailaddress"),
 	TTE_WORD("firstname"), TTE_WORD("hash"), TTE_WORD("hmac"), TTE_WORD("key"), TTE_WORD("lastname"),
@@ -53,12 +54,15 @@ static const TteWord private_endings[] = {
 	TTE_WORD("transactionid"), TTE_WORD("trxid"), TTE_WORD("txnid"), TTE_WORD("txnref")
 };
 
-/* What a key of WooCommerce and a checkout session of Stripe begin with, whatever the parameter's name. */
+/*
+ * Beginnings of secret values, whatever the parameter is called: order keys of
+ * WooCommerce, checkout sessions of Stripe.
+ */
 static const TteWord secret_beginnings[] = {
 	TTE_WORD("wc_order_"), TTE_WORD("cs_live_"), TTE_WORD("cs_test_")
 };
 
-/* One character of a parameter, its escape resolved. */
+/* Decodes one character of a parameter. */
 static char
 decode(const char **at, const char *end)
 {
@@ -115,7 +119,7 @@ tte_unescape(char *str, int len)
 	return len;
 }
 
-/* The text with nothing escaped in it: itself, or a copy. */
+/* The text with escapes decoded: itself, or a copy. */
 static const char *
 plain_text(const char *str, int *len)
 {
@@ -129,7 +133,7 @@ plain_text(const char *str, int *len)
 	return copy;
 }
 
-/* A set of characters below 64, a bit each. */
+/* Sets of characters below 64, one bit each. */
 #define ONE(c)		(UINT64CONST(1) << (c))
 
 /* The first character of a set, or the end. */
@@ -152,7 +156,7 @@ tte_url_full(const char *url, int len)
 		at++;
 	if (at == url || end - at < 4 || memcmp(at, "://", 3) != 0)
 		return false;
-	if (strchr("/?#:", at[3]) != NULL)	/* no host; also a zero byte */
+	if (strchr("/?#:", at[3]) != NULL)	/* no host, or a zero byte */
 		return false;
 	host_end = find_any(at + 3, end, ONE('/') | ONE('?') | ONE('#'));
 	if (memchr(at, ' ', host_end - at) != NULL)
@@ -195,7 +199,7 @@ is_domain_letter(char c)
 	return tte_word_byte(c) && !tte_ascii_digit(c);
 }
 
-/* A label, and behind a dot two letters or more? */
+/* Does a domain follow: a label, a dot, and two letters or more? */
 static bool
 domain_follows(const char *at, const char *end)
 {
@@ -234,7 +238,7 @@ tte_text_has_email(const char *str, int len)
 	return false;
 }
 
-/* An "@", or an escape that may hide one? */
+/* Is there an "@", or an escape that may be one? */
 static bool
 may_hold_at_sign(const char *at, const char *end)
 {
@@ -262,14 +266,14 @@ is_private_name(const char *at, const char *end)
 
 	at = plain_text(at, &plain_len);
 	end = at + plain_len;
-	/* an "&" that was written for HTML */
+	/* an "&amp;" of HTML */
 	while (end - at > 4 && memcmp(at, "amp;", 4) == 0)
 		at += 4;
 	for (; at < end; at++)
 	{
 		if (!tte_ascii_alnum(*at))
 			continue;
-		/* of a long name the end tells most */
+		/* the end of a long name says most */
 		if (len == LONGEST_NAME)
 			memmove(name, name + 1, --len);
 		name[len++] = pg_ascii_tolower((unsigned char) *at);
@@ -296,7 +300,7 @@ is_private_name(const char *at, const char *end)
 static bool
 is_secret(const char *value, int len)
 {
-	/* most values are shorter than any such thing */
+	/* most values are too short for a secret */
 	if (len < SHORTEST_SECRET)
 		return false;
 	for (int i = 0; i < lengthof(secret_beginnings); i++)
@@ -308,7 +312,7 @@ is_secret(const char *value, int len)
 	return memmem(value, len, "_secret_", strlen("_secret_")) != NULL;
 }
 
-/* An address in a parameter of another one: is there anything private in its own parameters? */
+/* Does the address in a parameter have private parameters itself? */
 static bool
 holds_private_parameter(const char *at, const char *end)
 {
@@ -329,13 +333,13 @@ holds_private_parameter(const char *at, const char *end)
  * Removal
  */
 
-/* An address that is looked through. */
+/* The state of tte_url_scrub(). */
 typedef struct Scrub
 {
 	StringInfo	out;
-	const char *kept;			/* what is before is in out, or was removed */
+	const char *kept;			/* what precedes was copied to out or removed */
 	bool		removed;
-	bool		sign;			/* there is an "@" somewhere */
+	bool		sign;			/* the address has an "@" */
 } Scrub;
 
 static void
@@ -346,7 +350,7 @@ drop_part(Scrub *scrub, const char *from, const char *to)
 	scrub->removed = true;
 }
 
-/* What stands before the last "@" of the authority is a user and a password. */
+/* Before the last "@" of the authority are user and password. */
 static void
 scrub_authority(Scrub *scrub, const char *authority, const char *end)
 {
@@ -360,7 +364,7 @@ scrub_authority(Scrub *scrub, const char *authority, const char *end)
 	}
 }
 
-/* A part of the path; behind semicolons it may have parameters of its own. */
+/* A segment of the path, which may have parameters behind semicolons. */
 static void
 scrub_segment(Scrub *scrub, const char *segment, const char *end)
 {
@@ -405,7 +409,7 @@ scrub_parameter(Scrub *scrub, const char *parameter, const char *end)
 		drop_part(scrub, value, end);
 }
 
-/* Query and fragment alike: both are lists of parameters in practice. */
+/* Query or fragment: in practice both are lists of parameters. */
 static void
 scrub_parameters(Scrub *scrub, const char *at, const char *end)
 {
@@ -442,7 +446,7 @@ tte_url_scrub(const char *url, int len, StringInfo out)
 	return scrub.removed;
 }
 
-/* Does a name begin here?  Behind "?", "&", "#", and the "&amp;" of HTML. */
+/* Does the name of a parameter begin here: behind "?", "&", "#" or "&amp;"? */
 static bool
 begins_name(const char *at, const char *query)
 {
@@ -453,7 +457,7 @@ begins_name(const char *at, const char *query)
 	return at - query >= 5 && memcmp(at - 5, "&amp;", 5) == 0;
 }
 
-/* On a site of one page the query may stand in the fragment. */
+/* In single-page applications the query may be in the fragment. */
 bool
 tte_url_parameter(const char *url, int len, const char *name, StringInfo out)
 {

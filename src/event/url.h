@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * url.h
- *	  Page addresses: personal data has to stay out of them.
+ *	  Page addresses, and the removal of personal data from them.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,7 +10,7 @@
 
 #include "event/base.h"
 
-/* A full address: scheme, "://", host, no control characters; no blank in the host. */
+/* Is it a full address: scheme, "://", host, no control characters, no blank in the host? */
 extern bool tte_url_full(const char *url, int len);
 
 /* Appends the address with "%20" for blanks. */
@@ -20,17 +20,17 @@ extern void tte_url_encode_blanks(const char *url, int len, StringInfo out);
 extern int	tte_unescape(char *str, int len);
 
 /*
- * Appends the address without what may be personal or open an order: user and
- * password, the values of parameters that carry such data by their name, hold
- * an "@" or an address with such parameters, path segments with an e-mail
- * address.  Returns true if anything was removed; otherwise nothing is appended.
+ * Appends the address without user and password, values of private parameters,
+ * values that hold an "@" or an address with private parameters, and path
+ * segments with an e-mail address.  Returns true if anything was removed;
+ * otherwise nothing is appended.
  */
 extern bool tte_url_scrub(const char *url, int len, StringInfo out);
 
 /* Appends the decoded value of a parameter of query or fragment; false if there is none. */
 extern bool tte_url_parameter(const char *url, int len, const char *name, StringInfo out);
 
-/* {{placeholder}} or __PLACEHOLDER__, for which nobody put in a value. */
+/* Is it {{placeholder}} or __PLACEHOLDER__, which was never replaced by a value? */
 extern bool tte_is_macro(const char *str, int len);
 
 /* Does the text contain something like an e-mail address? */

@@ -9,7 +9,7 @@
 
 #include "event/url.h"
 
-/* Has the identifier this very value already? */
+/* Does the identifier have this value already? */
 static bool
 is_known(const TteEvent *event, const TteTaken *taken, int start, int len)
 {
@@ -52,8 +52,8 @@ take_text(TteEvent *event, TteIdentifier kind, const char *str, int len,
 }
 
 /*
- * A number can stand for an identifier where no more than its digits is
- * meant: without the exponent, and in a phone number without a fraction.
+ * Takes an identifier given as a number if it is written in plain digits:
+ * without exponent, and a phone number without fraction.
  */
 static void
 take_number(TteEvent *event, TteIdentifier kind, const TteJson *value,
@@ -101,7 +101,7 @@ take(TteEvent *event, TteIdentifier kind, const TteIdentityRules *rules)
 		take_scalar(event, kind, e, rules);
 }
 
-/* The click id in the address of the page is as good as one handed over. */
+/* Takes the click id from the address of the page if none was given. */
 static void
 take_click_id_of_page(TteEvent *event, const TteIdentityRules *rules)
 {
@@ -126,7 +126,7 @@ drop_identifier(TteEvent *event, TteIdentifier kind, const char *why)
 	tte_event_note(event, tte_identifier_names[kind], why);
 }
 
-/* A user of iOS who declined tracking: no advertising ids, no personal data. */
+/* The user of iOS declined tracking: no advertising ids, no e-mail and phone. */
 static void
 respect_denial(TteEvent *event)
 {
@@ -150,8 +150,8 @@ tte_builder_user(TteEvent *event)
 	char		country[3];
 
 	/*
-	 * Phone, state and zip_code depend on the country.  One that cannot be
-	 * read leaves open whose national number it is.
+	 * Phone, state and zip_code depend on the country.  If it was given and
+	 * cannot be read, the country of a national number is unknown.
 	 */
 	take(event, TTE_COUNTRY, &rules);
 	if (event->taken[TTE_COUNTRY].count > 0)

@@ -29,7 +29,7 @@ tte_plain_length(const char *str, int len)
 {
 	int			n = 0;
 
-	/* eight at a time, as long as all eight are plain */
+	/* eight bytes at a time while all of them are plain */
 	while (len - n >= 8)
 	{
 		uint64		word;
@@ -50,8 +50,8 @@ tte_plain_length(const char *str, int len)
  */
 
 /*
- * The second byte's range depends on the first: that keeps out overlong forms,
- * surrogates, and what lies above U+10FFFF.
+ * The range of the second byte depends on the first: this excludes overlong
+ * forms, surrogates, and code points above U+10FFFF.
  */
 int
 tte_utf8_length(const char *bytes, size_t len)

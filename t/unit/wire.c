@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * wire.c
- *	  Unit test of event/event.c: bodies as TikTok documents them.
+ *	  Unit test of event/wire.c: events as TikTok documents them.
  *
  *-------------------------------------------------------------------------
  */
