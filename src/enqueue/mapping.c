@@ -3,10 +3,9 @@
  * mapping.c
  *	  The arguments of a tiktok.track_row() trigger, resolved against its table.
  *
- * Two kinds of mistake are kept apart: an argument that could never be right
- * is an error, so that it is noticed with the first row; a column or function
- * that has gone since is recorded in the mapping, and the row becomes an
- * invalid event.
+ * An argument that could never be right raises an error, so that it is noticed
+ * with the first row.  A column or function that was dropped or changed since
+ * is recorded in the mapping, and the row becomes an invalid event.
  *
  *-------------------------------------------------------------------------
  */
@@ -132,7 +131,7 @@ tte_mapping_path(const char *argument, const char *value, int *hops)
 	}
 }
 
-/* 'text' with doubled quotes inside. */
+/* 'text' with quotes doubled inside. */
 static char *
 parse_literal(const char *argument, const char *value)
 {
@@ -183,7 +182,7 @@ unknown_target(const char *argument, const char *name)
 			 tte_hide_statement()));
 }
 
-/* The type of the value must be one that can be read, and a path needs JSON. */
+/* Checks that the type of the value can be read, and that a path is one into JSON. */
 static void
 check_type(TteMapping *m, const TteTarget *target)
 {
@@ -250,7 +249,7 @@ tte_root_table(Relation rel)
 		llast_oid(get_partition_ancestors(RelationGetRelid(rel))) : RelationGetRelid(rel);
 }
 
-/* The session's search_path has no part in it: it is the writer's. */
+/* Independent of search_path, which is set by the session that writes the row. */
 static Oid
 find_function(const char *schema, const char *name, Oid argument)
 {
@@ -264,7 +263,7 @@ find_function(const char *schema, const char *name, Oid argument)
 
 /*
  * The function takes the row type of the table or, for a partition, of a table
- * above it.  Without a schema it is one of the topmost table's schema.
+ * above it.  Without a schema it is in the schema of the topmost table.
  */
 static void
 bind_using(TteMapping *m, Relation rel, const char *value)
@@ -314,7 +313,7 @@ bind_zone(TteMapping *m, const char *argument, const char *value)
 		syntax_error(argument, "The time zone is not known.");
 }
 
-/* The one function of that name in the schema of the topmost table, and no other's. */
+/* The only function of that name in the schema of the topmost table. */
 static HeapTuple
 find_query(TteMapping *m, Relation rel)
 {
@@ -342,8 +341,8 @@ find_query(TteMapping *m, Relation rel)
 }
 
 /*
- * It is run as its owner.  His consent to that is the comment, which nobody else
- * can give, and who may cause it is the table's owner with EXECUTE.
+ * The function is run as its owner.  The owner agrees by the comment, which
+ * nobody else can set.  The owner of the table may cause it with EXECUTE.
  */
 static bool
 check_query(TteMapping *m, Relation rel, HeapTuple tuple)
@@ -365,7 +364,7 @@ check_query(TteMapping *m, Relation rel, HeapTuple tuple)
 	return false;
 }
 
-/* A parameter has the name and the type of a column. */
+/* Binds a parameter, which has the name and the type of a column. */
 static void
 bind_parameter(TteMapping *m, TupleDesc desc, const char *name, Oid type)
 {
@@ -380,7 +379,7 @@ bind_parameter(TteMapping *m, TupleDesc desc, const char *name, Oid type)
 	m->query_types[m->query_nargs++] = type;
 }
 
-/* A column of the result is the target of its name, or what an arrow has asked for. */
+/* Binds a column of the result to the target of its name, or to the target whose arrow led to it. */
 static void
 bind_result(TteMapping *m, char *name, Oid type, AttrNumber attno)
 {
@@ -422,7 +421,7 @@ bind_result(TteMapping *m, char *name, Oid type, AttrNumber attno)
 	check_type(m, target);
 }
 
-/* Parameters and results, which are one list. */
+/* Binds parameters and results, which are in one list. */
 static void
 bind_query(TteMapping *m, Relation rel)
 {
@@ -451,7 +450,7 @@ bind_query(TteMapping *m, Relation rel)
 	}
 }
 
-/* Every path along foreign keys needs its column. */
+/* Checks that every path along foreign keys has its column in the result. */
 static void
 bind_results(TteMapping *m, Relation rel)
 {
@@ -469,7 +468,7 @@ bind_results(TteMapping *m, Relation rel)
 	}
 }
 
-/* A literal: minor, or a power of ten that amounts are to be divided by. */
+/* Binds a literal: minor, or the power of ten by which amounts are divided. */
 static void
 bind_amounts(TteMapping *m, const char *argument, const char *value)
 {
@@ -559,7 +558,7 @@ can_be_stage(const TteValueType *type)
 	return type->kind != TTE_VALUE_NONE && type->kind != TTE_VALUE_ARRAY && type->kind != TTE_VALUE_JSON;
 }
 
-/* The first column of a path is the one that has to change. */
+/* Binds the event by stage.  The first column of a path is the one that must change. */
 static void
 bind_event(TteMapping *m, Relation rel, const char *argument)
 {
@@ -599,11 +598,11 @@ bind_source(TteMapping *m, Relation rel, const char *argument)
 	if (!m->source_of_row)
 		return;
 	m->source_target.name = pstrdup(TTE_SOURCE_COLUMN);
-	m->source_target.kind = TTE_TARGET_EVENT_ID;	/* read as an id is */
+	m->source_target.kind = TTE_TARGET_EVENT_ID;	/* read like an id */
 	bind_column(m, RelationGetDescr(rel), &m->source_target, argument, argument + 1);
 }
 
-/* Where the stage lies behind an arrow. */
+/* Checks a stage behind an arrow. */
 static void
 check_stage(TteMapping *m)
 {
@@ -617,8 +616,8 @@ check_stage(TteMapping *m)
 }
 
 /*
- * The columns of the primary key, in its order: that is the same in every
- * partition, the order of columns in the table is not.
+ * The columns of the primary key in the order of the key, which is the same in
+ * every partition; the order of columns in the table is not.
  */
 static void
 bind_key_columns(TteMapping *m, Relation rel)
@@ -647,7 +646,7 @@ bind_key_columns(TteMapping *m, Relation rel)
 	ReleaseSysCache(tuple);
 }
 
-/* What ids are made of when no event_id target is given. */
+/* Binds the columns of which ids are made if there is no event_id target. */
 static void
 bind_key(TteMapping *m, Relation rel)
 {

@@ -12,13 +12,16 @@
 #include "enqueue/value.h"
 #include "executor/spi.h"
 
-/* How the comment on the function of a query begins: its owner's consent to be the one as whom it is run. */
+/*
+ * How the comment on a query's function begins, by which its owner agrees that
+ * it is run as the owner.
+ */
 #define TTE_QUERY_COMMENT	"query of trigger "
 
-/* The name of the result's column that is the stage. */
+/* The column of the query's result with the stage. */
 #define TTE_STAGE_COLUMN	"stage"
 
-/* And the source. */
+/* The column of the query's result with the source. */
 #define TTE_SOURCE_COLUMN	"source"
 
 typedef enum TteTargetKind
@@ -47,12 +50,12 @@ typedef struct TteTarget
 typedef struct TteMapping
 {
 	char	   *source;
-	bool		source_of_row;	/* it is "=column" */
-	TteTarget	source_target;	/* then, where it is */
+	bool		source_of_row;	/* the source is "=column" */
+	TteTarget	source_target;	/* then where it is found */
 	char	   *event;			/* NULL: by stage */
-	AttrNumber	stage_attno;	/* the column that has to change; 0: not by
+	AttrNumber	stage_attno;	/* the column that must change; 0: not by
 								 * stage, or it cannot be read */
-	int			stage_hops;		/* arrows between it and the stage */
+	int			stage_hops;		/* arrows between that column and the stage */
 	TteValueType change_type;	/* of that column */
 	TteValueType stage_type;
 	TteTarget	stage_path;		/* keys below the last column of a path */
@@ -64,18 +67,18 @@ typedef struct TteMapping
 	TteTarget  *targets;
 	char	   *using_name;		/* or NULL */
 	Oid			using_function;
-	Oid			using_relation; /* whose row type it takes */
-	char	   *query_name;		/* of the function; or NULL */
+	Oid			using_relation; /* whose row type the function of using takes */
+	char	   *query_name;		/* of the function of the query, or NULL */
 	Oid			query_function;
-	Oid			query_owner;	/* as whom it is run */
+	Oid			query_owner;	/* the role as which it is run */
 	int			query_nargs;
 	AttrNumber *query_args;		/* columns of the row */
 	Oid		   *query_types;
-	AttrNumber	stage_of_query; /* its result's column for the stage, or 0 */
-	SPIPlanPtr	query_plan;		/* kept; NULL: not yet made */
+	AttrNumber	stage_of_query; /* column of its result with the stage, or 0 */
+	SPIPlanPtr	query_plan;		/* saved; NULL: not yet prepared */
 	bool		has_amounts;
 	int			amounts;		/* see tte_event_amounts() */
-	pg_tz	   *zone;			/* of times without one */
+	pg_tz	   *zone;			/* for times without a zone */
 	Oid			root;			/* the topmost partitioned table, or the table */
 	char	   *table;			/* for ids; the topmost partitioned table's
 								 * name */
@@ -89,13 +92,14 @@ typedef struct TteMapping
 } TteMapping;
 
 /*
- * The mapping of a trigger, from the cache or parsed.  Raises an error for what
- * can never be right: syntax, unknown targets.  It can be looked at until the
- * current memory context is reset, whatever code is run.
+ * Returns the mapping of a trigger, from the cache or parsed.  Raises an error
+ * for an argument that can never be right, such as bad syntax or an unknown
+ * target.  The mapping stays valid until the current memory context is reset,
+ * whatever code runs meanwhile.
  */
 extern TteMapping *tte_mapping_get(TriggerData *trigdata);
 
-/* The same for a trigger that need not exist, in the current context. */
+/* The same for a trigger that may not exist yet, in the current context. */
 extern TteMapping *tte_mapping_parse(const Trigger *trigger, Relation rel);
 
 /*
@@ -104,13 +108,13 @@ extern TteMapping *tte_mapping_parse(const Trigger *trigger, Relation rel);
  */
 extern List *tte_mapping_path(const char *argument, const char *value, int *hops);
 
-/* The exact name wins, then the lower-case one, as SQL would have folded it. */
+/* Finds the column of exactly that name, else of the name in lower case, as SQL folds it. */
 extern AttrNumber tte_find_column(TupleDesc desc, const char *name);
 
 /* The topmost partitioned table, or the table itself. */
 extern Oid	tte_root_table(Relation rel);
 
-/* What a target name means; false: there is no such target. */
+/* Finds the target of that name; false if there is none. */
 extern bool tte_target_find(const char *name, int len, TteTargetKind *kind, int *field);
 
 #endif							/* TTE_MAPPING_H */

@@ -4,9 +4,9 @@
  *	  The mappings that a session has parsed, one for each trigger.
  *
  * A trigger's arguments are parsed once, and again when the catalogs have
- * changed: its table, a function or a schema.  A mapping lives in a memory
- * context of its own until nobody looks at it any more, because user code that
- * runs for a row may change the very table.
+ * changed: its table, a function or a schema.  A mapping has a memory context
+ * of its own, which exists until no caller uses it any more, because user code
+ * that runs for a row may alter the same table.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,12 +20,12 @@
 
 #include "enqueue/mapping.h"
 
-/* A mapping in a memory context of its own, which it takes along. */
+/* A mapping, allocated in a memory context of its own. */
 typedef struct KeptMapping
 {
 	TteMapping	mapping;
 	MemoryContext context;
-	int			users;			/* callers who may still look at it */
+	int			users;			/* callers that still use it */
 	bool		cached;
 	MemoryContextCallback callback;
 } KeptMapping;
@@ -40,7 +40,7 @@ typedef struct CachedMapping
 } CachedMapping;
 
 static HTAB *cache = NULL;
-static uint64 generation = 0;	/* of the catalogs, as far as they were
+static uint64 generation = 0;	/* number of catalog changes that were
 								 * reported */
 
 static void
@@ -94,9 +94,9 @@ end_use(void *arg)
 }
 
 /*
- * Until the current memory context ends, also by an error, the mapping stays
- * where it is: user code may run meanwhile, and invalidate it, and fire the
- * same trigger, which then gets another one.
+ * Keeps the mapping until the current memory context is reset, also by an
+ * error.  User code may run meanwhile that invalidates the mapping and fires
+ * the same trigger, which then gets a new mapping.
  */
 static TteMapping *
 use(KeptMapping *kept)
@@ -135,7 +135,7 @@ build(const Trigger *trigger, Relation rel)
 	return kept;
 }
 
-/* An error leaves the entry as it was: not valid. */
+/* After an error the entry is still invalid. */
 static void
 fill_entry(CachedMapping *entry, const TriggerData *trigdata)
 {
@@ -154,7 +154,7 @@ fill_entry(CachedMapping *entry, const TriggerData *trigdata)
 	MemoryContextSetParent(kept->context, TopMemoryContext);
 	kept->cached = true;
 	entry->kept = kept;
-	/* what changed meanwhile may not be in it */
+	/* a change meanwhile may not be in it */
 	entry->valid = generation == before;
 }
 

@@ -62,7 +62,7 @@ still_holds(const TriggerData *trigdata, TupleTableSlot *newest)
 	return holds;
 }
 
-/* The snapshot sees what the statement has written that fires the trigger at once. */
+/* The snapshot includes what was written by the statement that fires the trigger at once. */
 TupleTableSlot *
 tte_newest_version(const TriggerData *trigdata, TupleTableSlot *row)
 {

@@ -11,13 +11,13 @@
 #include "commands/trigger.h"
 
 /*
- * In a slot of the current memory context, to be dropped by the caller; NULL: it
- * is gone, or the trigger's WHEN holds no more, what that says of the row before
- * left aside.
+ * Returns the newest version in a slot of the current memory context, to be
+ * dropped by the caller.  NULL if the row was deleted, or if it no longer
+ * meets the trigger's WHEN, without the parts of WHEN that refer to OLD.
  */
 extern TupleTableSlot *tte_newest_version(const TriggerData *trigdata, TupleTableSlot *row);
 
-/* The parts of a trigger's WHEN that do not speak of OLD. */
+/* The parts of a trigger's WHEN that do not refer to OLD. */
 extern List *tte_when_without_old(const Trigger *trigger);
 
 #endif							/* TTE_NEWEST_H */

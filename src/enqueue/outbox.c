@@ -380,8 +380,8 @@ differs(TupleTableSlot *slot, const TteRendered *event)
 }
 
 /*
- * The key exists.  Returns the id of its event, or 0 if the key is free now: then
- * the insertion should be tried again.
+ * The key exists.  Returns the id of its event, or 0 if the key was freed:
+ * then try the insertion again.
  */
 static int64
 existing_event(Relation rel, ItemPointer tid, const TteRendered *event, bool *conflict)
@@ -481,7 +481,7 @@ insert_companion(int64 id, const TteRendered *event)
 	insert_row(&delivery_target, values, nulls, TTE_DELIVERY_COLUMNS);
 }
 
-/* Only setval() can bring the sequence to its end. */
+/* Only setval() can exhaust the sequence. */
 static void
 explain_sequence_end(void *arg)
 {

@@ -42,7 +42,7 @@ typedef struct TteSource
 	int32		id;
 	const char *name;
 	TteSourceRules rules;
-	const char *test_code;		/* NULL: none that is valid now */
+	const char *test_code;		/* NULL: no code that is valid now */
 } TteSource;
 
 /*
@@ -52,10 +52,10 @@ typedef struct TteSource
  */
 extern bool tte_source_get(const char *name, TteSource *source);
 
-/* The same for what a row has: the source's key or, if it is none, its name. */
+/* The same by the text in a row: the key of a source or, if no source has that key, its name. */
 extern bool tte_source_of_key(const char *key, TteSource *source);
 
-/* Those that rows can name: all with a key or, if none has one, all. */
+/* The sources that rows can name: all with a key, or all sources if none has a key. */
 extern List *tte_sources_of_keys(void);
 
 /* The same, but raises an error if there is none. */

@@ -3,11 +3,11 @@
  * time_text.c
  *	  Points in time that are written as text.
  *
- * PostgreSQL's own decoder is not asked.  Up to 15 it raises an error for a
- * word that looks like the name of a time zone, which must not happen inside
- * a trigger; what 01/02/2026 and IST mean to it depends on settings of the
- * session.  So only forms that mean one thing are read here, and they mean
- * what the cast to timestamptz makes of them.
+ * PostgreSQL's own decoder is not used.  Up to version 15 it raises an error
+ * for a word that looks like the name of a time zone, which must not happen
+ * inside a trigger; and 01/02/2026 and IST depend on settings of the session.
+ * So only unambiguous forms are read here, with the result of the cast to
+ * timestamptz.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,7 +18,7 @@
 #include "enqueue/time_text.h"
 #include "event/ascii.h"
 
-/* As PostgreSQL has it: no zone is further from UTC. */
+/* As in PostgreSQL: largest offset from UTC, in hours. */
 #define LARGEST_OFFSET	15
 
 typedef struct Text
@@ -38,7 +38,7 @@ typedef struct Time
 	int64		usec;
 } Time;
 
-/* How many digits stand here? */
+/* The number of digits at this position. */
 static int
 digit_run(const Text *str)
 {
@@ -69,7 +69,7 @@ take_char(Text *str, char c)
 	return true;
 }
 
-/* Whatever its case; not the beginning of a longer word. */
+/* Takes a word in any letter case, but not the beginning of a longer one. */
 static bool
 take_word(Text *str, const char *word)
 {
@@ -129,7 +129,7 @@ take_weekday(Text *str)
 	return false;
 }
 
-/* 29 Nov 2026, also with one digit for the day */
+/* Takes a date such as 29 Nov 2026 or 1 Nov 2026. */
 static bool
 take_rfc_date(Text *str, Time *time)
 {
@@ -166,7 +166,7 @@ take_date(Text *str, Time *time)
  * Times
  */
 
-/* Behind a point or a comma; PostgreSQL rounds to microseconds as well. */
+/* Takes a fraction behind a point or comma; rounds to microseconds, as PostgreSQL does. */
 static bool
 take_fraction(Text *str, Time *time)
 {
@@ -189,7 +189,7 @@ take_fraction(Text *str, Time *time)
 	return true;
 }
 
-/* 10:11, 10:11:12; 101112, and behind a T also 10 and 1011 */
+/* Takes 10:11, 10:11:12, 101112; behind a T also 10 and 1011. */
 static bool
 take_clock(Text *str, bool behind_t, Time *time)
 {
@@ -213,7 +213,7 @@ take_clock(Text *str, bool behind_t, Time *time)
 	return behind_t && (n == 2 || (n == 4 && take_digits(str, 2, &time->minute)));
 }
 
-/* "Z", "UTC", "GMT", "+01", "+0100", "+01:00", "+01:00:00" */
+/* Takes "Z", "UTC", "GMT", "+01", "+0100", "+01:00" or "+01:00:00". */
 static bool
 take_offset(Text *str, int *seconds)
 {
@@ -238,7 +238,7 @@ take_offset(Text *str, int *seconds)
 	return parts[0] <= LARGEST_OFFSET && parts[1] < MINS_PER_HOUR && parts[2] < SECS_PER_MINUTE;
 }
 
-/* Is there such a time?  24:00:00 and a leap second are. */
+/* Converts; false if there is no such time. 24:00:00 and a leap second exist. */
 static bool
 to_timestamp(const Time *time, Timestamp *local)
 {

@@ -3,9 +3,9 @@
  * track_row.c
  *	  tiktok.track_row(): the trigger that records an event for a row.
  *
- * The row is somebody's order, so nothing about its data is an error here: an
- * event that cannot be sent is recorded as invalid, with the reason, and the
- * statement goes on.  Only a trigger that can never work fails.
+ * No data of a row may fail the statement that writes an order.  So an event
+ * that cannot be sent is recorded as invalid, with the reason.  Only a trigger
+ * that can never work raises an error.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,7 +33,7 @@
 #include "server/common.h"
 #include "server/counters.h"
 
-/* As many digits as make a telephone number. */
+/* Fewest digits of a telephone number. */
 #define SHORTEST_PHONE	7
 
 PG_FUNCTION_INFO_V1(tte_sql_track_row);
@@ -64,7 +64,10 @@ check_trigger(FunctionCallInfo fcinfo)
 					"Put the trigger on the table of orders or leads.");
 }
 
-/* Text in the server's encoding; with the given trace of a person a hash stands for it. */
+/*
+ * Appends text in the server's encoding, or a hash of it if it identifies a
+ * person as clearly as hide says.
+ */
 static void
 append_id_part(StringInfo id, const char *part, TteTrace hide)
 {
@@ -75,9 +78,10 @@ append_id_part(StringInfo id, const char *part, TteTrace hide)
 }
 
 /*
- * One column of the key.  Several columns, or text with a dash before a stage,
- * could be cut in two ways: there the length stands in front.  A number may be
- * anything; a network address is always somebody's.
+ * Appends one column of the key.  If there are several columns, or text with a
+ * dash precedes a stage, the parts could be cut in two ways, so each is
+ * preceded by its length.  A number may be anything; a network address always
+ * identifies a person.
  */
 static void
 append_key(StringInfo id, const TteValueType *type, const char *value, bool several, bool staged)
@@ -98,7 +102,7 @@ append_key(StringInfo id, const TteValueType *type, const char *value, bool seve
 		appendStringInfo(id, "-%s", part.data);
 }
 
-/* <table>-<primary key>, with the stage where there is one; NULL without a key. */
+/* <table>-<primary key>, and the stage if there is one; NULL without a key. */
 static char *
 row_id(const TteMapping *m, TupleTableSlot *row, const char *stage)
 {
@@ -124,7 +128,7 @@ row_id(const TteMapping *m, TupleTableSlot *row, const char *stage)
 	return tte_derived_id(id.data, id.len, false);
 }
 
-/* Of the column that has to change.  Those without a stage have none. */
+/* Has an inserted row a stage, or did an update change it? */
 static bool
 stage_has_changed(const TteMapping *m, TriggerData *trigdata, TupleTableSlot *row)
 {
@@ -139,7 +143,7 @@ stage_has_changed(const TteMapping *m, TriggerData *trigdata, TupleTableSlot *ro
 	return isnull || strcmp(stage, tte_value_text(&m->change_type, value)) != 0;
 }
 
-/* The stage, which may be behind an arrow; NULL: there is none. */
+/* The stage, which may be behind an arrow; NULL if there is none. */
 static char *
 row_stage(const TteMapping *m, TupleTableSlot *row, const TteQueryResult *query)
 {
@@ -155,7 +159,7 @@ row_stage(const TteMapping *m, TupleTableSlot *row, const TteQueryResult *query)
 	return m->stage_path.path_len > 0 ? tte_text_at(&m->stage_path, &m->stage_type, value) : tte_value_text(&m->stage_type, value);
 }
 
-/* A stage that might be an identifier is counted without its name. */
+/* Counts a stage without mapping; one that might be an identifier without its name. */
 static void
 count_unmapped(int32 source_id, const char *stage)
 {
@@ -170,7 +174,7 @@ count_unmapped(int32 source_id, const char *stage)
 	}
 }
 
-/* The same for what a row has instead of a source's key. */
+/* The same for the text with which a row names no source. */
 static void
 count_without_source(int32 table, const char *key)
 {
@@ -182,7 +186,7 @@ count_without_source(int32 table, const char *key)
 		tte_count(TTE_NO_SOURCE, TTE_OF_ROWS, table, pnstrdup(key, pg_mbcliplen(key, strlen(key), TTE_STAGE_LEN - 1)));
 }
 
-/* By the topmost table, of which partitions have the triggers. */
+/* Counted by the topmost table, of which partitions have the triggers. */
 static void
 count_query(const TteRowEvent *row)
 {
@@ -227,9 +231,9 @@ fail_mapping(TteEvent *event, TteMapping *m, TriggerData *trigdata)
 }
 
 /*
- * An id that is given has to be there: another one in its place would be a
- * second event of the same order, once it is.  What stood in its place makes
- * room for it; of a row that is new there is no such thing.
+ * A trigger with an event_id target needs an id: an event with a substitute id
+ * would become a second event of the order, once the id is set.  A substitute
+ * that was recorded before frees its key; for a new row there is none.
  */
 static void
 require_id(TteEvent *event, char *stand_in, bool new_row, TteRowEvent *result)
@@ -269,7 +273,7 @@ report_query(TteEvent *event, const TteMapping *m, const TteQueryResult *query)
 					   psprintf("Function %s failed.", m->query_name), NULL);
 }
 
-/* Builds the event of a row.  What the function of 'using' returns wins. */
+/* Builds the event of a row.  Fields that the function of using returns take precedence. */
 static void
 render_row(TteMapping *m, TriggerData *trigdata, TupleTableSlot *row, const TteQueryResult *query,
 		   const char *name, const char *stage, bool looking, bool ascii, TteRowEvent *result)
@@ -299,7 +303,7 @@ render_row(TteMapping *m, TriggerData *trigdata, TupleTableSlot *row, const TteQ
 	result->event = tte_event_finish(event, tte_event_has_id(event) ? NULL : tte_random_id(), tte_now());
 }
 
-/* The source, with the test code to record under; a source that has gone has the id 0. */
+/* Gets the source and its test code; the id is 0 if the source was deleted. */
 static void
 get_source(TteMapping *m, TteSource *source)
 {
@@ -316,7 +320,7 @@ get_source(TteMapping *m, TteSource *source)
 	source->test_code = tte_test_code(source);
 }
 
-/* What the row has for a source: text in the server's encoding, or NULL. */
+/* The text by which the row names its source, in the server's encoding, or NULL. */
 static char *
 source_key(const TteMapping *m, TupleTableSlot *row, const TteQueryResult *query)
 {
@@ -331,7 +335,7 @@ source_key(const TteMapping *m, TupleTableSlot *row, const TteQueryResult *query
 	return isnull ? NULL : tte_text_at(target, &target->type, value);
 }
 
-/* False: the row names none, and makes no event. */
+/* Returns false if the row names no source: it makes no event. */
 static bool
 find_row_source(TteMapping *m, TupleTableSlot *row, const TteQueryResult *query, TteRowEvent *result)
 {
@@ -404,9 +408,9 @@ record_row(const TteRowEvent *row)
 }
 
 /*
- * Whether it fires at once or at commit is up to the session.  For a row that
- * the transaction has written several times it may fire as often, and each
- * time finds the same event.
+ * SET CONSTRAINTS in the session decides whether it fires at once or at
+ * commit.  If the transaction writes a row several times, it may fire as
+ * often, and each time finds the same event.
  */
 static void
 record_newest(TriggerData trigdata)

@@ -11,27 +11,29 @@
 #include "commands/trigger.h"
 #include "enqueue/source.h"
 
-/* What becomes of a row; all in the caller's memory context. */
+/* The event of a row, in the caller's memory context. */
 typedef struct TteRowEvent
 {
-	TteSource	source;			/* to record it under */
-	TteRendered *event;			/* NULL: the row makes none */
-	char	   *unmapped;		/* its stage, where that is why; otherwise it
-								 * is null or has not changed */
-	bool		without_source; /* or it names none */
-	char	   *source_key;		/* what it has instead; or NULL */
-	bool		without_row;	/* or its query had no row, which is why */
-	Oid			table;			/* the topmost one */
-	const char *trigger;		/* of the query, where there is one */
-	char	   *stand_in;		/* what stood for the event's id while the row
-								 * had none, if that may be; or NULL */
+	TteSource	source;			/* under which it is recorded */
+	TteRendered *event;			/* NULL: the row makes no event */
+	char	   *unmapped;		/* the stage, if that is why there is no
+								 * event; otherwise the stage is null or has
+								 * not changed */
+	bool		without_source; /* the row names no source */
+	char	   *source_key;		/* what it has instead of a key, or NULL */
+	bool		without_row;	/* the query had no row, so there is no event */
+	Oid			table;			/* the topmost table */
+	const char *trigger;		/* trigger of the query, if there is one */
+	char	   *stand_in;		/* the id of a substitute that may have been
+								 * recorded while the row had no event_id, or
+								 * NULL */
 } TteRowEvent;
 
 /*
- * Of trigdata the kind of event, the relation, the trigger and the slots are
- * looked at.  looking: the row is not being written, it is looked at, and so a
- * function of 'using' is not run as the current user but with its owner's
- * rights.  ascii is that of tte_event_begin().  Stores and counts nothing.
+ * Uses the kind of event, the relation, the trigger and the slots of trigdata.
+ * looking: the row is only read, so a function of using runs with the rights
+ * of its owner, not of the current user. ascii is that of tte_event_begin().
+ * Stores and counts nothing.
  */
 extern void tte_row_event(TriggerData *trigdata, bool looking, bool ascii, TteRowEvent *result);
 

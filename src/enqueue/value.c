@@ -3,9 +3,9 @@
  * value.c
  *	  From SQL values to what src/event reads.
  *
- * Everything here must hold inside a trigger of somebody's order table: no
- * error for any value, no output function of a user's type, no dependence on
- * the session's DateStyle, TimeZone or extra_float_digits.
+ * This code runs in triggers of order tables.  So no value raises an error, no
+ * output function of a user's type is run, and nothing depends on the
+ * session's DateStyle, TimeZone or extra_float_digits.
  *
  *-------------------------------------------------------------------------
  */
@@ -265,7 +265,7 @@ tte_value_jsonb(Datum value)
 	Jsonb	   *jb;
 	const char *json;
 
-	/* Whatever is in it, a document this large is not read. */
+	/* a document this large is not read, whatever it contains */
 	if (toast_raw_datum_size(value) > 4 * TEXT_CAP)
 		return NULL;
 	jb = DatumGetJsonbP(value);
@@ -370,7 +370,7 @@ tte_value_text(const TteValueType *type, Datum value)
 	}
 }
 
-/* The last years of timestamptz do not fit when counted from 1970. */
+/* The last years of timestamptz overflow when counted from 1970. */
 static int64
 shift_epoch(int64 usec)
 {
@@ -408,7 +408,7 @@ local_time(Timestamp local, pg_tz *zone, int64 *usec, bool *finite)
 	return true;
 }
 
-/* What a clock showed, in zone unless the offset from UTC is known. */
+/* Local time, in zone unless the offset from UTC is known. */
 static bool
 text_time(const char *str, int len, pg_tz *zone, int64 *usec, bool *finite)
 {
@@ -425,7 +425,7 @@ text_time(const char *str, int len, pg_tz *zone, int64 *usec, bool *finite)
 	return true;
 }
 
-/* Seconds since 1970; far beyond any age or future rule is as good as exact. */
+/* Seconds since 1970.  Precision does not matter far beyond the limits of age. */
 static bool
 seconds_time(double seconds, int64 *usec, bool *finite)
 {
@@ -435,7 +435,10 @@ seconds_time(double seconds, int64 *usec, bool *finite)
 	return true;
 }
 
-/* Seconds since 1970, but a date where it is written as one: as seconds that would be a day of 1970. */
+/*
+ * Seconds since 1970, unless the number is written as a date, which as seconds
+ * would be a day of 1970.
+ */
 static bool
 number_time(const char *literal, int len, pg_tz *zone, int64 *usec, bool *finite)
 {
@@ -495,7 +498,7 @@ tte_value_time(const TteValueType *type, Datum value, pg_tz *zone, int64 *usec, 
 			*finite = !DATE_NOT_FINITE(date);
 			if (!*finite)
 				return true;
-			/* dates reach further than timestamps */
+			/* type date reaches further than timestamps */
 			if (date >= TIMESTAMP_END_JULIAN - POSTGRES_EPOCH_JDATE)
 				return seconds_time(1e12, usec, finite);
 			return local_time((Timestamp) date * USECS_PER_DAY, zone, usec, finite);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * value.h
- *	  From SQL values to what the event room reads.
+ *	  From SQL values to what src/event reads.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,7 +12,7 @@
 #include "pgtime.h"
 #include "utils/timestamp.h"
 
-/* How values of a type are read; NONE: they are not. */
+/* How values of a type are read; NONE: not at all. */
 typedef enum TteValueKind
 {
 	TTE_VALUE_NONE,
@@ -28,14 +28,15 @@ typedef enum TteValueKind
 typedef struct TteValueType
 {
 	TteValueKind kind;
-	Oid			type;			/* below domains; of an array, its element's */
+	Oid			type;			/* base type of a domain; element type of an
+								 * array */
 	int16		typlen;			/* of the element, likewise the next two */
 	bool		typbyval;
 	char		typalign;
 	TteValueKind element;
 } TteValueType;
 
-/* Bytes of a column that an identifier is judged by: more than any may have. */
+/* Bytes of a column that are read for an identifier: more than any may have. */
 #define TTE_IDENTIFIER_CAP	4096
 
 extern TteValueType tte_value_type(Oid type);
@@ -50,7 +51,7 @@ extern TteJson *tte_value_read(const TteValueType *type, Datum value, int cap);
 /* The same as zero-terminated text in the server's encoding, for keys and stages. */
 extern char *tte_value_text(const TteValueType *type, Datum value);
 
-/* Points into the value, which must outlive it; NULL: too deep or too large. */
+/* The result points into the value, which must outlive it; NULL: too deep or too large. */
 extern TteJson *tte_value_jsonb(Datum value);
 
 /*
