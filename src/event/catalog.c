@@ -43,26 +43,10 @@ tte_source_find(const char *name)
 #define PROPERTY(name, sources, type, detail) \
 	{name, TTE_SECTION_PROPERTIES, sources, type, detail}
 
-/* Names and postal addresses are fields of web events only. */
 const TteField tte_fields[] = {
-	[TTE_EMAIL] = USER("email", ALL),
-	[TTE_PHONE] = USER("phone", ALL),
-	[TTE_EXTERNAL_ID] = USER("external_id", WEB | CRM),
-	[TTE_TTCLID] = USER("ttclid", WEB),
-	[TTE_TTP] = USER("ttp", WEB),
-	[TTE_IP] = USER("ip", WEB | APP),
-	[TTE_USER_AGENT] = USER("user_agent", WEB | APP),
-	[TTE_LOCALE] = USER("locale", WEB | APP),
-	[TTE_IDFA] = USER("idfa", APP),
-	[TTE_IDFV] = USER("idfv", APP),
-	[TTE_GAID] = USER("gaid", APP),
-	[TTE_ATT_STATUS] = USER("att_status", APP),
-	[TTE_FIRST_NAME] = USER("first_name", WEB),
-	[TTE_LAST_NAME] = USER("last_name", WEB),
-	[TTE_CITY] = USER("city", WEB),
-	[TTE_STATE] = USER("state", WEB),
-	[TTE_COUNTRY] = USER("country", WEB),
-	[TTE_ZIP_CODE] = USER("zip_code", WEB),
+#define TTE_IDENTIFIER(symbol, name, sources, hashed, longest, rule) USER(name, sources),
+#include "event/identifier_list.h"
+#undef TTE_IDENTIFIER
 
 	[TTE_FIELD_CONTENT_TYPE] = PROPERTY("content_type", ALL, TTE_TYPE_ENUM, TTE_ENUM_CONTENT_TYPE),
 	[TTE_FIELD_CONTENT_IDS] = PROPERTY("content_ids", ALL, TTE_TYPE_CONTENT_IDS, 0),

@@ -36,32 +36,19 @@ typedef struct Kind
 	int			max_chars;		/* 0: cut by cut_length() */
 } Kind;
 
-static const Kind kinds[TTE_IDENTIFIERS] = {
-	[TTE_EMAIL] = {true, TTE_MAX_EMAIL},
-	[TTE_PHONE] = {true, 128},
-	[TTE_EXTERNAL_ID] = {true, 512},
-	[TTE_TTCLID] = {false, 1000},
-	[TTE_TTP] = {false, 1000},
-	[TTE_IP] = {false, 512},
-	[TTE_USER_AGENT] = {false, 0},
-	[TTE_LOCALE] = {false, 35},
-	[TTE_IDFA] = {false, 64},
-	[TTE_IDFV] = {false, 64},
-	[TTE_GAID] = {false, 64},
-	[TTE_ATT_STATUS] = {false, 32},
-	[TTE_FIRST_NAME] = {true, TTE_MAX_NAME},
-	[TTE_LAST_NAME] = {true, TTE_MAX_NAME},
-	[TTE_CITY] = {false, TTE_MAX_NAME},
-	[TTE_STATE] = {false, TTE_MAX_NAME},
-	[TTE_COUNTRY] = {false, 128},
-	[TTE_ZIP_CODE] = {true, 64}
+static const Kind kinds[] = {
+#define TTE_IDENTIFIER(symbol, name, sources, hashed, longest, rule) {hashed, longest},
+#include "event/identifier_list.h"
+#undef TTE_IDENTIFIER
 };
 
 const char *const tte_identifier_names[TTE_IDENTIFIERS] = {
-	"email", "phone", "external_id", "ttclid", "ttp", "ip", "user_agent",
-	"locale", "idfa", "idfv", "gaid", "att_status", "first_name",
-	"last_name", "city", "state", "country", "zip_code"
+#define TTE_IDENTIFIER(symbol, name, sources, hashed, longest, rule) name,
+#include "event/identifier_list.h"
+#undef TTE_IDENTIFIER
 };
+
+StaticAssertDecl(lengthof(kinds) == TTE_IDENTIFIERS, "TTE_IDENTIFIERS must count the list");
 
 int
 tte_identifier_find(const char *name)

@@ -10,30 +10,14 @@
 
 #include "event/json.h"
 
-/* The order is that of the bits of tiktok.event.match_keys: append only. */
 typedef enum TteIdentifier
 {
-	TTE_EMAIL,
-	TTE_PHONE,
-	TTE_EXTERNAL_ID,
-	TTE_TTCLID,
-	TTE_TTP,
-	TTE_IP,
-	TTE_USER_AGENT,
-	TTE_LOCALE,
-	TTE_IDFA,
-	TTE_IDFV,
-	TTE_GAID,
-	TTE_ATT_STATUS,
-	TTE_FIRST_NAME,
-	TTE_LAST_NAME,
-	TTE_CITY,
-	TTE_STATE,
-	TTE_COUNTRY,
-	TTE_ZIP_CODE
+#define TTE_IDENTIFIER(symbol, name, sources, hashed, longest, rule) symbol,
+#include "event/identifier_list.h"
+#undef TTE_IDENTIFIER
 } TteIdentifier;
 
-#define TTE_IDENTIFIERS		18
+#define TTE_IDENTIFIERS		18	/* rows of the list */
 #define TTE_HEX_LEN			64	/* of a SHA-256 */
 
 extern const char *const tte_identifier_names[TTE_IDENTIFIERS];

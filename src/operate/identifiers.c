@@ -40,26 +40,10 @@ PG_FUNCTION_INFO_V1(tte_sql_current_name);
 PG_FUNCTION_INFO_V1(tte_sql_shown);
 PG_FUNCTION_INFO_V1(tte_sql_self_test);
 
-/* In the order of TteIdentifier. */
-static const char *const rules_in_words[TTE_IDENTIFIERS] = {
-	"in lower case, without what stands around it",
-	"plus sign, calling code and number",
-	"case and everything else kept",
-	"kept as it is",
-	"kept as it is",
-	"a public address, of several the first, without port and mask",
-	"kept as it is, up to 2048 bytes",
-	"a language, with or without a region",
-	"in upper case",
-	"kept as it is",
-	"in lower case",
-	"one of TikTok's words",
-	"in lower case, without punctuation, one blank between words",
-	"in lower case, without punctuation, one blank between words",
-	"letters a to z and digits, without accents and blanks",
-	"letters a to z and digits; a state of the USA by its two letters",
-	"the two letters of ISO 3166 in lower case",
-	"in lower case, without blanks and hyphens; of the USA the first five digits"
+static const char *const rules_in_words[] = {
+#define TTE_IDENTIFIER(symbol, name, sources, hashed, longest, rule) rule,
+#include "event/identifier_list.h"
+#undef TTE_IDENTIFIER
 };
 
 typedef struct Reason
@@ -426,7 +410,7 @@ explain(FunctionCallInfo fcinfo, TteIdentifier kind, const TteJson *value, const
 	if (kind == TTE_PHONE && (reason == NULL ? !is_hash(&normalized) : strncmp(reason, "phone_", 6) == 0))
 		words = explain_phone(fcinfo, at, len, place, reason, &step);
 
-	if (words !=NULL)
+	if (words != NULL)
 		add_step(fcinfo, step, words, NULL, 0);
 	else
 		explain_usable(fcinfo, kind, step, &normalized);
