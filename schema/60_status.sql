@@ -151,17 +151,17 @@ COMMENT ON COLUMN tiktok.unmapped_stage.no_mapping IS 'rows with this stage';
 
 CREATE FUNCTION tiktok._query_counters(OUT relation oid, OUT trigger_name text, OUT queried bigint, OUT no_row bigint)
 RETURNS SETOF record LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tte_sql_query_counters';
-COMMENT ON FUNCTION tiktok._query_counters() IS 'queries of triggers, as they are counted in shared memory';
+COMMENT ON FUNCTION tiktok._query_counters() IS 'queries and functions of triggers, as they are counted in shared memory';
 
 CREATE VIEW tiktok.query_counters AS
 SELECT q.relation::pg_catalog.regclass AS relation, q.trigger_name, q.queried, q.no_row
 FROM tiktok._query_counters() q
 WHERE EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) q.relation);
-COMMENT ON VIEW tiktok.query_counters IS 'one row per trigger that completes its rows by a query: how often that had no row, so that there was no event, since the server was started';
+COMMENT ON VIEW tiktok.query_counters IS 'one row per trigger that completes its rows by a query or a function of using: how often that had no row or returned NULL, so that there was no event, since the server was started';
 COMMENT ON COLUMN tiktok.query_counters.relation IS 'table of the trigger';
 COMMENT ON COLUMN tiktok.query_counters.trigger_name IS 'its name';
-COMMENT ON COLUMN tiktok.query_counters.queried IS 'rows for which the query was run';
-COMMENT ON COLUMN tiktok.query_counters.no_row IS 'rows for which it had no row: no event was recorded';
+COMMENT ON COLUMN tiktok.query_counters.queried IS 'rows for which it was run';
+COMMENT ON COLUMN tiktok.query_counters.no_row IS 'rows for which it had no row, or returned NULL: no event was recorded';
 
 CREATE FUNCTION tiktok._unmapped_sources(OUT relation oid, OUT key text, OUT no_source bigint, OUT same bigint)
 RETURNS SETOF record LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tte_sql_unmapped_sources';

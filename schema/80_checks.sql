@@ -205,8 +205,8 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 	FROM tiktok.enqueue_counters c
 	WHERE c.conflict > 0
 	UNION ALL
-	SELECT 'query', 'warn', format('trigger "%s" of %s: the query had no row for %s of %s rows, which made no event', c.trigger_name, c.relation, c.no_row, c.queried),
-		'Join what may be missing by LEFT JOIN, and fire the trigger after everything is written.'
+	SELECT 'query', 'warn', format('trigger "%s" of %s: its query had no row, or its function returned NULL, for %s of %s rows, which made no event', c.trigger_name, c.relation, c.no_row, c.queried),
+		'Join what may be missing by LEFT JOIN, and fire the trigger after everything is written. Leave out by the condition what is not meant.'
 	FROM tiktok.query_counters c
 	WHERE c.no_row > 0.01 * c.queried
 	UNION ALL

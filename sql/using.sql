@@ -158,6 +158,34 @@ CREATE TRIGGER tiktok AFTER INSERT ON busy FOR EACH ROW EXECUTE FUNCTION tiktok.
 	'shop', 'AddToWishlist', 'url=''https://shop.example.com/a/page''', 'email=email', 'event_time=at', 'using=busy_closing');
 SELECT count(*), problem, payload #>> '{properties,description}' AS description FROM tiktok.check_rows('busy', 'tiktok', max => 250) GROUP BY 2, 3;
 
+-- NULL: no event, counted, in whatever way the row is looked at
+CREATE TABLE orders (id int PRIMARY KEY, no text, status text, wanted boolean, at timestamptz DEFAULT now());
+CREATE FUNCTION wanted_event(o orders) RETURNS jsonb LANGUAGE sql AS $$ SELECT jsonb_build_object('email', 'a' || o.id || '@example.com') WHERE o.wanted $$;
+CREATE FUNCTION null_event(o orders) RETURNS jsonb LANGUAGE sql AS $$ SELECT 'null'::jsonb $$;
+CREATE FUNCTION outcome() RETURNS SETOF text LANGUAGE sql AS $$ SELECT concat_ws(' ', event, event_id, status, reason) FROM tiktok.event_status ORDER BY id $$;
+SELECT tiktok.create_trigger('orders', 'shop', 'Purchase', '{"event_id": "no", "event_time": "at", "url": "''https://example.com/''", "using": "wanted_event"}', $$status = 'paid'$$) ~ 'CREATE';
+SELECT tiktok.create_trigger('orders', 'shop', 'Contact', '{"event_time": "at", "url": "''https://example.com/''", "using": "wanted_event"}', $$status = 'paid'$$, at_commit => true) ~ 'CREATE';
+INSERT INTO orders VALUES (1, 'N-1', 'paid', true), (2, 'N-2', 'paid', false), (3, 'N-3', 'paid', NULL), (4, 'N-4', 'new', true), (5, 'N-5', 'new', false), (6, ' ', 'paid', false);
+UPDATE orders SET status = 'paid' WHERE id IN (4, 5);
+BEGIN;
+INSERT INTO orders VALUES (7, 'N-7', 'paid', false), (8, 'N-8', 'paid', true);
+UPDATE orders SET wanted = NOT wanted WHERE id IN (7, 8);
+COMMIT;
+SELECT outcome();
+SELECT relation, trigger_name, queried, no_row FROM tiktok.query_counters WHERE relation = 'orders'::regclass ORDER BY 2;
+SELECT detail FROM tiktok.health() WHERE check_name = 'query' AND detail ~ 'orders' ORDER BY detail COLLATE "C";
+SELECT key, event_id, problem FROM tiktok.check_rows('orders', 'tiktok_shop_purchase');
+TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery, tiktok.backfill_progress;
+CALL tiktok.backfill('orders', 'tiktok_shop_purchase');
+SELECT outcome();
+SELECT recorded, invalid, not_meant FROM tiktok.backfill_progress WHERE relation = 'orders'::regclass;
+-- null of JSON is no object, and an error
+SELECT tiktok.create_trigger('orders', 'shop', 'Search', '{"event_id": "no", "event_time": "at", "url": "''https://example.com/''", "using": "null_event"}') ~ 'CREATE';
+INSERT INTO orders VALUES (9, 'N-9', 'new', true);
+SELECT event, event_id, status, reason FROM tiktok.event_status WHERE event_id = 'N-9';
+DROP TABLE orders CASCADE;
+DROP FUNCTION outcome;
+
 DROP TABLE busy CASCADE;
 DROP TABLE passing CASCADE;
 DROP FUNCTION be_busy, recorded, found, make;

@@ -33,6 +33,9 @@
 #include "server/compat.h"
 #include "server/rights.h"
 
+/* No SQLSTATE, not even that of success, which a function may raise. */
+#define NO_ERROR	(-1)
+
 /* The row as the function's argument: in the row type of the table it was written for. */
 static Datum
 row_argument(const TteMapping *m, Relation rel, TupleTableSlot *row)
@@ -115,7 +118,7 @@ call_with_rights(Oid function, Oid table_owner, Oid table, Datum row, bool *isnu
 
 /*
  * Calls the user's function in a subtransaction: that draws no transaction id
- * unless the function writes.  NULL: it failed, with *state.
+ * unless the function writes.  NULL: it returned NULL or, with *state, failed.
  */
 static TteJson *
 call_using(Oid function, Oid table_owner, Oid table, Datum row, int *state)
@@ -133,9 +136,7 @@ call_using(Oid function, Oid table_owner, Oid table, Datum row, int *state)
 
 		if (!isnull)
 			result = tte_value_jsonb(value);
-		else
-			result = tte_json_parse("{}", 2, NULL);
-		if (result == NULL || result->kind != TTE_JSON_OBJECT)
+		if (!isnull && (result == NULL || result->kind != TTE_JSON_OBJECT))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("function %s did not return a JSON object", get_func_name(function))));
@@ -157,15 +158,16 @@ call_using(Oid function, Oid table_owner, Oid table, Datum row, int *state)
 }
 
 bool
-tte_apply_using(TteEvent *event, const TteMapping *m, Relation rel, bool looking, TupleTableSlot *row)
+tte_apply_using(TteEvent *event, const TteMapping *m, Relation rel, bool looking, TupleTableSlot *row, bool *id_given)
 {
-	int			state = 0;
+	int			state = NO_ERROR;
 	TteJson    *object = call_using(m->using_function, looking ? rel->rd_rel->relowner : InvalidOid, m->using_relation,
 									row_argument(m, rel, row), &state);
 
 	if (object != NULL)
-		return tte_set_from_object(event, object, m->zone);
-	tte_event_fail(event, TTE_PROBLEM_VALUE, psprintf("using: %s", unpack_sql_state(state)),
-				   psprintf("Function %s failed.", m->using_name), NULL);
-	return false;
+		*id_given |= tte_set_from_object(event, object, m->zone);
+	else if (state != NO_ERROR)
+		tte_event_fail(event, TTE_PROBLEM_VALUE, psprintf("using: %s", unpack_sql_state(state)),
+					   psprintf("Function %s failed.", m->using_name), NULL);
+	return object != NULL || state != NO_ERROR;
 }

@@ -13,9 +13,10 @@
 #include "executor/tuptable.h"
 
 /*
- * Sets the targets that the function returns.  looking: nobody writes the row,
- * see tte_row_event().  Is event_id among them?
+ * Sets the targets that the function returns; *id_given if event_id is among
+ * them.  looking: nobody writes the row, see tte_row_event().  False: it returned
+ * NULL, and the row makes no event.
  */
-extern bool tte_apply_using(TteEvent *event, const TteMapping *m, Relation rel, bool looking, TupleTableSlot *row);
+extern bool tte_apply_using(TteEvent *event, const TteMapping *m, Relation rel, bool looking, TupleTableSlot *row, bool *id_given);
 
 #endif							/* TTE_ROW_USING_H */

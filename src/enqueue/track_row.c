@@ -194,7 +194,7 @@ count_query(const TteRowEvent *row)
 
 	tte_count(TTE_QUERIED, TTE_OF_TABLE, table, "");
 	tte_count(TTE_QUERIED, TTE_OF_TABLE, table, row->trigger);
-	if (row->without_row)
+	if (row->without_row || row->declined)
 		tte_count(TTE_NO_ROW, TTE_OF_TABLE, table, row->trigger);
 }
 
@@ -295,8 +295,11 @@ render_row(TteMapping *m, TriggerData *trigdata, TupleTableSlot *row, const TteQ
 	{
 		report_query(event, m, query);
 		tte_set_from_row(event, m, row, query);
-		if (m->using_name != NULL)
-			id_given |= tte_apply_using(event, m, trigdata->tg_relation, looking, row);
+		if (m->using_name != NULL && !tte_apply_using(event, m, trigdata->tg_relation, looking, row, &id_given))
+		{
+			result->declined = true;
+			return;
+		}
 		if (id_given)
 			require_id(event, id || tte_event_has_id(event) ? id : row_id(m, row, stage), new_row, result);
 	}
@@ -368,12 +371,13 @@ tte_row_event(TriggerData *trigdata, bool looking, bool ascii, TteRowEvent *resu
 	by_stage = m->stage_attno != InvalidAttrNumber && (m->source_of_row || result->source.id != 0);
 	if (by_stage && !stage_has_changed(m, trigdata, row))
 		return;
-	if (m->query_name != NULL && m->problem == NULL)
+	if ((m->query_name != NULL || m->using_name != NULL) && m->problem == NULL)
 	{
-		tte_row_query(m, row, &query);
 		result->table = m->root;
 		result->trigger = trigdata->tg_trigger->tgname;
 	}
+	if (m->query_name != NULL && m->problem == NULL)
+		tte_row_query(m, row, &query);
 	result->without_row = query.fate == TTE_QUERY_NO_ROW;
 	if (result->without_row)
 		return;

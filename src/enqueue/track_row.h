@@ -22,8 +22,10 @@ typedef struct TteRowEvent
 	bool		without_source; /* the row names no source */
 	char	   *source_key;		/* what it has instead of a key, or NULL */
 	bool		without_row;	/* the query had no row, so there is no event */
+	bool		declined;		/* the function of 'using' returned NULL, so
+								 * there is no event */
 	Oid			table;			/* the topmost table */
-	const char *trigger;		/* trigger of the query, if there is one */
+	const char *trigger;		/* trigger of the query or of 'using', if there is one */
 	char	   *stand_in;		/* the id of a substitute that may have been
 								 * recorded while the row had no event_id, or
 								 * NULL */

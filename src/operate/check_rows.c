@@ -141,6 +141,7 @@ describe_row(CheckRow *row, const TteRowEvent *made)
 	if (event == NULL)
 	{
 		set_text(row, CHECK_PROBLEM, made->without_row ? "query: The query has no row for it." :
+				 made->declined ? "using: The function returned NULL for it." :
 				 made->without_source ? "source: No source has what the row names as its key or name." :
 				 made->unmapped ? "stage: tiktok.lead_stage does not list the stage of the row." :
 				 "stage: The row is in no stage.");

@@ -15,8 +15,8 @@ typedef enum TteCounted
 {
 	TTE_CONFLICT,				/* a known key came again with another event */
 	TTE_NO_MAPPING,				/* a stage that tiktok.lead_stage does not map */
-	TTE_QUERIED,				/* the query of a trigger was run */
-	TTE_NO_ROW,					/* the query returned no row */
+	TTE_QUERIED,				/* the query or function of a trigger was run */
+	TTE_NO_ROW,					/* it returned no row, or NULL */
 	TTE_NO_SOURCE,				/* a row does not name a source */
 	TTE_COUNTED
 } TteCounted;
