@@ -1,4 +1,5 @@
 -- What tiktok.create_trigger() says of mappings that work and may be wrong; of healthy ones it says nothing.
+\set SHOW_CONTEXT never
 \pset format unaligned
 \pset tuples_only on
 SET client_min_messages = warning;
@@ -28,6 +29,38 @@ SELECT regexp_replace(:'made', '^DROP[^;]*;\n', '', 'gn') AS made \gset
 :made
 ;
 SELECT tgname FROM pg_trigger WHERE tgrelid = 'orders'::regclass AND NOT tgisinternal;
+
+-- stages that the column can never hold: none of them fits, or some
+CREATE TYPE deal_stage AS ENUM ('new', 'won');
+CREATE TABLE stage_rows (id int PRIMARY KEY, name text, code smallint, sure boolean, deal deal_stage, key uuid);
+CREATE TABLE deals (id int PRIMARY KEY, lead text, code smallint, sure boolean, deal deal_stage, key uuid, name text, big bigint, row_id int REFERENCES stage_rows);
+INSERT INTO tiktok.source (name, event_source, event_source_id, key) VALUES ('crm', 'crm', '7003', 'crm key');
+CREATE FUNCTION stage_remarks(stages text[], event text, source text DEFAULT 'crm') RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+	detail text;
+	hint text;
+BEGIN
+	DELETE FROM tiktok.lead_stage;
+	INSERT INTO tiktok.lead_stage SELECT 'crm', s, 'Qualified_Lead', 1 FROM unnest(stages) s;
+	RETURN QUERY SELECT line FROM regexp_split_to_table(tiktok.create_trigger('deals', source, event, '{"lead_id": "lead", "event_id": "lead", "event_time": "now"}', replace => true), '\n') line WHERE line ~ '^-- The stage';
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+	RETURN NEXT concat_ws(' | ', sqlstate, sqlerrm, nullif(detail, ''), nullif(hint, ''));
+END $$;
+SELECT event, stages, r.* FROM (VALUES
+	('=deal', '{new,won}'::text[]), ('=deal', '{Won,lost}'), ('=deal', '{won,lost}'), ('=row_id->deal', '{Won}'), ('=deal', ARRAY[repeat('x', 70)]), ('=deal', '{}'),
+	('=code', '{1,-5,32767}'), ('=code', '{qualified}'), ('=code', '{1,qualified,32768,01,+1," 1",1.0,""}'), ('=row_id', '{2147483647,2147483648}'), ('=big', '{9223372036854775807,9223372036854775808}'), ('=row_id->code', '{won}'),
+	('=sure', '{true,false}'), ('=sure', '{t,yes}'), ('=key', '{00000000-0000-4000-8000-00000000000a}'), ('=key', '{00000000-0000-4000-8000-00000000000A,00000000-0000-4000-8000-00000000000,00000000-0000-4000-8000-00000000000aa,x}'),
+	('=name', '{anything,""}'), ('=row_id->name', '{anything}')) v (event, stages) LEFT JOIN LATERAL stage_remarks(stages, event) r ON true;
+-- of a source by row it is only said
+SELECT stage_remarks('{qualified}', '=code', '=lead');
+-- UPDATE OF by hand, of what the table is partitioned by
+CREATE TABLE parted (id int, status text, note text, email text, PRIMARY KEY (id, status)) PARTITION BY LIST (status);
+CREATE TRIGGER by_hand AFTER UPDATE OF note, status ON parted FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'Contact', 'event_id=id', 'email=email', 'url=''https://example.com/''');
+CREATE TRIGGER other_column AFTER UPDATE OF note ON parted FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'Search', 'event_id=id', 'email=email', 'url=''https://example.com/''');
+SELECT line FROM regexp_split_to_table(tiktok.create_trigger('parted', 'shop', 'Purchase', '{"event_id": "id", "event_time": "now", "email": "email", "url": "''https://example.com/''"}', $$status = 'paid'$$), '\n') line WHERE line ~ '^-- ';
+
 DELETE FROM tiktok.source;
-DROP TABLE orders, lines CASCADE;
-DROP FUNCTION remarks;
+DROP TABLE orders, lines, deals, stage_rows, parted CASCADE;
+DROP TYPE deal_stage;
+DROP FUNCTION remarks, stage_remarks;

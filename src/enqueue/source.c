@@ -349,3 +349,19 @@ tte_stage_event(const char *source, const char *stage)
 	}
 	return NULL;
 }
+
+/* The last one that was loaded comes first in the cache. */
+List *
+tte_source_stages(const char *source)
+{
+	List	   *found = NIL;
+
+	if (!cache_valid)
+		refresh();
+	for (const CachedStage *cached = stages; cached; cached = cached->next)
+	{
+		if (strcmp(cached->source, source) == 0)
+			found = lcons(pstrdup(cached->stage), found);
+	}
+	return found;
+}

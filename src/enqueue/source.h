@@ -70,4 +70,7 @@ extern void tte_source_lock(int32 id, LOCKMODE mode);
 /* The event of a CRM stage, palloc'd; NULL: the stage is not mapped. */
 extern char *tte_stage_event(const char *source, const char *stage);
 
+/* The names of all its stages. */
+extern List *tte_source_stages(const char *source);
+
 #endif							/* TTE_SOURCE_H */

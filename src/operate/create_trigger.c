@@ -35,6 +35,7 @@
 #include "operate/condition.h"
 #include "operate/remarks.h"
 #include "operate/rows.h"
+#include "operate/stages.h"
 #include "server/common.h"
 #include "server/compat.h"
 
@@ -396,6 +397,7 @@ check(NewTrigger *new)
 	check_time(new->mapping);
 	foreach(cell, new->sources)
 		check_required(new, lfirst(cell));
+	tte_stages_check(new->mapping, new->sources, &new->remarks);
 }
 
 /*

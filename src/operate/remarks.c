@@ -16,6 +16,7 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/partcache.h"
 #include "utils/rel.h"
 
 #include "event/catalog.h"
@@ -127,6 +128,40 @@ remark_other_triggers(const TteRemarked *r, StringInfo out)
 	}
 }
 
+static bool
+is_partition_column(Relation rel, AttrNumber attno)
+{
+	PartitionKey key = RelationGetPartitionKey(rel);
+
+	for (int i = 0; key != NULL && i < get_partition_natts(key); i++)
+	{
+		if (get_partition_col_attnum(key, i) == attno)
+			return true;
+	}
+	return false;
+}
+
+/* A row that moves to another partition is deleted and inserted, for triggers. */
+static void
+remark_update_of(const TteRemarked *r, StringInfo out)
+{
+	const TriggerDesc *triggers = r->rel->trigdesc;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		const Trigger *other = &triggers->triggers[i];
+
+		for (int j = 0; tte_is_track_row(other->tgfoid) && j < other->tgnattr; j++)
+		{
+			if (!is_partition_column(r->rel, other->tgattr[j]))
+				continue;
+			remark(out, psprintf("Trigger \"%s\" fires for UPDATE OF \"%s\", by which the table is partitioned: not for rows that move to another partition.",
+								 other->tgname, NameStr(TupleDescAttr(RelationGetDescr(r->rel), other->tgattr[j] - 1)->attname)),
+				   "Drop it, and give the condition to tiktok.create_trigger().");
+		}
+	}
+}
+
 static void
 remark_lines(const TteRemarked *r, StringInfo out)
 {
@@ -186,5 +221,6 @@ tte_remarks(const TteRemarked *remarked, StringInfo out)
 	remark_currency(remarked, out);
 	remark_consent(remarked, out);
 	remark_other_triggers(remarked, out);
+	remark_update_of(remarked, out);
 	remark_lines(remarked, out);
 }
