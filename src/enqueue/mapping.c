@@ -19,6 +19,7 @@
 #include "catalog/pg_type.h"
 #include "commands/comment.h"
 #include "funcapi.h"
+#include "parser/parse_coerce.h"
 #include "parser/scansup.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -364,18 +365,33 @@ check_query(TteMapping *m, Relation rel, HeapTuple tuple)
 	return false;
 }
 
+static bool
+is_integer(Oid type)
+{
+	return type == INT2OID || type == INT4OID || type == INT8OID;
+}
+
+/* The column was altered: its values are those of the parameter all the same, or an error. */
+static bool
+can_be_passed(Oid column, Oid parameter)
+{
+	return IsBinaryCoercible(column, parameter) || (is_integer(column) && is_integer(parameter));
+}
+
 /* Binds a parameter, which has the name and the type of a column. */
 static void
 bind_parameter(TteMapping *m, TupleDesc desc, const char *name, Oid type)
 {
 	AttrNumber	attno = tte_find_column(desc, name);
+	Oid			column = attno == InvalidAttrNumber ? InvalidOid : TupleDescAttr(desc, attno - 1)->atttypid;
 
-	if (attno == InvalidAttrNumber || TupleDescAttr(desc, attno - 1)->atttypid != type)
+	if (attno == InvalidAttrNumber || !can_be_passed(column, type))
 		problem_with_hint(m, ERRCODE_UNDEFINED_COLUMN,
 						  psprintf("Column \"%s\", which function \"%s\" needs, %s.", name, m->query_name,
 								   attno == InvalidAttrNumber ? "does not exist" : "has another type"),
 						  "Make the trigger anew with tiktok.create_trigger(), replace => true.");
 	m->query_args[m->query_nargs] = attno;
+	m->query_columns[m->query_nargs] = column;
 	m->query_types[m->query_nargs++] = type;
 }
 
@@ -439,6 +455,7 @@ bind_query(TteMapping *m, Relation rel)
 	n = get_func_arg_info(tuple, &types, &names, &modes);
 	m->query_args = palloc(n * sizeof(AttrNumber));
 	m->query_types = palloc(n * sizeof(Oid));
+	m->query_columns = palloc(n * sizeof(Oid));
 	m->targets = repalloc(m->targets, (m->ntargets + n + 1) * sizeof(TteTarget));
 	memset(m->targets + m->ntargets, 0, (n + 1) * sizeof(TteTarget));
 	for (int i = 0; i < n; i++)

@@ -73,7 +73,8 @@ typedef struct TteMapping
 	Oid			query_owner;	/* the role as which it is run */
 	int			query_nargs;
 	AttrNumber *query_args;		/* columns of the row */
-	Oid		   *query_types;
+	Oid		   *query_types;	/* of the parameters */
+	Oid		   *query_columns;	/* of the columns, which can be passed */
 	AttrNumber	stage_of_query; /* column of its result with the stage, or 0 */
 	SPIPlanPtr	query_plan;		/* saved; NULL: not yet prepared */
 	bool		has_amounts;

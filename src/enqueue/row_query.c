@@ -51,9 +51,9 @@ prepare(TteMapping *m)
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT * FROM %s(", quote_qualified_identifier(schema, m->query_name));
 	for (int i = 0; i < m->query_nargs; i++)
-		appendStringInfo(&sql, "%s$%d", i ? ", " : "", i + 1);
+		appendStringInfo(&sql, "%s$%d::%s", i ? ", " : "", i + 1, format_type_extended(m->query_types[i], -1, FORMAT_TYPE_FORCE_QUALIFY));
 	appendStringInfoString(&sql, ") LIMIT 2");
-	m->query_plan = SPI_prepare(sql.data, m->query_nargs, m->query_types);
+	m->query_plan = SPI_prepare(sql.data, m->query_nargs, m->query_columns);
 	if (m->query_plan == NULL || SPI_keepplan(m->query_plan) != 0)
 		elog(ERROR, "could not prepare the query of function \"%s\"", m->query_name);
 }
