@@ -24,7 +24,7 @@ SIZES = {
     "full": dict(turns=7, bulk=20_000, small=100_000, large=1_000_000, huge=5_000_000, queue=100_000, runs=3, post=2, idle=60, clients=10, wal=50_000,
                  look_ups=10_000, shutdowns=5, history=10_000_000, retention=1_000_000, latency=((0, 500), (1, 20), (100, 20), (5000, 20))),
 }
-PARTS = ("trigger", "drain", "latency", "wal", "clients", "idle", "history", "retention", "shutdown")
+PARTS = ("trigger", "query", "drain", "latency", "wal", "clients", "idle", "history", "retention", "shutdown")
 CURVE = 20      # points
 ENVELOPE = 70   # bytes of a request around its events
 
@@ -82,6 +82,21 @@ class Run:
             [("no trigger", [plain]), ("tiktok.track_row", [plain + cpu]), ("the same outbox\nin PL/pgSQL, jsonb", [plain + extra("orders_plpgsql", 0)]),
              ("queue table, one row,\nin PL/pgSQL, jsonb", [plain + extra("orders_queue", 0)])],
             [PLAIN, OURS, OTHER, "#e5a48f"], limit=(plain + 18, "budget: +18 us"), note=f"{len(turns)} x {k(n)} rows, median"))
+
+    def query(self):
+        """Bulk inserts of rows that are completed from other tables; what is compared is the statement that completes them."""
+        bench, n = self.bench, self.size["bulk"]
+        bench.create_shop("related")
+        turns = []
+        for turn in range(self.size["turns"]):
+            turns.append({row[0]: float(row[1]) for row in bench.db("related").query(f"SELECT * FROM related_insert({n}, {turn})")})
+        self.samples["query"] = turns
+        cost = {target: median(t[target] for t in turns) for target in turns[0]}
+        ours, hand = (median(t[target] - t["related_row"] for t in turns) for target in ("related_query", "related_hand"))
+        ratio = median((t["related_query"] - t["related_row"]) / (t["related_hand"] - t["related_row"]) for t in turns)
+        self.row("trigger without a query: extra per order row", f"{cost['related_row'] - cost['related_plain']:.1f} us CPU", "<= 18 us", f"{cost['related_plain']:.1f} us without",
+                 f"{cost['related_row'] / cost['related_plain']:.1f}", cost["related_row"] - cost["related_plain"] <= 18)
+        self.row("  with a query: what that adds", f"{ours:.1f} us CPU", "<= 1.1 x", f"{hand:.1f} us the same statement in PL/pgSQL", f"{ratio:.2f}", ratio <= 1.1)
 
     def transaction_ids(self, table):
         """How many a statement of 1000 rows draws; the least of three, because others may draw some too."""

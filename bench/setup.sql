@@ -90,3 +90,63 @@ BEGIN
 	END LOOP;
 	DROP TABLE sample;
 END $$;
+
+-- The same orders with customers and lines in other tables: events from the row alone, completed by the query of a trigger, and beside the same statement run by
+-- a trigger by hand.
+CREATE TABLE customers (id int PRIMARY KEY, email text, phone text);
+INSERT INTO customers SELECT n, 'customer' || n || '@example.com', '+4930' || 10000000 + n FROM generate_series(1, 20000) n;
+CREATE TABLE baskets (id int, position int, sku text, title text, category text, brand text, price numeric, quantity int, PRIMARY KEY (id, position));
+INSERT INTO baskets SELECT n, p, 'SKU-' || p, 'Trail shoe, waterproof, wide', 'Shoes > Outdoor', 'Northwind', 40, 1 FROM generate_series(1, 20000) n, generate_series(1, 2) p;
+CREATE TABLE related_plain (
+	order_no text PRIMARY KEY, total numeric, currency text, client_ip inet, user_agent text, landing_url text,
+	customer_id int REFERENCES customers, basket_id int, email text, phone text, items jsonb);
+CREATE TABLE related_row (LIKE related_plain INCLUDING ALL);
+CREATE TABLE related_query (LIKE related_plain INCLUDING ALL);
+CREATE TABLE related_hand (LIKE related_plain INCLUDING ALL);
+ALTER TABLE related_query ADD FOREIGN KEY (customer_id) REFERENCES customers;
+ALTER TABLE related_row ADD FOREIGN KEY (customer_id) REFERENCES customers;
+ALTER TABLE related_hand ADD FOREIGN KEY (customer_id) REFERENCES customers;
+ANALYZE customers, baskets;
+CREATE TRIGGER tiktok AFTER INSERT ON related_row FOR EACH ROW EXECUTE FUNCTION
+	tiktok.track_row('shop', 'Purchase', 'event_id=order_no', 'value=total', 'currency=currency', 'email=email', 'phone=phone',
+		'external_id=customer_id', 'ip=client_ip', 'user_agent=user_agent', 'url=landing_url', 'contents=items');
+CREATE TRIGGER tiktok AFTER INSERT ON related_hand FOR EACH ROW EXECUTE FUNCTION
+	tiktok.track_row('shop', 'Purchase', 'event_id=order_no', 'value=total', 'currency=currency', 'email=email', 'phone=phone',
+		'external_id=customer_id', 'ip=client_ip', 'user_agent=user_agent', 'url=landing_url', 'contents=items');
+SELECT tiktok.create_trigger('related_query', 'shop', 'Purchase',
+	'{"event_id": "order_no", "event_time": "now", "value": "total", "currency": "currency", "email": "customer_id->email", "phone": "customer_id->phone",
+	  "external_id": "customer_id", "ip": "client_ip", "user_agent": "user_agent", "url": "landing_url"}',
+	query => $$SELECT (SELECT jsonb_agg(jsonb_build_object('content_id', b.sku, 'content_name', b.title, 'content_category', b.category, 'brand', b.brand,
+		'price', b.price, 'quantity', b.quantity) ORDER BY b.position) FROM baskets b WHERE b.id = new.basket_id) AS contents$$);
+CREATE FUNCTION related_hand() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+	found record;
+BEGIN
+	SELECT c.email, c.phone, (SELECT jsonb_agg(jsonb_build_object('content_id', b.sku, 'content_name', b.title, 'content_category', b.category, 'brand', b.brand,
+		'price', b.price, 'quantity', b.quantity) ORDER BY b.position) FROM baskets b WHERE b.id = NEW.basket_id) AS contents
+	INTO found FROM (SELECT) one LEFT JOIN customers c ON c.id = NEW.customer_id;
+	RETURN NULL;
+END $$;
+CREATE TRIGGER related_hand AFTER INSERT ON related_hand FOR EACH ROW EXECUTE FUNCTION related_hand();
+CREATE FUNCTION sample_related(first bigint, last bigint) RETURNS SETOF related_plain LANGUAGE sql STABLE AS $$
+	SELECT 'RO-' || n, 80.00, 'EUR', '203.0.113.24'::inet, 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0', 'https://shop.example.com/checkout/thank-you?order=RO-' || n,
+		c.id, c.id, c.email, c.phone, (SELECT jsonb_agg(jsonb_build_object('content_id', b.sku, 'content_name', b.title, 'content_category', b.category, 'brand', b.brand,
+		'price', b.price, 'quantity', b.quantity) ORDER BY b.position) FROM baskets b WHERE b.id = c.id)
+	FROM generate_series(first, last) n JOIN customers c ON c.id = n % 20000 + 1
+$$;
+CREATE FUNCTION related_insert(n int, turn int) RETURNS TABLE (target text, cpu float8) LANGUAGE plpgsql AS $$
+DECLARE
+	targets text[] := '{related_plain,related_row,related_query,related_hand}';
+	base bigint := nextval('order_number') * n;
+	cpu0 float8;
+BEGIN
+	CREATE TEMP TABLE sample AS SELECT * FROM sample_related(base, base + n - 1);
+	FOR i IN 0..3 LOOP
+		target := targets[(turn + i) % 4 + 1];
+		cpu0 := cpu_time();
+		EXECUTE format('INSERT INTO %I SELECT replace(order_no, ''RO'', %L), total, currency, client_ip, user_agent, landing_url, customer_id, basket_id, email, phone, items FROM sample', target, target);
+		cpu := (cpu_time() - cpu0) / n;
+		RETURN NEXT;
+	END LOOP;
+	DROP TABLE sample;
+END $$;
