@@ -3,7 +3,8 @@
 
 It answers POST /open_api/v1.3/event/track/ on 127.0.0.1 as TikTok does, so
 that delivery can be tested, shown and measured without sending anything to
-TikTok.  Needs Python 3.11 and, for HTTPS, the openssl command; nothing else.
+TikTok.  It also answers GET pixel/list/ and pixel/event/stats/, by which counts
+are read back, with what it was told to count.  Needs Python 3.11 and, for HTTPS, the openssl command; nothing else.
 
 Three things differ from TikTok, all on purpose:
 
@@ -19,8 +20,8 @@ Three things differ from TikTok, all on purpose:
 The control interface (plain HTTP only) is described by --help.
 
 The parts, in order: what the contract says; checking a request against it;
-the ledger, which counts; the script of faults; what each fault does; the
-rehearsal, which judges; HTTP; certificates; the command line.
+the ledger, which counts; reporting; the script of faults; what each fault does;
+the rehearsal, which judges; HTTP; certificates; the command line.
 """
 
 import argparse
@@ -57,6 +58,7 @@ import warnings
 import zlib
 
 TRACK_PATH = "/open_api/v1.3/event/track/"
+API_PATH = "/open_api/v1.3/"
 CONTROL_PATH = "/_rehearsal/"
 
 MAX_BODY = 10 * 1000 * 1000
@@ -70,8 +72,12 @@ CODE_OK = 0
 CODE_NO_PERMISSION = 40001
 CODE_INVALID = 40002
 CODE_NOT_IMPLEMENTED = 40008
+CODE_TOO_MANY_IDS = 40011
+CODE_TOO_FREQUENT = 40100
 CODE_TOKEN_MISSING = 40104
 CODE_TOKEN_WRONG = 40105
+CODE_NO_SCOPE = 40125
+CODE_NO_ADVERTISER = 40300
 CODE_NO_ROUTE = 40400
 CODE_SYSTEM_ERROR = 50000
 
@@ -694,10 +700,13 @@ class Answer(typing.NamedTuple):
     status: int
     code: int
     message: str
+    data: dict = {}
 
 
 class Exchange:
-    """A request to the track endpoint, and what was found in it."""
+    """A request to the track endpoint (path: None), and what was found in it."""
+
+    path = None
 
     def __init__(self, request_id, received_at, headers, reused):
         self.request_id = request_id
@@ -1018,6 +1027,206 @@ def by_text(counter):
 
 
 # ---------------------------------------------------------------------------
+# Reporting: the Pixels of an advertiser, and what TikTok counted of their events
+# ---------------------------------------------------------------------------
+
+LIST_PATH = "pixel/list"
+STATS_PATH = "pixel/event/stats"
+
+# The scope that each endpoint needs; 8 stands for both.
+SCOPES = {LIST_PATH: 800, STATS_PATH: 802}
+
+CALLS_PER_SECOND = 10
+MOST_PIXEL_IDS = 10
+MOST_DAYS = 30
+
+
+class Refusal(Exception):
+    """A code, and why."""
+
+    def __init__(self, code, message):
+        super().__init__(message)
+        self.code = code
+
+
+class Question:
+    """A request to an endpoint of reporting; what a rule needs of an Exchange."""
+
+    root, events = {}, []
+
+    def __init__(self, path, query, headers, reused):
+        self.path = path
+        self.query = query
+        self.token = headers.get("Access-Token")
+        self.reused = reused
+
+    @staticmethod
+    def root_text(key):
+        return None
+
+    @staticmethod
+    def has_event(key, wanted):
+        return False
+
+
+class Reporting:
+    """What it was told by POST /_rehearsal/reporting, and how it answers.
+
+    Other than track, it answers errors with HTTP 200, and has tokens of its
+    own, each with scopes and advertisers.
+    """
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.clear()
+
+    def clear(self):
+        with self.lock:
+            self.tokens = {}
+            self.pixels = []
+            self.counts = {}
+            self.notes = collections.deque(maxlen=1000)
+            self.moments = collections.deque(maxlen=CALLS_PER_SECOND)
+
+    def load(self, spec):
+        unknown = spec.keys() - {"tokens", "pixels", "counts"}
+        if unknown:
+            raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
+        with self.lock:
+            for name in spec:
+                setattr(self, name, spec[name])
+
+    def answer(self, question):
+        """The data of the answer; raises Refusal."""
+        with self.lock:
+            self._check_rate()
+            query = dict(question.query)
+            self._check_token(question, query)
+            try:
+                if question.path == LIST_PATH:
+                    return self._list(query)
+                return self._statistics(query)
+            except (ValueError, TypeError, KeyError) as error:
+                raise Refusal(CODE_INVALID, str(error)) from None
+
+    def _check_rate(self):
+        now = time.monotonic()
+        full = len(self.moments) == CALLS_PER_SECOND
+        if full and now - self.moments[0] < 1:
+            raise Refusal(CODE_TOO_FREQUENT, "Too many requests. Please retry in some time.")
+        self.moments.append(now)
+
+    def _check_token(self, question, query):
+        if not question.token:
+            raise Refusal(CODE_TOKEN_MISSING, "Access token is empty")
+        token = self.tokens.get(question.token)
+        if token is None:
+            raise Refusal(CODE_TOKEN_WRONG, "Access token is incorrect or has been revoked")
+        scopes = token.get("scopes", [8])
+        if 8 not in scopes and SCOPES[question.path] not in scopes:
+            raise Refusal(CODE_NO_SCOPE, "The access token lacks the scope "
+                                         f"{SCOPES[question.path]}")
+        advertiser = query.pop("advertiser_id", "")
+        if not re.fullmatch("[0-9]{1,20}", advertiser):
+            raise Refusal(CODE_INVALID, "advertiser_id: must be digits")
+        if not any(pixel["advertiser_id"] == advertiser for pixel in self.pixels):
+            raise Refusal(CODE_NO_ADVERTISER, "Advertiser does not exist")
+        if advertiser not in token.get("advertisers", [advertiser]):
+            raise Refusal(CODE_NO_PERMISSION, "No permission to operate on this advertiser")
+        self.advertiser = advertiser
+
+    def _mine(self):
+        return [pixel for pixel in self.pixels if pixel["advertiser_id"] == self.advertiser]
+
+    def _list(self, query):
+        code = query.pop("code", None)
+        page = self._number(query, "page", 1, 1, 1 << 31)
+        size = self._number(query, "page_size", 10, 1, 20)
+        self._none_left(query)
+        found = [pixel for pixel in self._mine()
+                 if code in (None, pixel["pixel_code"]) or pixel.get("whatever_code")]
+        shown = found[(page - 1) * size:page * size]
+        return {"pixels": [self._described(pixel) for pixel in shown],
+                "page_info": {"page": page, "page_size": size, "total_number": len(found),
+                              "total_page": -(-len(found) // size)}}
+
+    @staticmethod
+    def _described(pixel):
+        status = pixel.get("relation", "BOUND")
+        return {"pixel_id": pixel["pixel_id"], "pixel_code": pixel["pixel_code"],
+                "pixel_name": pixel.get("pixel_name", "Pixel"),
+                "asset_ownership": {"asset_relation_status": status},
+                "enable_expanded_data_sharing": True,
+                "advanced_matching_fields": {"email": True, "phone_number": False},
+                "events": [{"event_type": "SHOPPING", "deprecated": False}]}
+
+    @staticmethod
+    def _number(query, name, default, low, high):
+        number = query.pop(name, str(default))
+        if not re.fullmatch("[0-9]{1,10}", number) or not low <= int(number) <= high:
+            raise ValueError(f"{name}: must be a number from {low} to {high}")
+        return int(number)
+
+    @staticmethod
+    def _none_left(query):
+        if query:
+            raise ValueError(f"{', '.join(sorted(query))}: is not a parameter")
+
+    def _statistics(self, query):
+        ids = json.loads(query.pop("pixel_ids"))
+        span = json.loads(query.pop("date_range"))
+        self._none_left(query)
+        if type(ids) is not list or not all(type(one) is str and one.isdigit() for one in ids):
+            raise ValueError("pixel_ids: must be an array of strings of digits")
+        if not 1 <= len(ids) <= MOST_PIXEL_IDS:
+            raise Refusal(CODE_TOO_MANY_IDS, f"pixel_ids: 1 to {MOST_PIXEL_IDS}")
+        days = self._days(span)
+        mine = {pixel["pixel_id"]: pixel for pixel in self._mine()}
+        if not mine.keys() >= set(ids):
+            raise Refusal(CODE_NO_PERMISSION, "No permission to operate on this pixel")
+        return {"list": [{"pixel_id": one, "statistics": self._sums(mine[one], days)}
+                         for one in ids]}
+
+    @staticmethod
+    def _days(span):
+        if type(span) is not dict or span.keys() != {"start_date", "end_date"}:
+            raise ValueError("date_range: must have start_date and end_date")
+        first, last = (datetime.datetime.strptime(span[name], "%Y-%m-%d").date()
+                       for name in ("start_date", "end_date"))
+        if not 0 <= (last - first).days < MOST_DAYS:
+            raise ValueError(f"date_range: must be 1 to {MOST_DAYS} days")
+        return [str(first + datetime.timedelta(days=number))
+                for number in range((last - first).days + 1)]
+
+    def _sums(self, pixel, days):
+        """As they were told, if it is one day; else added up."""
+        if pixel.get("relation") == "UNBOUND":
+            return []
+        by_day = self.counts.get(pixel["pixel_id"], {})
+        rows = [row for day in days for row in by_day.get(day, by_day.get("*", []))]
+        if len(days) == 1:
+            return rows
+        sums = {}
+        for row in rows:
+            name = row.get("pixel_event_type") or row.get("custom_event_type")
+            total = sums.setdefault(name, {key: 0 if type(value) is int else value
+                                           for key, value in row.items()})
+            for key, value in row.items():
+                if type(value) is int:
+                    total[key] = total.get(key, 0) + value
+        return list(sums.values())
+
+    def note(self, question, code):
+        with self.lock:
+            self.notes.append({"path": question.path, "query": question.query, "code": code,
+                               "reused": question.reused, "at": time.time()})
+
+    def report(self):
+        with self.lock:
+            return list(self.notes)
+
+
+# ---------------------------------------------------------------------------
 # The script: rules that make the server misbehave
 # ---------------------------------------------------------------------------
 
@@ -1025,7 +1234,7 @@ class ScriptError(Exception):
     """A rule that cannot be understood."""
 
 
-HEADER_MATCHES = {"token": str, "reused": bool}
+HEADER_MATCHES = {"token": str, "reused": bool, "path": str}
 BODY_MATCHES = {"event_source_id": str, "event": str, "event_id": str,
                 "min_events": int, "max_events": int}
 DICE_MATCHES = {"every": int, "probability": (int, float), "seed": int}
@@ -1085,7 +1294,8 @@ class Rule:
         return self.times is not None and self.used >= self.times
 
     def fits_headers(self, exchange):
-        return (self.match.get("token") in (None, exchange.token)
+        return (self.match.get("path") == exchange.path
+                and self.match.get("token") in (None, exchange.token)
                 and self.match.get("reused") in (None, exchange.reused))
 
     def fits(self, exchange):
@@ -1488,6 +1698,7 @@ class Rehearsal:
         self.contract = Contract(options.max_age_days, not options.lead_id_optional)
         self.ledger = Ledger(options.journal, options.fsync, options.keep_events,
                              options.keep_bodies, options.whole_events)
+        self.reporting = Reporting()
         self.script = Script()
         self.certificates = {}      # variant -> SSLContext
         self.generation = 0
@@ -1504,6 +1715,7 @@ class Rehearsal:
         self.generation += 1        # lets go of what hangs
         self.restore_options()
         self.script.load([])
+        self.reporting.clear()
         self.ledger.clear()
 
     def resets_since(self, generation):
@@ -1633,6 +1845,8 @@ class Connection(http.server.BaseHTTPRequestHandler):
         elif self.path == TRACK_PATH and self.command == "POST":
             with self.rehearsal.ledger.request():
                 self.track()
+        elif self.command == "GET" and self.reporting_path() in SCOPES:
+            self.report()
         else:
             self.refuse_route()
 
@@ -1646,6 +1860,33 @@ class Connection(http.server.BaseHTTPRequestHandler):
             self.read_body()
         self.rehearsal.ledger.count_reply(answer.code)
         self.send(self.response(answer.status, self.envelope(answer)))
+
+    # The endpoints of reporting
+
+    def reporting_path(self):
+        path = urllib.parse.urlsplit(self.path).path
+        return path.removeprefix(API_PATH).removesuffix("/") if path.endswith("/") else None
+
+    def report(self):
+        self.request_id = self.rehearsal.new_request_id()
+        query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.path).query,
+                                            keep_blank_values=True))
+        question = Question(self.reporting_path(), query, self.headers, self.requests_seen > 1)
+        with contextlib.suppress(BodyRefused):
+            self.read_body()
+        rule = self.rehearsal.script.take(question)
+        try:
+            answer = Answer(200, CODE_OK, "OK", self.rehearsal.reporting.answer(question))
+        except Refusal as refusal:
+            answer = Answer(200, refusal.code, str(refusal))
+        self.rehearsal.reporting.note(question, None if rule else answer.code)
+        if rule:
+            self.rehearsal.ledger.count_fault(rule.name)
+            self.strike(rule, answer)
+        else:
+            self.send(self.response(answer.status, self.envelope(answer)))
+        self.rehearsal.log(f"{question.path}  "
+                           + (f"fault {rule.name}" if rule else f"code {answer.code}"))
 
     # The track endpoint
 
@@ -1716,7 +1957,7 @@ class Connection(http.server.BaseHTTPRequestHandler):
 
     def envelope(self, answer):
         return json.dumps({"code": answer.code, "message": answer.message,
-                           "request_id": self.request_id, "data": {}}).encode()
+                           "request_id": self.request_id, "data": answer.data}).encode()
 
     # Reading and writing
 
@@ -1878,6 +2119,13 @@ class Control:
             raise ValueError("no such certificate, or no HTTPS")
         self.rehearsal.certificate = variant
         return {"certificate": variant}
+
+    def post_reporting(self, spec):
+        self.rehearsal.reporting.load(spec)
+        return {"pixels": len(self.rehearsal.reporting.pixels)}
+
+    def get_reports(self):
+        return self.rehearsal.reporting.report()
 
     def post_reset(self, body=None):
         self.rehearsal.reset()
@@ -2077,6 +2325,13 @@ The control interface (HTTP port only; JSON in, JSON out):
   POST /_rehearsal/tokens       {"tokens": ["new", "other=SOURCE"]}
   POST /_rehearsal/certificate  {"certificate": "expired"} for connections to
                                 come
+  POST /_rehearsal/reporting    what GET pixel/list/ and pixel/event/stats/ know:
+                                {"tokens": {"T": {"scopes": [800, 802],
+                                "advertisers": ["7"]}}, "pixels": [{"advertiser_id":
+                                "7", "pixel_id": "1", "pixel_code": "C1",
+                                "relation": "UNBOUND"}], "counts": {"1":
+                                {"2026-11-29": [STATISTIC, ..], "*": [..]}}}
+  GET  /_rehearsal/reports      the requests to these two
   POST /_rehearsal/reset        as after the start (the journal file stays)
 
 A rule of the script:
@@ -2085,7 +2340,8 @@ A rule of the script:
    "match": {"event_source_id": "C1", "min_events": 2}, "times": 3,
    "when": "before"}
 
-  match   all optional: event_source_id, token, event_id and event (one of the
+  match   all optional: path (pixel/list or pixel/event/stats; without it the
+          rule is for track), event_source_id, token, event_id and event (one of the
           batch has it), min_events, max_events, reused (not the first request
           of its connection), every (each Nth that fits), probability and seed
   times   how often it strikes; default 1, null: for ever

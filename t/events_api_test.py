@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.parse
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SERVER = os.path.join(HERE, "events_api.py")
@@ -1162,6 +1163,138 @@ def test_log():
                "a port in use", second.stderr)
 
 
+# ---------------------------------------------------------------------------
+# Reporting
+# ---------------------------------------------------------------------------
+
+READER = "token-that-reads"
+ONE_DAY = '{"start_date":"2026-11-29","end_date":"2026-11-29"}'
+SALES = {"pixel_event_type": "SHOPPING", "total_count": 0, "browser_event_total_count": 3,
+         "server_event_total_count": 4, "attributed_count": 1, "preview_count": 0}
+REPORTING = {
+    "tokens": {READER: {}, "narrow": {"scopes": [800]}, "neighbour": {"advertisers": ["8"]}},
+    "pixels": [{"advertiser_id": "7", "pixel_id": str(1000 + number), "pixel_code": f"C{number}"}
+               for number in range(45)]
+    + [{"advertiser_id": "8", "pixel_id": "2000", "pixel_code": "CX", "relation": "UNBOUND"}],
+    "counts": {"1000": {"2026-11-29": [SALES, {"custom_event_type": "Quote"}],
+                        "2026-11-28": [SALES]},
+               "2000": {"*": [SALES]}},
+}
+
+
+def ask(server, path, token=READER, **query):
+    """The envelope of an answer of reporting."""
+    query = "&".join(f"{name}={urllib.parse.quote(value)}" for name, value in query.items())
+    headers = {"Access-Token": token} if token else {}
+    wait_until(lambda: not hasattr(ask, "last") or time.monotonic() - ask.last > 0.11)
+    ask.last = time.monotonic()
+    status, answer = server.call("GET", f"/open_api/v1.3/{path}/?{query}", headers=headers)
+    assert status == 200 and type(answer["request_id"]) is str, (status, answer)
+    return answer
+
+
+def stats_of(server, ids='["1000"]', span=ONE_DAY, **more):
+    return ask(server, "pixel/event/stats",
+               **{"advertiser_id": "7", "pixel_ids": ids, "date_range": span, **more})
+
+
+def test_reporting_list(server):
+    one = ask(server, "pixel/list", advertiser_id="7", code="C3")["data"]
+    tap.ok([pixel["pixel_id"] for pixel in one["pixels"]] == ["1003"]
+           and one["pixels"][0]["asset_ownership"] == {"asset_relation_status": "BOUND"}
+           and one["page_info"] == {"page": 1, "page_size": 10, "total_number": 1,
+                                    "total_page": 1}, "a Pixel by its code", one)
+    pages = [ask(server, "pixel/list", advertiser_id="7", page=str(page), page_size="20")["data"]
+             for page in (1, 2, 3, 4)]
+    tap.equal([len(page["pixels"]) for page in pages], [20, 20, 5, 0], "pages of Pixels")
+    tap.equal(pages[2]["page_info"]["total_page"], 3, "and how many there are")
+    unbound = ask(server, "pixel/list", advertiser_id="8")["data"]["pixels"]
+    tap.equal([pixel["asset_ownership"]["asset_relation_status"] for pixel in unbound],
+              ["UNBOUND"], "a Pixel that is not bound")
+
+
+def test_reporting_counts(server):
+    tap.equal(stats_of(server)["data"], {"list": [{"pixel_id": "1000", "statistics": [
+        SALES, {"custom_event_type": "Quote"}]}]}, "counts of a day, as they were told")
+    two = stats_of(server, span=ONE_DAY.replace("29", "28", 1))["data"]["list"][0]["statistics"]
+    tap.equal([(row.get("browser_event_total_count"), row.get("total_count")) for row in two],
+              [(6, 0), (None, None)], "two days are added up")
+    quiet = stats_of(server, ids='["1001","1002"]')["data"]["list"]
+    tap.equal([row["statistics"] for row in quiet], [[], []], "Pixels without counts")
+    tap.equal(stats_of(server, advertiser_id="8", ids='["2000"]')["data"]["list"][0]["statistics"],
+              [], "a Pixel that is not bound has none")
+
+
+REFUSED = [
+    ("without a token", 40104, {"token": None}),
+    ("a wrong token", 40105, {"token": TOKEN}),
+    ("without the scope", 40125, {"token": "narrow"}),
+    ("of another advertiser", 40001, {"token": "neighbour"}),
+    ("an unknown advertiser", 40300, {"advertiser_id": "9"}),
+    ("an advertiser that is no number", 40002, {"advertiser_id": "x"}),
+    ("no ids", 40011, {"ids": "[]"}),
+    ("eleven ids", 40011, {"ids": json.dumps([str(1000 + n) for n in range(11)])}),
+    ("ids as numbers", 40002, {"ids": "[1000]"}),
+    ("ids that are no JSON", 40002, {"ids": "1000"}),
+    ("somebody else's Pixel", 40001, {"ids": '["2000"]'}),
+    ("a day that is none", 40002, {"span": ONE_DAY.replace("29", "31")}),
+    ("an end before the start", 40002, {"span": ONE_DAY.replace('29"}', '28"}')}),
+    ("31 days", 40002, {"span": '{"start_date":"2026-10-30","end_date":"2026-11-29"}'}),
+    ("a date that is no object", 40002, {"span": "2026-11-29"}),
+    ("an unknown parameter", 40002, {"page": "1"}),
+]
+
+
+def test_reporting_refusals(server):
+    for name, code, query in REFUSED:
+        tap.equal(stats_of(server, **query)["code"], code, f"refused: {name}")
+    tap.equal(stats_of(server, span='{"start_date":"2026-10-31","end_date":"2026-11-29"}')["code"],
+              0, "30 days are accepted")
+    tap.equal(ask(server, "pixel/list", token="narrow", advertiser_id="7")["code"], 0,
+              "a scope is one of the two endpoints")
+    tap.equal(ask(server, "pixel/list", advertiser_id="7", page_size="21")["code"], 40002,
+              "refused: a page of 21")
+    status, answer = server.call("POST", "/open_api/v1.3/pixel/list/", "{}")
+    tap.equal((status, answer["code"]), (404, 40400), "refused: POST")
+    codes = []
+    for _ in range(11):
+        ask.last = 0
+        codes.append(ask(server, "pixel/list", advertiser_id="7")["code"])
+    tap.equal(codes[-1], 40100, "refused: more than ten calls in a second")
+
+
+def test_reporting_faults(server):
+    time.sleep(1)
+    server.script({"action": "code", "code": 50000, "status": 200,
+                   "match": {"path": "pixel/list"}},
+                  {"action": "oversized", "bytes": 2_000_000,
+                   "match": {"path": "pixel/event/stats"}})
+    tap.equal(server.code(batch(web(event_id="beside"))), 0, "a rule with a path spares track")
+    tap.ok(len(json.dumps(stats_of(server))) > 2_000_000, "an answer of 2 MB")
+    tap.equal(ask(server, "pixel/list", advertiser_id="7")["code"], 50000, "a scripted code")
+    tap.equal(ask(server, "pixel/list", advertiser_id="7")["code"], 0, "and then a good answer")
+    server.script({"action": "code", "code": 50000, "times": None})
+    tap.equal(stats_of(server)["code"], 0, "a rule without a path is for track alone")
+    server.script()
+    notes = server.get("reports")
+    tap.ok(notes[-1]["path"] == "pixel/event/stats" and notes[-1]["code"] == 0
+           and notes[-1]["query"]["date_range"] == ONE_DAY and TOKEN not in json.dumps(notes)
+           and READER not in json.dumps(notes), "requests are written down, without tokens", notes)
+    tap.equal(server.call("POST", "/_rehearsal/reporting", '{"x": 1}')[0], 400,
+              "an unknown key of reporting")
+    server.control("reset")
+    tap.equal(stats_of(server)["code"], 40105, "a reset forgets tokens")
+
+
+def test_reporting(server):
+    server.control("reset")
+    server.control("reporting", REPORTING)
+    test_reporting_list(server)
+    test_reporting_counts(server)
+    test_reporting_refusals(server)
+    test_reporting_faults(server)
+
+
 def main():
     with Server(tokens=(TOKEN, f"narrow={SOURCE_IDS['app']},other")) as server:
         test_conforming(server)
@@ -1181,6 +1314,7 @@ def main():
         test_fault_waits(server)
         test_script(server)
         test_script_details(server)
+        test_reporting(server)
     test_options()
     test_journal_file()
     test_https()
