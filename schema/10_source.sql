@@ -19,7 +19,8 @@ CREATE TABLE tiktok.source (
 	requests_per_second int NOT NULL DEFAULT 50,
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	key text UNIQUE,
-	time_zone text NOT NULL DEFAULT 'UTC'
+	time_zone text NOT NULL DEFAULT 'UTC',
+	advertiser_id text
 );
 COMMENT ON TABLE tiktok.source IS 'event sources: one row per Pixel, app, offline event set or CRM event set';
 COMMENT ON COLUMN tiktok.source.id IS 'number of the source, by which events refer to it';
@@ -41,6 +42,7 @@ COMMENT ON COLUMN tiktok.source.requests_per_second IS 'maximum number of reques
 COMMENT ON COLUMN tiktok.source.created_at IS 'when the source was created';
 COMMENT ON COLUMN tiktok.source.key IS 'what rows have in the column that names their source, where a trigger says =column: the id of a shop, a channel, a tenant';
 COMMENT ON COLUMN tiktok.source.time_zone IS 'time zone of the days in tiktok.reconcile, and of times without zone in a source of truth: a name of pg_timezone_names';
+COMMENT ON COLUMN tiktok.source.advertiser_id IS 'number of the advertiser account that owns the Pixel, for tiktok.set_reporting_token; NULL: TikTok''s counts are not fetched';
 
 CREATE TABLE tiktok.lead_stage (
 	source text NOT NULL REFERENCES tiktok.source (name) ON UPDATE CASCADE ON DELETE CASCADE,
@@ -70,6 +72,21 @@ COMMENT ON COLUMN tiktok.access_token.database_oid IS 'number of the database in
 COMMENT ON COLUMN tiktok.access_token.set_at IS 'when it was set';
 -- ANALYZE copies values to pg_statistic, where they outlive their rows. Prevent that for tokens and personal data.
 ALTER TABLE tiktok.access_token ALTER token SET STATISTICS 0;
+
+CREATE TABLE tiktok.reporting_token (
+	source_id int PRIMARY KEY REFERENCES tiktok.source (id) ON DELETE CASCADE,
+	token text NOT NULL,
+	system_identifier bigint NOT NULL,
+	database_oid oid NOT NULL,
+	set_at timestamptz NOT NULL
+);
+COMMENT ON TABLE tiktok.reporting_token IS 'tokens that read TikTok''s counts, readable by the background worker alone, each with the database in which it was set';
+COMMENT ON COLUMN tiktok.reporting_token.source_id IS 'tiktok.source.id';
+COMMENT ON COLUMN tiktok.reporting_token.token IS 'the token, in clear';
+COMMENT ON COLUMN tiktok.reporting_token.system_identifier IS 'identifier of the server in which it was set';
+COMMENT ON COLUMN tiktok.reporting_token.database_oid IS 'number of the database in which it was set';
+COMMENT ON COLUMN tiktok.reporting_token.set_at IS 'when it was set';
+ALTER TABLE tiktok.reporting_token ALTER token SET STATISTICS 0;
 
 CREATE TABLE tiktok.installation (
 	id int PRIMARY KEY DEFAULT 1,
@@ -134,9 +151,12 @@ CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.or
 	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.access_token
 	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.reporting_token
+	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
 ALTER TABLE tiktok.source ENABLE ALWAYS TRIGGER changed;
 ALTER TABLE tiktok.lead_stage ENABLE ALWAYS TRIGGER changed;
 ALTER TABLE tiktok.access_token ENABLE ALWAYS TRIGGER changed;
+ALTER TABLE tiktok.reporting_token ENABLE ALWAYS TRIGGER changed;
 ALTER TABLE tiktok.installation ENABLE ALWAYS TRIGGER changed;
 ALTER TABLE tiktok.origin ENABLE ALWAYS TRIGGER changed;
 
@@ -144,6 +164,14 @@ CREATE FUNCTION tiktok.set_access_token(source text, token text) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'tte_sql_set_access_token';
 COMMENT ON FUNCTION tiktok.set_access_token(text, text) IS 'stores the access token of a source; NULL removes it';
+
+CREATE FUNCTION tiktok.set_reporting_token(source text, token text, advertiser_id text DEFAULT NULL) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'tte_sql_set_reporting_token';
+COMMENT ON FUNCTION tiktok.set_reporting_token(text, text, text) IS
+'stores the token with which TikTok''s counts of a web source are fetched into tiktok.platform_count, and the number of the advertiser account; NULL removes the token, and leaves the number as it is.
+The token is one of a developer app with the scopes Read Pixels and Pixel Level Reporting, not the access token of Events Manager. TikTok has no counts of app, offline and crm sources.
+Also restarts fetching after it was stopped, with the same token as well; see tiktok.reporting.';
 
 CREATE FUNCTION tiktok.confirm_database() RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -43,14 +43,130 @@ CREATE TABLE tiktok.platform_count (
 	value numeric CHECK (value >= 0),
 	PRIMARY KEY (source, day, event)
 );
-COMMENT ON TABLE tiktok.platform_count IS 'TikTok''s own counts, loaded by COPY or INSERT from Events Manager or its reporting API';
+COMMENT ON TABLE tiktok.platform_count IS 'TikTok''s own counts, fetched with the token of tiktok.set_reporting_token, or loaded by COPY or INSERT';
 COMMENT ON COLUMN tiktok.platform_count.source IS 'name of the source';
 COMMENT ON COLUMN tiktok.platform_count.day IS 'day (UTC), as TikTok''s reporting API counts';
-COMMENT ON COLUMN tiktok.platform_count.event IS 'event name, spelled as in tiktok.event_status';
+COMMENT ON COLUMN tiktok.platform_count.event IS 'event name, spelled as in tiktok.event_status; a type of TikTok''s that tiktok.platform_event_type lacks is kept as it came';
 COMMENT ON COLUMN tiktok.platform_count.browser IS 'events that TikTok had from the Pixel';
 COMMENT ON COLUMN tiktok.platform_count.server IS 'events that TikTok had from the Events API';
-COMMENT ON COLUMN tiktok.platform_count.total IS 'as TikTok shows it: browser + server, not deduplicated, so that it says nothing of an overlap; not used';
+COMMENT ON COLUMN tiktok.platform_count.total IS 'browser + server, as TikTok shows it: not deduplicated, so that it says nothing of an overlap; not used';
 COMMENT ON COLUMN tiktok.platform_count.value IS 'what TikTok says these events were worth; NULL: unknown, as its reporting API does not say';
+
+-- A row of an administrator wins over the shipped one of the same type, and is dumped.
+CREATE TABLE tiktok.platform_event_type (
+	type text NOT NULL,
+	event text,
+	shipped boolean NOT NULL DEFAULT false,
+	PRIMARY KEY (type, shipped)
+);
+COMMENT ON TABLE tiktok.platform_event_type IS 'which event a type in TikTok''s counts is; add a row for a type that tiktok.reporting shows as unmapped; your row wins over a shipped one of that type';
+COMMENT ON COLUMN tiktok.platform_event_type.type IS 'pixel_event_type of TikTok''s reporting API';
+COMMENT ON COLUMN tiktok.platform_event_type.event IS 'event name, spelled as in tiktok.event_status; NULL: an event that the Pixel makes by itself, which is not stored';
+COMMENT ON COLUMN tiktok.platform_event_type.shipped IS 'the row comes with the extension, and is not dumped';
+INSERT INTO tiktok.platform_event_type (type, event, shipped) VALUES
+	('SHOPPING', 'Purchase', true), ('ON_WEB_CART', 'AddToCart', true), ('INITIATE_ORDER', 'InitiateCheckout', true), ('ON_WEB_DETAIL', 'ViewContent', true),
+	('ADD_BILLING', 'AddPaymentInfo', true), ('ON_WEB_ADD_TO_WISHLIST', 'AddToWishlist', true), ('ON_WEB_SEARCH', 'Search', true),
+	('ON_WEB_SUBSCRIBE', 'Subscribe', true), ('FORM', 'Lead', true), ('ON_WEB_REGISTER', 'CompleteRegistration', true), ('CONSULT', 'Contact', true),
+	('DOWNLOAD_START', 'Download', true), ('ON_WEB_ORDER', 'PlaceAnOrder', true), ('BUTTON', 'ClickButton', true),
+	('PAGE_VIEW', NULL, true), ('LANDING_PAGE_VIEW', NULL, true), ('ENGAGED_SESSION', NULL, true);
+SELECT pg_extension_config_dump('tiktok.platform_event_type', 'WHERE NOT shipped');
+
+CREATE TABLE tiktok.report_fetch (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	source text NOT NULL REFERENCES tiktok.source (name) ON UPDATE CASCADE ON DELETE CASCADE,
+	call text NOT NULL,
+	pixel_id text,
+	day date,
+	started_at timestamptz NOT NULL,
+	finished_at timestamptz NOT NULL,
+	outcome text NOT NULL,
+	http_status int,
+	code int,
+	message text,
+	request_id text,
+	bytes int NOT NULL,
+	counts int,
+	unmapped text[]
+);
+CREATE INDEX report_fetch_day ON tiktok.report_fetch (source, day);
+COMMENT ON TABLE tiktok.report_fetch IS 'one row per call of TikTok''s reporting API that has ended, of the last 40 days';
+COMMENT ON COLUMN tiktok.report_fetch.id IS 'number of the call; the newest is the highest';
+COMMENT ON COLUMN tiktok.report_fetch.source IS 'name of the source';
+COMMENT ON COLUMN tiktok.report_fetch.call IS 'pixel/list, which has the number of the Pixel, or pixel/event/stats, which has counts';
+COMMENT ON COLUMN tiktok.report_fetch.pixel_id IS 'number of the Pixel';
+COMMENT ON COLUMN tiktok.report_fetch.day IS 'day (UTC) whose counts were asked for';
+COMMENT ON COLUMN tiktok.report_fetch.started_at IS 'when it was sent';
+COMMENT ON COLUMN tiktok.report_fetch.finished_at IS 'when it was answered, or given up';
+COMMENT ON COLUMN tiktok.report_fetch.outcome IS 'ok, throttled, failed (tried again, ever later), or stopped (not tried again until token, advertiser or Pixel change)';
+COMMENT ON COLUMN tiktok.report_fetch.http_status IS 'HTTP status of the answer; NULL: there was none';
+COMMENT ON COLUMN tiktok.report_fetch.code IS 'TikTok''s return code; see tiktok.explain_code';
+COMMENT ON COLUMN tiktok.report_fetch.message IS 'TikTok''s message, of which only harmless words are kept, or what went wrong';
+COMMENT ON COLUMN tiktok.report_fetch.request_id IS 'TikTok''s id of the request, for its support';
+COMMENT ON COLUMN tiktok.report_fetch.bytes IS 'size of the answer';
+COMMENT ON COLUMN tiktok.report_fetch.counts IS 'how many counts of the Pixel the answer had; NULL: it did not name the Pixel';
+COMMENT ON COLUMN tiktok.report_fetch.unmapped IS 'types in it that tiktok.platform_event_type lacks';
+
+CREATE TABLE tiktok.report_state (
+	source_id int PRIMARY KEY REFERENCES tiktok.source (id) ON DELETE CASCADE,
+	state text NOT NULL,
+	reason text,
+	token_stamp bigint NOT NULL,
+	advertiser_id text,
+	pixel_code text,
+	pixel_id text,
+	failures int NOT NULL DEFAULT 0,
+	next_at timestamptz NOT NULL
+);
+COMMENT ON TABLE tiktok.report_state IS 'how far the worker is in fetching TikTok''s counts of a source; shown by tiktok.reporting';
+COMMENT ON COLUMN tiktok.report_state.source_id IS 'tiktok.source.id';
+COMMENT ON COLUMN tiktok.report_state.state IS 'as in tiktok.reporting';
+COMMENT ON COLUMN tiktok.report_state.reason IS 'why nothing is fetched';
+COMMENT ON COLUMN tiktok.report_state.token_stamp IS 'a number that changes with the token, but is not made of it';
+COMMENT ON COLUMN tiktok.report_state.advertiser_id IS 'tiktok.source.advertiser_id, for which pixel_id was found';
+COMMENT ON COLUMN tiktok.report_state.pixel_code IS 'tiktok.source.event_source_id, the same';
+COMMENT ON COLUMN tiktok.report_state.pixel_id IS 'TikTok''s number of the Pixel; NULL: not known';
+COMMENT ON COLUMN tiktok.report_state.failures IS 'calls that failed in a row, with one that is under way';
+COMMENT ON COLUMN tiktok.report_state.next_at IS 'when it is fetched again; infinity: not by itself';
+
+CREATE VIEW tiktok.reporting AS
+SELECT s.name AS source, s.advertiser_id, r.pixel_id,
+	v.state,
+	CASE WHEN v.state = r.state THEN r.reason END AS reason,
+	f.last_ok,
+	CASE WHEN v.state IN ('ok', 'failing', 'unbound') AND isfinite(r.next_at) THEN r.next_at END AS next_at,
+	ARRAY(
+		SELECT DISTINCT u.type
+		FROM tiktok.report_fetch f, unnest(f.unmapped) u (type)
+		WHERE f.source = s.name AND f.day >= (now() AT TIME ZONE 'UTC')::date - 29
+		AND NOT EXISTS (SELECT FROM tiktok.platform_event_type t WHERE t.type = u.type)
+		ORDER BY 1) AS unmapped
+FROM tiktok.source s
+LEFT JOIN tiktok.report_state r ON r.source_id = s.id
+LEFT JOIN tiktok.source_control c ON c.source_id = s.id
+CROSS JOIN LATERAL (
+	SELECT CASE
+		WHEN s.advertiser_id IS NULL THEN 'off'
+		WHEN NOT s.enabled OR coalesce(c.paused, false) THEN 'paused'
+		WHEN current_setting('tiktok_events.reporting_endpoint', true) = ''
+			AND current_setting('tiktok_events.endpoint', true) NOT LIKE 'https://business-api.tiktok.com/%' THEN 'no_endpoint'
+		ELSE coalesce(r.state, 'waiting')
+	END AS state) v
+CROSS JOIN LATERAL (
+	SELECT max(f.finished_at) AS last_ok FROM tiktok.report_fetch f WHERE f.source = s.name AND f.call = 'pixel/event/stats' AND f.outcome = 'ok') f
+WHERE s.event_source = 'web';
+COMMENT ON VIEW tiktok.reporting IS 'whether TikTok''s counts of each web source are fetched, and why not; TikTok has no counts of other kinds of source';
+COMMENT ON COLUMN tiktok.reporting.source IS 'name of the source';
+COMMENT ON COLUMN tiktok.reporting.advertiser_id IS 'number of the advertiser account';
+COMMENT ON COLUMN tiktok.reporting.pixel_id IS 'TikTok''s number of the Pixel; NULL: not known yet';
+COMMENT ON COLUMN tiktok.reporting.state IS
+'ok; failing: the last call failed, and the next is made later; stopped: token, rights or advertiser are refused, until tiktok.set_reporting_token is called again or the file is replaced;
+unbound: the Pixel belongs to no advertiser account, so that TikTok does not count, looked at again once a day; no_pixel: the advertiser has no Pixel of that code;
+off: no advertiser is set; no_token; copied: this database is a copy, see tiktok.confirm_database; paused: the source is paused or disabled;
+no_endpoint: events go to a test server, and tiktok_events.reporting_endpoint is not set; waiting: the worker has not looked yet';
+COMMENT ON COLUMN tiktok.reporting.reason IS 'what the worker found';
+COMMENT ON COLUMN tiktok.reporting.last_ok IS 'when counts were fetched last';
+COMMENT ON COLUMN tiktok.reporting.next_at IS 'when the next call is made';
+COMMENT ON COLUMN tiktok.reporting.unmapped IS 'types in TikTok''s counts of the last 30 days that tiktok.platform_event_type lacks';
 
 CREATE FUNCTION tiktok._truth_is_readable(relation oid) RETURNS boolean
 LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_truth_is_readable';

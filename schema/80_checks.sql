@@ -33,7 +33,7 @@ COMMENT ON FUNCTION tiktok._table_problem(oid, oid) IS 'what somebody did to a t
 -- anew of the schemas of other tables. A row in pg_publication_rel excludes a table where FOR ALL TABLES knows exceptions.
 CREATE VIEW tiktok._publication AS
 SELECT p.pubname AS publication, s.token, s.identifiers,
-	EXISTS (SELECT FROM tiktok.access_token) AS has_tokens,
+	EXISTS (SELECT FROM tiktok.access_token) OR EXISTS (SELECT FROM tiktok.reporting_token) AS has_tokens,
 	-- that of docs/scale-out.md
 	NOT s.token AND NOT p.puballtables AND p.pubinsert AND NOT p.pubupdate AND NOT p.pubdelete AND NOT p.pubtruncate
 		AND NOT EXISTS (SELECT FROM pg_publication_namespace n WHERE n.pnpubid = p.oid)
@@ -53,11 +53,12 @@ SELECT p.pubname AS publication, s.token, s.identifiers,
 FROM pg_publication p,
 	LATERAL (
 		SELECT bool_or(a.attname = 'token') AS token, bool_or(a.attname = 'user_data') AS identifiers, bool_or(n.oid IS NOT NULL) AS by_schema,
-			string_agg(CASE WHEN a.attname = 'token' THEN 'tiktok.access_token' ELSE 'tiktok.identity' END, ', ' ORDER BY a.attname) FILTER (WHERE r.oid IS NOT NULL) AS named
+			string_agg(format('tiktok.%I', k.relname), ', ' ORDER BY a.attname, k.relname) FILTER (WHERE r.oid IS NOT NULL) AS named
 		FROM pg_attribute a
+		JOIN pg_class k ON k.oid = a.attrelid
 		LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = a.attrelid
 		LEFT JOIN pg_publication_namespace n ON n.pnpubid = p.oid AND n.pnnspid = 'tiktok'::regnamespace
-		WHERE (a.attrelid, a.attname) IN (('tiktok.access_token'::regclass, 'token'), ('tiktok.identity'::regclass, 'user_data'))
+		WHERE (a.attrelid, a.attname) IN (('tiktok.access_token'::regclass, 'token'), ('tiktok.reporting_token'::regclass, 'token'), ('tiktok.identity'::regclass, 'user_data'))
 		AND CASE WHEN p.puballtables THEN r.oid IS NULL
 			ELSE n.oid IS NOT NULL OR r.oid IS NOT NULL AND (r.prattrs IS NULL OR a.attnum = ANY (r.prattrs)) END) s
 WHERE s.token OR s.identifiers;

@@ -7,12 +7,12 @@ RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_c
 		('reader', '{event_status, backlog, backlog_kind, worker_status, enqueue_counters, unmapped_stage, unmapped_source, query_counters, request_log,
 			delivery_stats, match_key_coverage, lateness, value_problems, identifier_problems, stage_coverage, dedup_overlap, volume_floor,
 			_real_event, _match_key, _pixel_match, _pixel_report, _event_of_id, _sibling, _truth_relation, _source_health, _publication, _trigger, _report_stage,
-			weekly_floor, source_of_truth, platform_count}'::text[])) v (role, objects),
+			weekly_floor, source_of_truth, platform_count, platform_event_type, report_fetch, reporting}'::text[])) v (role, objects),
 		unnest(v.objects) o
 	UNION ALL
 	SELECT v.role, 'SELECT, INSERT, UPDATE, DELETE', 'TABLE tiktok.' || o
 	FROM (VALUES
-		('admin', '{source, lead_stage, backfill_progress, weekly_floor, source_of_truth, platform_count}'::text[])) v (role, objects),
+		('admin', '{source, lead_stage, backfill_progress, weekly_floor, source_of_truth, platform_count, platform_event_type}'::text[])) v (role, objects),
 		unnest(v.objects) o
 	UNION ALL
 	SELECT v.role, 'EXECUTE', 'ROUTINE tiktok.' || o
@@ -27,7 +27,7 @@ RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_c
 			normalize_att_status, normalize_first_name, normalize_last_name, normalize_city, normalize_state, normalize_country, normalize_zip_code,
 			hash_email, hash_phone, hash_external_id, hash_first_name, hash_last_name, hash_zip_code, hash_idfa, hash_gaid}'),
 		('owner', '{track_row}'),
-		('admin', '{set_access_token, confirm_database, set_test_code, pause, resume,
+		('admin', '{set_access_token, set_reporting_token, confirm_database, set_test_code, pause, resume,
 			"retry(bigint, boolean)", "retry(text, text, boolean)", "discard(bigint)", "discard(text, text)",
 			track_row, create_trigger, drop_trigger, check_rows, backfill, purge, forget, withdraw_consent}')) v (role, objects),
 		unnest(v.objects) o

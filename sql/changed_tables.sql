@@ -120,7 +120,7 @@ BEGIN
 		EXECUTE format('ALTER TABLE tiktok.%I ALTER %I SET NOT NULL', c.relname, c.attname);
 	END LOOP;
 END $$;
--- those that the worker does not read; sessions read lead_stage and test_code
+-- those that the worker does not need to send events; sessions read lead_stage and test_code
 SELECT relname, attname FROM columns WHERE problem IS NULL ORDER BY 1, 2;
 SELECT tiktok._table_problem(x.oid, x.extowner) FROM pg_extension x WHERE x.extname = 'tiktok_events';
 DROP TABLE columns;

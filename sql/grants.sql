@@ -42,7 +42,7 @@ SELECT kind, object,
 FROM pg_temp.acl GROUP BY 1, 2 ORDER BY kind COLLATE "C", object COLLATE "C";
 
 -- what the list names is what there is, and nothing of it can be used to read identifiers or tokens
-SELECT DISTINCT role, object FROM tiktok._privilege() WHERE object ~ '\.(event|identity|access_token|test_code|request|delivery|retry)$';
+SELECT DISTINCT role, object FROM tiktok._privilege() WHERE object ~ '\.(event|identity|access_token|reporting_token|test_code|request|delivery|retry)$';
 
 -- Functions with their owner's rights: none that is for nobody, and each with a search path
 SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'tiktok'::regnamespace AND prosecdef

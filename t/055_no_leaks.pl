@@ -48,6 +48,7 @@ my $node = $tiktok->cluster('canary',
 	'auto_explain.log_verbose' => 'on',
 	'auto_explain.log_nested_statements' => 'on',
 	'tiktok_events.log_requests' => 'on',
+	'tiktok_events.reporting_endpoint' => $tiktok->reporting_url,
 	'tiktok_events.access_token_dir' => $tokens);
 my $sampler;
 $ENV{PGOPTIONS} = '-c auto_explain.log_min_duration=-1';
@@ -317,7 +318,10 @@ my @refused = (
 	[ "SELECT tiktok.set_access_token('shop', :token)", token => "${stored_token}\xc3\xa9" ],
 	[ "SELECT tiktok.set_access_token('shop', :token)", token => "$stored_token $stored_token" ],
 	[ "SELECT tiktok.set_access_token('shop', :token)", token => $stored_token x 50 ],
-	[ "SELECT tiktok.set_access_token('nobody', :token)", token => $stored_token ]);
+	[ "SELECT tiktok.set_access_token('nobody', :token)", token => $stored_token ],
+	[ "SELECT tiktok.set_reporting_token('shop', :token, '1')", token => "$stored_token $stored_token" ],
+	[ "SELECT tiktok.set_reporting_token('shop', :token, 'x')", token => $stored_token ],
+	[ "SELECT tiktok.set_reporting_token('nobody', :token)", token => $stored_token ]);
 for my $case (@refused)
 {
 	my ($call, %values) = @$case;
@@ -335,6 +339,7 @@ is(bound("SELECT tiktok.set_access_token('other', :token)", token => $stored_tok
 # Tokens and identifiers as literals: the statement is the application's, the rest is not
 my @literal = (
 	[ 'tiktok.access_token', "SELECT tiktok.set_access_token('literal', '$stored_token-2')" ],
+	[ 'tiktok.reporting_token', "SELECT tiktok.set_reporting_token('literal', '$stored_token-3', '7000001')" ],
 	[ 'tiktok.identity', "SELECT tiktok.forget(email => 'zqxm.nobody\@example.com')" ]);
 for my $case (@literal)
 {
@@ -347,7 +352,12 @@ for my $case (@literal)
 	look_at('last query of an idle session', $idle);
 	like(waits_for_lock($table, $statement), qr/lock timeout/, "a wait for $table, which is logged");
 }
-cmp_ok((explained($literal[1][1]))[1], '>', 1, 'control: queries inside of a statement are explained');
+cmp_ok((explained($literal[2][1]))[1], '>', 1, 'control: queries inside of a statement are explained');
+# a token that reads counts, which is refused with an echo of itself
+$tiktok->script({ action => 'status', status => 200, times => undef, match => { path => 'pixel/list' }, body => { code => 40105, message => "token $stored_token-3 zqxm\@example.com is wrong", request_id => "$stored_token-3" } });
+is(bound("SELECT tiktok.set_reporting_token('literal', :token)", token => "$stored_token-3"), '', 'a reporting token by bind parameter');
+ok(polled('postgres', "SELECT state = 'stopped' FROM tiktok.reporting WHERE source = 'literal'"), 'is refused');
+$tiktok->script;
 remember_hashes('postgres');
 $hashes{ substr sha256_hex($_), 0, 32 } = 1 for 'zqxm@example.com', values %person, $file_token, $stored_token;
 
@@ -457,7 +467,7 @@ SQL
 	look_at('views and functions of readers', $out);
 	look_at('error texts', $err);
 	look_at('report', sql("SET ROLE reader; SELECT tiktok.report_html(now() - interval '1 day', now() + interval '1 hour')", $db));
-	look_at('tables of what became of events', sql("TABLE tiktok.$_", $db)) for qw(request delivery retry source_state source_control cursor installation);
+	look_at('tables of what became of events', sql("TABLE tiktok.$_", $db)) for qw(request delivery retry source_state source_control cursor installation report_state report_fetch);
 	look_at('payloads', sql('SELECT * FROM tiktok.event', $db));
 }
 look_at('statement statistics', sql("SELECT query FROM pg_stat_statements WHERE query !~ 'control:'"));

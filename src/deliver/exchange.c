@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * exchange.c
- *	  One POST through libcurl: its options, its callbacks, and what became of it.
+ *	  One request through libcurl: its options, its callbacks, and what became of it.
  *
  * Rules of this file and of multi.c:
  *
@@ -89,13 +89,13 @@ rewind_body(void *arg, curl_off_t offset, int origin)
 	return CURL_SEEKFUNC_OK;
 }
 
-/* Keeps the first TTE_HTTP_REPLY_MAX bytes; a short count ends the transfer. */
+/* Keeps the first options.max_reply bytes; a short count ends the transfer. */
 static size_t
 take_reply(char *data, size_t size, size_t nitems, void *arg)
 {
 	TteExchange *exchange = arg;
 	size_t		len = size * nitems;
-	size_t		room = TTE_HTTP_REPLY_MAX - exchange->reply_len;
+	size_t		room = exchange->http->options.max_reply - exchange->reply_len;
 
 	TTE_FAULT_KILL("answer-begun");
 	if (len > room)
@@ -174,7 +174,6 @@ set_request(CURL *easy)
 	SET(CURLOPT_HTTP_VERSION, (long) HTTP_VERSION);
 	SET(CURLOPT_HTTP09_ALLOWED, 0L);
 	SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
-	SET(CURLOPT_POST, 1L);
 	SET(CURLOPT_USERAGENT, "tiktok_events/" TTE_VERSION);
 	SET(CURLOPT_TCP_NODELAY, 1L);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
@@ -226,14 +225,14 @@ tte_exchange_free(TteExchange *exchange)
 		curl_easy_cleanup(exchange->easy);
 	curl_slist_free_all(exchange->headers);
 	tte_secret_free(exchange->token_line.data);
-	explicit_bzero(exchange, sizeof(TteExchange));
+	explicit_bzero(exchange, offsetof(TteExchange, reply) + exchange->reply_len);
 	free(exchange);
 }
 
 TteExchange *
 tte_exchange_create(TteHttp *http)
 {
-	TteExchange *exchange = calloc(1, sizeof(TteExchange));
+	TteExchange *exchange = calloc(1, offsetof(TteExchange, reply) + http->options.max_reply + 1);
 
 	if (exchange == NULL)
 		return NULL;
@@ -290,7 +289,18 @@ tte_exchange_prepare(TteExchange *exchange, const char *token, const char *body,
 		add_header(exchange, "Expect:") &&
 		add_token(exchange, token) &&
 		curl_easy_setopt(exchange->easy, CURLOPT_HTTPHEADER, &exchange->token_line) == CURLE_OK &&
+		curl_easy_setopt(exchange->easy, CURLOPT_POST, 1L) == CURLE_OK &&
 		curl_easy_setopt(exchange->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) len) == CURLE_OK;
+}
+
+bool
+tte_exchange_prepare_get(TteExchange *exchange, const char *token, const char *url)
+{
+	return add_header(exchange, "Accept: application/json") &&
+		add_token(exchange, token) &&
+		curl_easy_setopt(exchange->easy, CURLOPT_HTTPHEADER, &exchange->token_line) == CURLE_OK &&
+		curl_easy_setopt(exchange->easy, CURLOPT_HTTPGET, 1L) == CURLE_OK &&
+		curl_easy_setopt(exchange->easy, CURLOPT_URL, url) == CURLE_OK;
 }
 
 /* How far the exchange had come when time ran out. */
@@ -349,7 +359,7 @@ describe_error(TteExchange *exchange, CURLcode rc)
 
 	curl_easy_getinfo(exchange->easy, CURLINFO_OS_ERRNO, &os_errno);
 	if (exchange->truncated)
-		strlcpy(error, "the answer was longer than 64 KiB", TTE_ERROR_MAX);
+		snprintf(error, TTE_ERROR_MAX, "the answer was longer than %ld KiB", exchange->http->options.max_reply / 1024);
 	else if (rc == CURLE_OK)
 		strlcpy(error, "the answer had no complete HTTP header", TTE_ERROR_MAX);
 	else if (rc == CURLE_OPERATION_TIMEDOUT)

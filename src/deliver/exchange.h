@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * exchange.h
- *	  One POST and its reply, and the transport that it belongs to; known to
+ *	  One request and its reply, and the transport that it belongs to; known to
  *	  exchange.c and multi.c alone.
  *
  *-------------------------------------------------------------------------
@@ -52,7 +52,8 @@ struct TteExchange
 	size_t		reply_len;
 	curl_off_t	retry_after;
 	char		error[TTE_ERROR_MAX];
-	char		reply[TTE_HTTP_REPLY_MAX + 1];
+	char		reply[FLEXIBLE_ARRAY_MEMBER];	/* options.max_reply bytes and
+												 * a zero */
 };
 
 struct TteHttp
@@ -72,6 +73,9 @@ extern void tte_exchange_free(TteExchange *exchange);
 
 /* Makes it a POST of that body; false: out of memory, or the token cannot be a header. */
 extern bool tte_exchange_prepare(TteExchange *exchange, const char *token, const char *body, size_t len);
+
+/* The same for a GET of another address of the endpoint's kind (https or http). */
+extern bool tte_exchange_prepare_get(TteExchange *exchange, const char *token, const char *url);
 
 /* It has ended so: what is to be said of it. */
 extern void tte_exchange_settle(TteExchange *exchange, CURLcode rc);

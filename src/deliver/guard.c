@@ -48,6 +48,8 @@ static Oid	table_oids[lengthof(tables)];
 static bool changed = true;
 static bool checked = false;	/* all tables, without an error */
 static char problem[256];
+static Oid	checked_extension;
+static Oid	checked_owner;
 
 PG_FUNCTION_INFO_V1(tte_sql_table_problem);
 
@@ -152,10 +154,26 @@ find_problem(Oid extension, Oid owner)
 	return first;
 }
 
+const char *
+tte_guard_problem_of(const char *const *names, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		const char *found = problem_of_table(names[i], get_relname_relid(names[i], get_namespace_oid("tiktok", false)),
+											 checked_extension, checked_owner);
+
+		if (found != NULL)
+			return found;
+	}
+	return NULL;
+}
+
 /* Clears "changed" first, so that a message that arrives meanwhile causes another check. */
 const char *
 tte_guard_problem(Oid extension, Oid owner)
 {
+	checked_extension = extension;
+	checked_owner = owner;
 	if (changed || !checked || problem[0] != '\0')
 	{
 		const char *found;

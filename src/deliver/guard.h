@@ -18,4 +18,7 @@ extern void tte_guard_attach(void);
  */
 extern const char *tte_guard_problem(Oid extension, Oid owner);
 
+/* After that: the same of other tables, without which events can be sent. */
+extern const char *tte_guard_problem_of(const char *const *names, int n);
+
 #endif							/* TTE_GUARD_H */

@@ -510,6 +510,6 @@ tte_launcher_main(Datum arg)
 			scan_databases();
 		note_probes();
 		look_after_workers();
-		tte_wait(-1, time_to_wait(), wait_event);
+		tte_wait(-1, -1, time_to_wait(), wait_event);
 	}
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * multi.c
- *	  HTTPS POSTs through libcurl's multi-socket interface.
+ *	  HTTPS requests through libcurl's multi-socket interface.
  *
  * libcurl says which sockets and which time-out it waits for; both live in
  * one private epoll descriptor (the time-out as a timerfd), so that a caller
@@ -220,6 +220,8 @@ copy_options(TteHttpOptions *copy, const TteHttpOptions *options)
 	}
 	if (copy->max_connections < 1)
 		copy->max_connections = 1;
+	if (copy->max_reply < 1)
+		copy->max_reply = TTE_HTTP_REPLY_MAX;
 	return copy->endpoint != NULL;
 }
 
@@ -295,8 +297,9 @@ tte_http_fd(TteHttp *http)
  *-------------------------------------------------------------------------
  */
 
-TteExchange *
-tte_http_post(TteHttp *http, const char *token, const char *body, size_t len, void *owner)
+/* A POST of a body, or a GET of an URL. */
+static TteExchange *
+start(TteHttp *http, const char *token, const char *url, const char *body, size_t len, void *owner)
 {
 	TteExchange *exchange = NULL;
 	sigset_t	saved;
@@ -314,7 +317,8 @@ tte_http_post(TteHttp *http, const char *token, const char *body, size_t len, vo
 		exchange->next = http->exchanges;
 		http->exchanges = exchange;
 		exchange->owner = owner;
-		if (tte_exchange_prepare(exchange, token, body, len) &&
+		if ((url != NULL ? tte_exchange_prepare_get(exchange, token, url) :
+			 tte_exchange_prepare(exchange, token, body, len)) &&
 			curl_multi_add_handle(http->multi, exchange->easy) == CURLM_OK)
 			exchange->state = EXCHANGE_RUNNING;
 		else
@@ -326,6 +330,18 @@ tte_http_post(TteHttp *http, const char *token, const char *body, size_t len, vo
 	}
 	restore_signals(&saved);
 	return exchange;
+}
+
+TteExchange *
+tte_http_post(TteHttp *http, const char *token, const char *body, size_t len, void *owner)
+{
+	return start(http, token, NULL, body, len, owner);
+}
+
+TteExchange *
+tte_http_get(TteHttp *http, const char *token, const char *url, void *owner)
+{
+	return start(http, token, url, NULL, 0, owner);
 }
 
 /*-------------------------------------------------------------------------

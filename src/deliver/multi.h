@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * multi.h
- *	  HTTPS POSTs through libcurl's multi interface.  Nothing here throws:
+ *	  HTTPS requests through libcurl's multi interface.  Nothing here throws:
  *	  no PostgreSQL call is made inside a curl callback, and no curl frame is
  *	  ever crossed by an error.
  *
@@ -24,6 +24,7 @@ typedef struct TteHttpOptions
 	long		connect_timeout_ms;
 	long		request_timeout_ms;
 	int			max_connections;
+	long		max_reply;		/* bytes; 0: TTE_HTTP_REPLY_MAX */
 } TteHttpOptions;
 
 /*
@@ -47,6 +48,9 @@ extern int	tte_http_fd(TteHttp *http);
  */
 extern TteExchange *tte_http_post(TteHttp *http, const char *token, const char *body, size_t len, void *owner);
 
+/* Starts a GET of an address that begins as the endpoint does; the same otherwise. */
+extern TteExchange *tte_http_get(TteHttp *http, const char *token, const char *url, void *owner);
+
 /* Moves bytes: call when the descriptor is readable, and after tte_http_post(). Never blocks. */
 extern void tte_http_drive(TteHttp *http);
 
@@ -57,8 +61,7 @@ typedef struct TteHttpResult
 	int			status;			/* 0: none */
 	const char *body;			/* valid until the exchange is released */
 	size_t		body_len;
-	bool		truncated;		/* the reply was longer than
-								 * TTE_HTTP_REPLY_MAX */
+	bool		truncated;		/* the reply was longer than max_reply */
 	bool		resent;			/* a kept connection died and libcurl sent the
 								 * body again: whatever the answer says, the
 								 * first copy may have arrived */

@@ -17,6 +17,7 @@
 #include "deliver/sender.h"
 #include "server/common.h"
 #include "server/compat.h"
+#include "server/settings.h"
 
 /* So many batches that failed are remembered, because they may be suspect later. */
 #define MOST_FAILED	32
@@ -473,4 +474,23 @@ tte_outcome_record(TteRequest *request, int64 now)
 		tte_queue_set_apart(sender->config.id, request->id);
 	sender->dirty = true;
 	tte_batch_free(request);
+}
+
+void
+tte_outcome_count(const TteRequest *request, TteSlot *slot)
+{
+	bool		delivered = !request->failed && request->reply.outcome == TTE_OUTCOME_DELIVERED;
+
+	pg_atomic_fetch_add_u64(&slot->requests, 1);
+	if (delivered)
+		pg_atomic_fetch_add_u64(&slot->delivered, request->try.events);
+	else
+		pg_atomic_fetch_add_u64(&slot->failed, 1);
+	if (tte_log_requests)
+		ereport(LOG,
+				(errmsg("tiktok_events: request " INT64_FORMAT " to source \"%s\": %d events, %s, http %d, code %d, %d ms",
+						request->id, request->sender->config.name, request->try.events,
+						request->failed ? "failed" : tte_outcome_name(request->reply.outcome), request->http_status,
+						request->reply.has_code ? request->reply.code : -1,
+						(int) ((tte_now() - request->try.started_at) / 1000))));
 }

@@ -13,6 +13,7 @@
 #include "deliver/read.h"
 #include "deliver/request.h"
 #include "lib/ilist.h"
+#include "server/slots.h"
 
 typedef struct TteSender TteSender;
 
@@ -276,6 +277,9 @@ extern void tte_pin_drop(TtePin *pin);
 
 /* In a transaction: records what became of the events of a request that came back, or failed. */
 extern void tte_outcome_record(TteRequest *request, int64 now);
+
+/* Counts it in the worker's slot, and logs it if requests are logged. */
+extern void tte_outcome_count(const TteRequest *request, TteSlot *slot);
 
 /* Events that were left out of a body go by themselves; their rows are written in the next transaction. */
 extern void tte_part_leave_out(TteSender *sender, const int64 *ids, int n);

@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "deliver/report.h"
 #include "deliver/senders.h"
 #include "deliver/token.h"
 #include "deliver/watch.h"
@@ -166,6 +167,7 @@ tte_read_sources(MemoryContext context)
 			explicit_bzero(configs[i].token, strlen(configs[i].token));
 	}
 	share_tokens();
+	tte_report_look();
 	TTE_FAULT_POINT("tokens-read", NULL);
 }
 

@@ -12,7 +12,7 @@
 
 #include "executor/spi.h"
 
-#define TTE_STATEMENT_ARGS	12
+#define TTE_STATEMENT_ARGS	14
 
 /* Of an event e: it has no fate yet. */
 #define TTE_NO_FATE \

@@ -44,6 +44,7 @@ static ConfigTable tables[] = {
 	{.name = "source", .dumped = true},
 	{.name = "lead_stage", .dumped = true},
 	{.name = "access_token", .dumped = false},
+	{.name = "reporting_token", .dumped = false},
 	{.name = "source_control", .dumped = false},
 	{.name = "installation", .dumped = false}
 };

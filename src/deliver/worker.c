@@ -36,6 +36,7 @@
 #include "deliver/multi.h"
 #include "deliver/purge_turn.h"
 #include "deliver/recovery.h"
+#include "deliver/report.h"
 #include "deliver/senders.h"
 #include "deliver/watch.h"
 #include "deliver/worker.h"
@@ -111,6 +112,7 @@ forget_everything(void)
 	}
 	memset(&installation, 0, sizeof(installation));
 	tte_purge_forget();
+	tte_report_forget();
 	tte_watch_reload();
 }
 
@@ -275,25 +277,6 @@ collect(void)
 	}
 }
 
-static void
-count_request(const TteRequest *request)
-{
-	bool		delivered = !request->failed && request->reply.outcome == TTE_OUTCOME_DELIVERED;
-
-	pg_atomic_fetch_add_u64(&slot->requests, 1);
-	if (delivered)
-		pg_atomic_fetch_add_u64(&slot->delivered, request->try.events);
-	else
-		pg_atomic_fetch_add_u64(&slot->failed, 1);
-	if (tte_log_requests)
-		ereport(LOG,
-				(errmsg("tiktok_events: request " INT64_FORMAT " to source \"%s\": %d events, %s, http %d, code %d, %d ms",
-						request->id, request->sender->config.name, request->try.events,
-						request->failed ? "failed" : tte_outcome_name(request->reply.outcome), request->http_status,
-						request->reply.has_code ? request->reply.code : -1,
-						(int) ((tte_now() - request->try.started_at) / 1000))));
-}
-
 /* Records everything that has come back, in one transaction. */
 static void
 record_outcomes(void)
@@ -308,7 +291,7 @@ record_outcomes(void)
 		return;
 	for (int i = 0; i < nfinished; i++)
 	{
-		count_request(finished[i]);
+		tte_outcome_count(finished[i], slot);
 		tte_outcome_record(finished[i], now);
 	}
 	nfinished = 0;
@@ -467,6 +450,20 @@ purge_some(void)
 	end();
 }
 
+/* Sends nothing but the question; whatever concerns events comes first. */
+static void
+fetch_counts(void)
+{
+	int64		now = tte_now();
+
+	tte_report_drive(now);
+	if (nfinished > 0 || !tte_report_wants(now) || !begin("tiktok_events: fetching TikTok's counts"))
+		return;
+	tte_report_step(now);
+	end();
+	tte_report_send(now);
+}
+
 /*
  * Did anything happen that the queue has to be looked at for?  What the slow
  * poll notices may also be an operator's decision in a prepared transaction.
@@ -541,7 +538,7 @@ time_to_wait(void)
 		return 0;
 	due = Min(due, tte_token_files_due());
 	if (!refused && !standing_by)
-		due = Min(due, tte_purge_due());
+		due = Min(Min(due, tte_purge_due()), tte_report_due(now));
 	if (tte_enabled && !(http_stale && in_flight() > 0) && !held_up(now))
 	{
 		bool		room = tte_endpoint_room(&endpoint_state, tte_max_in_flight, now) > 0;
@@ -590,6 +587,7 @@ turn(void)
 	if (in_flight() > 0)
 		TTE_FAULT_POINT("in-flight", NULL);
 	purge_some();
+	fetch_counts();
 	pg_atomic_write_u32(&slot->in_flight, in_flight());
 	pg_atomic_write_u64(&slot->heartbeat, GetCurrentTimestamp());
 	if (!standing_by && !refused)
@@ -628,7 +626,7 @@ pause_after(int failures)
 {
 	int			pause = 1 << Min(failures, 6);
 
-	tte_wait(-1, Min(pause, MAX_PAUSE) * 1000L, wait_pause);
+	tte_wait(-1, -1, Min(pause, MAX_PAUSE) * 1000L, wait_pause);
 }
 
 static void
@@ -682,6 +680,7 @@ tte_worker_main(Datum slot_number)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 			http_stale = true;
+			tte_report_reload();
 			tte_token_files_look();
 			tte_purge_restart();
 			tte_look_everywhere();
@@ -689,6 +688,6 @@ tte_worker_main(Datum slot_number)
 		turn();
 		if (in_flight() == 0)
 			failures = 0;
-		tte_wait(http ? tte_http_fd(http) : -1, time_to_wait(), in_flight() > 0 ? wait_send : wait_idle);
+		tte_wait(http ? tte_http_fd(http) : -1, tte_report_fd(), time_to_wait(), in_flight() > 0 ? wait_send : wait_idle);
 	}
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * configure.c
- *	  Configuration by SQL: checks of tiktok.source, access tokens.
+ *	  Configuration by SQL: checks of tiktok.source, tokens.
  *
  *-------------------------------------------------------------------------
  */
@@ -42,6 +42,7 @@
 PG_FUNCTION_INFO_V1(tte_sql_check_source);
 PG_FUNCTION_INFO_V1(tte_sql_configuration_changed);
 PG_FUNCTION_INFO_V1(tte_sql_set_access_token);
+PG_FUNCTION_INFO_V1(tte_sql_set_reporting_token);
 PG_FUNCTION_INFO_V1(tte_sql_confirm_database);
 PG_FUNCTION_INFO_V1(tte_sql_installed);
 PG_FUNCTION_INFO_V1(tte_sql_wake_worker);
@@ -140,6 +141,23 @@ check_time_zone(HeapTuple row, TupleDesc desc)
 		refuse_value("time_zone", name, "Use a name that pg_timezone_names has, as Europe/Berlin.");
 }
 
+static bool
+is_advertiser(const char *id)
+{
+	size_t		len = strlen(id);
+
+	return len >= 1 && len <= 20 && strspn(id, "0123456789") == len;
+}
+
+static void
+check_advertiser(HeapTuple row, TupleDesc desc)
+{
+	char	   *id = text_of(row, desc, TTE_SOURCE_ADVERTISER_ID);
+
+	if (id && !is_advertiser(id))
+		refuse("advertiser_id", id, "Use the number of the advertiser account, as Ads Manager shows it.");
+}
+
 static void
 check_source_row(HeapTuple row, TupleDesc desc)
 {
@@ -171,6 +189,7 @@ check_source_row(HeapTuple row, TupleDesc desc)
 	check_age(row, desc);
 	check_key(row, desc);
 	check_time_zone(row, desc);
+	check_advertiser(row, desc);
 }
 
 /* Without a max_event_age, the source gets the default of its kind. */
@@ -303,18 +322,18 @@ tte_sql_configuration_changed(PG_FUNCTION_ARGS)
 
 /* The token itself is never shown. */
 static void
-check_token(const char *token)
+check_token(const char *token, const char *kind, const char *hint)
 {
 	if (!tte_token_is_valid(token, strlen(token)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid access token"),
+				 errmsg("invalid %s token", kind),
 				 errdetail("A token has 1 to %d printable ASCII characters and no blanks.", TTE_TOKEN_MAX),
-				 errhint("Copy it from Events Manager, without line breaks."),
+				 errhint("%s", hint),
 				 tte_hide_statement()));
 }
 
-/* In the order of the columns of tiktok.access_token. */
+/* In the order of the columns of tiktok.access_token and reporting_token. */
 enum TokenColumn
 {
 	TOKEN_SOURCE_ID,
@@ -371,18 +390,11 @@ insert_token(Relation rel, int32 source_id, Datum token)
  * but not with readers.  The lock of tte_source_argument() prevents deletion of
  * the source.
  */
-Datum
-tte_sql_set_access_token(PG_FUNCTION_ARGS)
+static void
+set_token(const char *table, int32 source_id, FunctionCallInfo fcinfo)
 {
-	int32		source_id;
-	Relation	rel;
+	Relation	rel = tte_own_table_open(table, ShareRowExclusiveLock);
 
-	tte_hide_call("SELECT tiktok.set_access_token(...)");
-	tte_require_writable("tiktok.set_access_token()");
-	source_id = tte_source_argument(fcinfo);
-	if (!PG_ARGISNULL(1))
-		check_token(TextDatumGetCString(PG_GETARG_DATUM(1)));
-	rel = tte_own_table_open("access_token", ShareRowExclusiveLock);
 	delete_token(rel, source_id);
 	if (!PG_ARGISNULL(1))
 		insert_token(rel, source_id, PG_GETARG_DATUM(1));
@@ -390,6 +402,75 @@ tte_sql_set_access_token(PG_FUNCTION_ARGS)
 	CacheInvalidateRelcache(rel);
 	tte_reconfigure_at_commit();
 	table_close(rel, NoLock);
+}
+
+Datum
+tte_sql_set_access_token(PG_FUNCTION_ARGS)
+{
+	int32		source_id;
+
+	tte_hide_call("SELECT tiktok.set_access_token(...)");
+	tte_require_writable("tiktok.set_access_token()");
+	source_id = tte_source_argument(fcinfo);
+	if (!PG_ARGISNULL(1))
+		check_token(TextDatumGetCString(PG_GETARG_DATUM(1)), "access", "Copy it from Events Manager, without line breaks.");
+	set_token("access_token", source_id, fcinfo);
+	PG_RETURN_VOID();
+}
+
+/* The token is no parameter of this query. */
+static void
+set_advertiser(int32 source_id, Datum advertiser)
+{
+	Oid			types[2] = {INT4OID, TEXTOID};
+	Datum		values[2] = {Int32GetDatum(source_id), advertiser};
+
+	SPI_connect();
+	SPI_execute_with_args("UPDATE tiktok.source SET advertiser_id = $2 WHERE id OPERATOR(pg_catalog.=) $1 "
+						  "AND (advertiser_id OPERATOR(pg_catalog.=) $2) IS NOT TRUE",
+						  2, types, values, NULL, false, 0);
+	SPI_finish();
+}
+
+static void
+require_counts(const TteSource *source)
+{
+	if (source->rules.source != TTE_WEB)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("TikTok offers no counts of event source \"%s\"", source->name),
+				 errdetail("It counts events of Pixels only, which are sources of kind web."),
+				 tte_hide_statement()));
+}
+
+static void
+check_advertiser_argument(const char *id)
+{
+	if (!is_advertiser(id))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid advertiser_id"),
+				 errhint("Use the number of the advertiser account, as Ads Manager shows it."),
+				 tte_hide_statement()));
+}
+
+Datum
+tte_sql_set_reporting_token(PG_FUNCTION_ARGS)
+{
+	TteSource	source;
+
+	tte_hide_call("SELECT tiktok.set_reporting_token(...)");
+	tte_require_writable("tiktok.set_reporting_token()");
+	tte_source_require(tte_required_text(fcinfo, 0, "source"), &source);
+	require_counts(&source);
+	if (!PG_ARGISNULL(1))
+		check_token(TextDatumGetCString(PG_GETARG_DATUM(1)), "reporting", "Copy it from the developer app, without line breaks.");
+	if (!PG_ARGISNULL(2))
+	{
+		check_advertiser_argument(TextDatumGetCString(PG_GETARG_DATUM(2)));
+		set_advertiser(source.id, PG_GETARG_DATUM(2));
+	}
+	set_token("reporting_token", source.id, fcinfo);
 	PG_RETURN_VOID();
 }
 
@@ -406,7 +487,8 @@ stamp_database(void)
 		"DELETE FROM tiktok.installation WHERE system_identifier OPERATOR(pg_catalog.<>) $1 OR database_oid OPERATOR(pg_catalog.<>) $2",
 		("INSERT INTO tiktok.installation (system_identifier, database_oid, confirmed_at) VALUES ($1, $2, pg_catalog.now()) "
 		 "ON CONFLICT (id) DO UPDATE SET confirmed_at = excluded.confirmed_at"),
-		"UPDATE tiktok.access_token SET system_identifier = $1, database_oid = $2"
+		"UPDATE tiktok.access_token SET system_identifier = $1, database_oid = $2",
+		"UPDATE tiktok.reporting_token SET system_identifier = $1, database_oid = $2"
 	};
 	Oid			types[2] = {INT8OID, OIDOID};
 	Datum		values[2] = {Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};

@@ -33,7 +33,7 @@
 #include "server/common.h"
 #include "server/compat.h"
 
-#define MAX_COLUMNS	19
+#define MAX_COLUMNS	20
 #define MAX_KEY		4
 
 typedef struct Column
@@ -101,7 +101,8 @@ static const Table tables[] = {
 			{"enabled", BOOLOID, false}, {"consent", TEXTOID, false}, {"limited_data_use", BOOLOID, false}, {"identifiers", TEXTOID, false},
 			{"external_id_case", TEXTOID, false}, {"default_calling_code", TEXTOID, true}, {"require_lead_id", BOOLOID, false},
 			{"rename_legacy_events", BOOLOID, false}, {"currency_policy", TEXTOID, false}, {"max_event_age", INTERVALOID, false},
-			{"batch_size", INT4OID, false}, {"requests_per_second", INT4OID, false}, {"created_at", TIMESTAMPTZOID, false}, {"key", TEXTOID, true}, {"time_zone", TEXTOID, false}
+			{"batch_size", INT4OID, false}, {"requests_per_second", INT4OID, false}, {"created_at", TIMESTAMPTZOID, false}, {"key", TEXTOID, true}, {"time_zone", TEXTOID, false},
+			{"advertiser_id", TEXTOID, true}
 	}, false, InvalidOid, {0}},
 	{"lead_stage",
 		{
@@ -112,6 +113,11 @@ static const Table tables[] = {
 			{"source_id", INT4OID, false}, {"code", TEXTOID, false}, {"valid_until", TIMESTAMPTZOID, false}
 	}, false, InvalidOid, {0}},
 	{"access_token",
+		{
+			{"source_id", INT4OID, false}, {"token", TEXTOID, false}, {"system_identifier", INT8OID, false}, {"database_oid", OIDOID, false},
+			{"set_at", TIMESTAMPTZOID, false}
+	}, false, InvalidOid, {0}},
+	{"reporting_token",
 		{
 			{"source_id", INT4OID, false}, {"token", TEXTOID, false}, {"system_identifier", INT8OID, false}, {"database_oid", OIDOID, false},
 			{"set_at", TIMESTAMPTZOID, false}

@@ -21,11 +21,14 @@
 
 #include "server/settings.h"
 
-#define DEFAULT_ENDPOINT "https://business-api.tiktok.com/open_api/v1.3/event/track/"
+#define TIKTOK	"https://business-api.tiktok.com/"
+#define DEFAULT_ENDPOINT	TIKTOK "open_api/v1.3/event/track/"
+#define DEFAULT_REPORTING	TIKTOK "open_api/v1.3/"
 #define MAX_ENDPOINT	2048
 
 bool		tte_enabled = true;
 char	   *tte_endpoint = NULL;
+char	   *tte_reporting_endpoint = NULL;
 char	   *tte_ca_file = NULL;
 char	   *tte_access_token_dir = NULL;
 char	   *tte_databases = NULL;
@@ -160,6 +163,36 @@ check_endpoint(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+/* Paths are appended to it. */
+static bool
+check_reporting_endpoint(char **newval, void **extra, GucSource source)
+{
+	Endpoint	ep;
+	const char *problem = NULL;
+
+	if ((*newval)[0] == '\0')
+		return true;
+	problem = endpoint_problem(*newval, &ep);
+	if (problem == NULL && !ep.https && !host_is_local(&ep))
+		problem = "Only localhost, 127.0.0.1 and [::1] may be used without TLS.";
+	if (problem == NULL && (strchr(*newval, '?') != NULL || (*newval)[strlen(*newval) - 1] != '/'))
+		problem = "It must end with a slash, and have no query.";
+	if (problem == NULL)
+		return true;
+	GUC_check_errmsg("invalid value for parameter \"tiktok_events.reporting_endpoint\"");
+	GUC_check_errdetail("%s", problem);
+	return false;
+}
+
+/* A rehearsal with another endpoint must not read production. */
+const char *
+tte_reporting_base(void)
+{
+	if (tte_reporting_endpoint[0] != '\0')
+		return tte_reporting_endpoint;
+	return strncmp(tte_endpoint, TIKTOK, strlen(TIKTOK)) == 0 ? DEFAULT_REPORTING : NULL;
+}
+
 static bool
 check_token_dir(char **newval, void **extra, GucSource source)
 {
@@ -213,13 +246,18 @@ define_delivery_settings(void)
 							   "It must begin with https://, or, for tests, with http://localhost, http://127.0.0.1 or http://[::1].",
 							   &tte_endpoint, DEFAULT_ENDPOINT, PGC_SIGHUP, 0,
 							   check_endpoint, NULL, NULL);
+	DefineCustomStringVariable("tiktok_events.reporting_endpoint",
+							   "Base URL of TikTok's reporting API.",
+							   "If empty, it is TikTok's, unless tiktok_events.endpoint is of another host: then no counts are fetched.",
+							   &tte_reporting_endpoint, "", PGC_SIGHUP, 0,
+							   check_reporting_endpoint, NULL, NULL);
 	DefineCustomStringVariable("tiktok_events.ca_file",
 							   "File of certificate authorities to trust, in PEM format.",
 							   "If empty, those of the system are used.",
 							   &tte_ca_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	DefineCustomStringVariable("tiktok_events.access_token_dir",
 							   "Directory of files with access tokens, each named as its event source.",
-							   "A source without a file uses the token of tiktok.set_access_token.",
+							   "A source without a file uses the token of tiktok.set_access_token. SOURCE.reporting has the token of tiktok.set_reporting_token.",
 							   &tte_access_token_dir, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
 							   check_token_dir, NULL, NULL);
 	DefineCustomStringVariable("tiktok_events.databases",

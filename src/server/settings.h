@@ -10,6 +10,7 @@
 
 extern bool tte_enabled;
 extern char *tte_endpoint;
+extern char *tte_reporting_endpoint;
 extern char *tte_ca_file;
 extern char *tte_access_token_dir;
 extern char *tte_databases;
@@ -26,6 +27,9 @@ extern bool tte_test_event;
 /* Defines the parameters; PGC_POSTMASTER ones only while preloading. */
 extern void tte_settings_define(void);
 
+
+/* Where TikTok's counts are fetched from; NULL: nowhere. */
+extern const char *tte_reporting_base(void);
 
 /* Is the database among those of tiktok_events.databases? */
 extern bool tte_database_selected(const char *name);

@@ -6,7 +6,7 @@
  * A descriptor cannot be removed from a WaitEventSet, and one that was closed
  * and opened again may have the same number.  So the wait set has only the
  * latch, the postmaster's death and a private epoll descriptor, as long as the
- * process lives.  The caller's descriptor is added to the epoll descriptor: the
+ * process lives.  The caller's descriptors are added to the epoll descriptor: the
  * kernel removes a closed one by itself, and adding one again is harmless.
  *
  *-------------------------------------------------------------------------
@@ -27,7 +27,7 @@
 
 static WaitEventSet *wait_set = NULL;
 static int	inner_fd = -1;
-static int	watched_fd = -1;
+static int	watched_fds[2] = {-1, -1};
 
 static void
 create_wait_set(void)
@@ -51,13 +51,13 @@ create_wait_set(void)
 }
 
 static void
-watch(int fd)
+watch(int *watched, int fd)
 {
 	struct epoll_event event = {0};
 
-	if (watched_fd >= 0 && watched_fd != fd)
-		epoll_ctl(inner_fd, EPOLL_CTL_DEL, watched_fd, NULL);
-	watched_fd = -1;
+	if (*watched >= 0 && *watched != fd)
+		epoll_ctl(inner_fd, EPOLL_CTL_DEL, *watched, NULL);
+	*watched = -1;
 	if (fd < 0)
 		return;
 	event.events = EPOLLIN;
@@ -65,17 +65,24 @@ watch(int fd)
 		ereport(ERROR,
 				(errcode_for_socket_access(),
 				 errmsg("could not watch a descriptor: %m")));
-	watched_fd = fd;
+	*watched = fd;
 }
 
 void
-tte_wait(int extra_fd, long timeout_ms, uint32 wait_event_info)
+tte_wait(int fd, int other_fd, long timeout_ms, uint32 wait_event_info)
 {
 	WaitEvent	event;
 
 	if (wait_set == NULL)
 		create_wait_set();
-	watch(extra_fd);
+	/* what one of them was may be the number of the other now */
+	if (watched_fds[0] == other_fd || watched_fds[1] == fd)
+	{
+		watch(&watched_fds[0], -1);
+		watch(&watched_fds[1], -1);
+	}
+	watch(&watched_fds[0], fd);
+	watch(&watched_fds[1], other_fd);
 	(void) WaitEventSetWait(wait_set, timeout_ms, &event, 1, wait_event_info);
 
 	/*

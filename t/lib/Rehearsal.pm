@@ -77,6 +77,9 @@ sub stats { return $_[0]->control('GET', 'stats') }
 sub events { return $_[0]->control('GET', 'events' . ($_[1] // '')) }
 sub bodies { return $_[0]->control('GET', 'bodies?last=' . ($_[1] // 1)) }
 sub script { my $self = shift; return $self->control('POST', 'script', [@_]) }
+sub reporting { return $_[0]->control('POST', 'reporting', $_[1]) }
+sub reports { return $_[0]->control('GET', 'reports') }
+sub reporting_url { return $_[0]->{https_url} =~ s{event/track/$}{}r }
 sub reset_all { return $_[0]->control('POST', 'reset', {}) }
 
 # A cluster that delivers to this server, with the extension in database postgres; install_path: of another PostgreSQL.
