@@ -129,7 +129,7 @@ tte_report_drive(int64 now)
 	call.bytes = result.body_len;
 	call.http_status = result.status;
 	tte_reply_judge(result.transport, result.status, result.body, result.body_len, result.truncated,
-					result.error, result.retry_after, now, &call.reply);
+					result.error, result.retry_after, &call.reply);
 	if (result.truncated)
 		strlcpy(call.reply.message, result.error, sizeof(call.reply.message));
 	tte_reply_redact(&call.reply, tte_http_token(exchange), NULL);

@@ -155,7 +155,7 @@ check_advertiser(HeapTuple row, TupleDesc desc)
 	char	   *id = text_of(row, desc, TTE_SOURCE_ADVERTISER_ID);
 
 	if (id && !is_advertiser(id))
-		refuse("advertiser_id", id, "Use the number of the advertiser account, as Ads Manager shows it.");
+		refuse_value("advertiser_id", id, "Use the number of the advertiser account, as Ads Manager shows it.");
 }
 
 static void
