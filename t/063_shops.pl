@@ -1,0 +1,44 @@
+# The checks are silent in shops that are well and name what goes wrong in others: t/shops/shops.py simulates both.
+# SHOPS sets what is simulated: SHOPS='--weeks 2 --copies 3' takes half an hour, '--verbose' says what was said.
+# The server lives by the clock of t/clock.c, which is compiled here.
+use strict;
+use warnings;
+
+use File::Basename qw(dirname);
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $here = dirname(__FILE__);
+my $dir = PostgreSQL::Test::Utils::tempdir();
+my $compiler = $ENV{CC} // 'cc';
+plan skip_all => "no C compiler: $compiler"
+  if system($compiler, '-shared', '-fPIC', '-O2', '-o', "$dir/clock.so", "$here/clock.c") != 0;
+
+# Few shops: those that were most often taken for ill, and faults of every kind of check
+my @options = split ' ', $ENV{SHOPS} // join ' ', '--step 24 --fault-hours 40',
+  '--sizes 80,3 --kinds no_truth,first_week,season_ends,promotion_ended,renewals,consent_half,currencies,crm',
+  '--faults trigger_disabled,trigger_dropped,nothing_recorded,all_refused,consent_gone,email_gone,pixel_gone,pixel_other_ids,hundredfold,net_of_tax';
+
+my $node = PostgreSQL::Test::Cluster->new('shops');
+$node->init;
+$node->append_conf('postgresql.conf', <<CONF);
+shared_preload_libraries = 'tiktok_events'
+tiktok_events.databases = 'none_of_these'
+jit = off
+CONF
+append_to_file("$dir/clock", pack('q', 0));
+{
+	local %ENV = (%ENV, LD_PRELOAD => "$dir/clock.so", TEST_CLOCK => "$dir/clock");
+	$node->start;
+}
+my @command = ('/usr/bin/python3', "$here/shops/shops.py", '--database', $node->connstr('postgres'), '--clock', "$dir/clock", @options);
+my $said = `@{[join ' ', map { "'$_'" } map { s/'/'\\''/gr } @command]}`;
+is($?, 0, 'the simulation ran');
+note $said;
+
+my ($false, $weeks, $named, $faults) = $said =~ /^(\d+) of (\d+) shop-weeks had a false alarm; (\d+) of (\d+) faults were named in time$/m;
+cmp_ok($weeks, '>', 0, 'there are shops that are well');
+cmp_ok($faults, '>', 0, 'and faults');
+$node->stop;
+done_testing();
