@@ -25,7 +25,8 @@ typedef struct TteRowEvent
 	bool		declined;		/* the function of 'using' returned NULL, so
 								 * there is no event */
 	Oid			table;			/* the topmost table */
-	const char *trigger;		/* trigger of the query or of 'using', if there is one */
+	const char *trigger;		/* trigger of the query or of 'using', if
+								 * there is one */
 	char	   *stand_in;		/* the id of a substitute that may have been
 								 * recorded while the row had no event_id, or
 								 * NULL */
