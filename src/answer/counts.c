@@ -16,7 +16,7 @@
 #define MOST_PAGES		100
 
 static bool
-is_digits(const TteJson *value, int most)
+is_number_text(const TteJson *value, int most)
 {
 	if (value == NULL || (value->kind != TTE_JSON_STRING && value->kind != TTE_JSON_NUMBER) || value->len < 1 || value->len > most)
 		return false;
@@ -29,7 +29,7 @@ is_digits(const TteJson *value, int most)
 }
 
 static bool
-is_text(const TteJson *value, const char *text)
+has_text(const TteJson *value, const char *text)
 {
 	return value != NULL && (value->kind == TTE_JSON_STRING || value->kind == TTE_JSON_NUMBER) &&
 		value->len == (int) strlen(text) && memcmp(value->text, text, value->len) == 0;
@@ -42,7 +42,7 @@ read_count(const TteJson *object, const char *key)
 	const TteJson *value = tte_json_get(object, key);
 	int64		number = 0;
 
-	if (!is_digits(value, COUNT_DIGITS))
+	if (!is_number_text(value, COUNT_DIGITS))
 		return -1;
 	for (int i = 0; i < value->len; i++)
 		number = number * 10 + (value->text[i] - '0');
@@ -73,19 +73,19 @@ tte_pixel_find(const char *body, size_t len, const char *code, int page, char id
 		const TteJson *number = tte_json_get(pixel, "pixel_id");
 		const TteJson *status = tte_json_get(tte_json_get(pixel, "asset_ownership"), "asset_relation_status");
 
-		if (!is_text(tte_json_get(pixel, "pixel_code"), code))
+		if (!has_text(tte_json_get(pixel, "pixel_code"), code))
 			continue;
-		if (!is_digits(number, TTE_PIXEL_ID_MAX))
+		if (!is_number_text(number, TTE_PIXEL_ID_MAX))
 			return TTE_PIXEL_UNREADABLE;
 		memcpy(id, number->text, number->len);
 		id[number->len] = '\0';
-		return is_text(status, "UNBOUND") ? TTE_PIXEL_UNBOUND : TTE_PIXEL_FOUND;
+		return has_text(status, "UNBOUND") ? TTE_PIXEL_UNBOUND : TTE_PIXEL_FOUND;
 	}
 	return page < Min(read_count(tte_json_get(data, "page_info"), "total_page"), MOST_PAGES) ? TTE_PIXEL_NEXT_PAGE : TTE_PIXEL_NONE;
 }
 
 static bool
-is_name(const TteJson *value)
+is_type_name(const TteJson *value)
 {
 	if (value == NULL || value->kind != TTE_JSON_STRING || value->len < 1 || value->len > TTE_COUNT_TYPE_MAX)
 		return false;
@@ -105,10 +105,10 @@ read_statistic(const TteJson *statistic, TteCount *count)
 {
 	const TteJson *type = tte_json_get(statistic, "custom_event_type");
 
-	count->custom = is_name(type);
+	count->custom = is_type_name(type);
 	if (!count->custom)
 		type = tte_json_get(statistic, "pixel_event_type");
-	if (!is_name(type))
+	if (!is_type_name(type))
 		return false;
 	memcpy(count->type, type->text, type->len);
 	count->type[type->len] = '\0';
@@ -133,7 +133,7 @@ tte_counts_read(const char *body, size_t len, const char *pixel_id, TteCounts *c
 	{
 		const TteJson *statistics = tte_json_get(pixel, "statistics");
 
-		if (!is_text(tte_json_get(pixel, "pixel_id"), pixel_id))
+		if (!has_text(tte_json_get(pixel, "pixel_id"), pixel_id))
 			continue;
 		counts->listed = true;
 		if (statistics == NULL || statistics->kind != TTE_JSON_ARRAY)

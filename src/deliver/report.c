@@ -115,7 +115,7 @@ tte_report_fd(void)
 }
 
 void
-tte_report_drive(int64 now)
+tte_report_drive(void)
 {
 	TteHttpResult result;
 
@@ -328,7 +328,7 @@ write_url(const TteReportSource *source)
 
 /* False: there is none that can be used, and the source's state says why. */
 static bool
-take_token(TteReportSource *source)
+take_reporting_token(TteReportSource *source)
 {
 	const char *problem = NULL;
 
@@ -370,7 +370,7 @@ prepare_call(TteReportSource *source, int64 now)
 		}
 		strlcpy(call.pixel_id, source->pixel_id, sizeof(call.pixel_id));
 	}
-	if (!take_token(source))
+	if (!take_reporting_token(source))
 		return;
 	write_url(source);
 	source->failures++;
@@ -589,7 +589,7 @@ tte_report_step(int64 now)
 }
 
 static bool
-make_http(void)
+make_report_http(void)
 {
 	TteHttpOptions options = {
 		.endpoint = tte_reporting_base(),
@@ -626,10 +626,10 @@ tte_report_send(int64 now)
 		return;
 	}
 	call.started_at = now;
-	if (may_call() && make_http() && tte_http_get(http, secret, url.data, &call) != NULL)
+	if (may_call() && make_report_http() && tte_http_get(http, secret, url.data, &call) != NULL)
 	{
 		call_state = CALL_UNDER_WAY;
-		tte_report_drive(now);
+		tte_report_drive();
 	}
 	else
 		call_state = CALL_NONE;

@@ -21,7 +21,7 @@ extern void tte_report_reload(void);
 extern int	tte_report_fd(void);
 
 /* Moves bytes; needs no transaction, and never blocks. */
-extern void tte_report_drive(int64 now);
+extern void tte_report_drive(void);
 
 /* Is there anything for tte_report_step() to do, and when will there be; PG_INT64_MAX: not by itself. */
 extern bool tte_report_wants(int64 now);

@@ -456,7 +456,7 @@ fetch_counts(void)
 {
 	int64		now = tte_now();
 
-	tte_report_drive(now);
+	tte_report_drive();
 	if (nfinished > 0 || !tte_report_wants(now) || !begin("tiktok_events: fetching TikTok's counts"))
 		return;
 	tte_report_step(now);
