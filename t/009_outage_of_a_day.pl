@@ -40,7 +40,7 @@ sub record
 SELECT count(tiktok.track('shop', 'Purchase', 's$step-' || n, user_data => jsonb_build_object('external_id', n), page => '{"url": "https://shop.example.com/"}',
 	properties => '{"value": 10, "currency": "EUR"}')) FROM generate_series(1, 20) n;
 SELECT count(tiktok.track('crm', 'Won', 'c$step-' || n, lead => jsonb_build_object('lead_id', 7412345678901230000 + n))) FROM generate_series(1, 2) n;
-SELECT tiktok.track('store', 'Purchase', 'o$step', user_data => '{"email": "ana@example.com"}', properties => '{"value": 1, "currency": "EUR"}');
+SELECT tiktok.track('store', 'Purchase', 'o$step', user_data => '{"email": "ana\@example.com"}', properties => '{"value": 1, "currency": "EUR"}');
 SQL
 	$recorded += 23;
 }

@@ -44,7 +44,7 @@ if (!ok($made eq $written, 'docs/reference.md is what is made'))
 }
 
 my @reasons = reasons();
-cmp_ok(scalar @reasons, '>', 30, 'the source has words for reasons');
+cmp_ok(scalar @reasons, '>=', 30, 'the source has words for reasons');
 my ($table) = $written =~ /^### Reasons\n(.*?)^##/ms;
 is(join(' ', grep { $table !~ /`$_`/ } @reasons), '', 'the reference explains all of them');
 my ($statuses) = $written =~ /^### Statuses\n(.*?)^##/ms;
