@@ -49,6 +49,7 @@ CREATE TABLE tiktok.lead_stage (
 	stage text NOT NULL,
 	event text NOT NULL,
 	position int,
+	optimised boolean NOT NULL DEFAULT false,
 	PRIMARY KEY (source, stage)
 );
 COMMENT ON TABLE tiktok.lead_stage IS 'maps CRM stages to events; a row with a stage that is not listed records no event';
@@ -56,6 +57,7 @@ COMMENT ON COLUMN tiktok.lead_stage.source IS 'name of the source';
 COMMENT ON COLUMN tiktok.lead_stage.stage IS 'the stage as the CRM writes it';
 COMMENT ON COLUMN tiktok.lead_stage.event IS 'TikTok''s event name';
 COMMENT ON COLUMN tiktok.lead_stage.position IS 'order of the stage in the funnel';
+COMMENT ON COLUMN tiktok.lead_stage.optimised IS 'campaigns are optimised for its event, which then should happen 50 times in 14 days';
 
 CREATE TABLE tiktok.access_token (
 	source_id int PRIMARY KEY REFERENCES tiktok.source (id) ON DELETE CASCADE,

@@ -14,6 +14,19 @@ CREATE FUNCTION tiktok.create_trigger(
 RETURNS text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_create_trigger';
 COMMENT ON FUNCTION tiktok.create_trigger(regclass, text, text, jsonb, text, text, text, boolean, boolean, boolean) IS 'creates a trigger of tiktok.track_row after checking it against the table, and a function for its query and paths, and returns the statements: for new rows, or for rows of which the condition begins to hold';
 
+CREATE TABLE tiktok.created_trigger (
+	relation oid NOT NULL,
+	trigger_name name NOT NULL,
+	trigger_oid oid NOT NULL,
+	source text NOT NULL,
+	PRIMARY KEY (relation, trigger_name)
+);
+COMMENT ON TABLE tiktok.created_trigger IS 'triggers that tiktok.create_trigger made and tiktok.drop_trigger has not dropped, so that tiktok.health misses one that is gone';
+COMMENT ON COLUMN tiktok.created_trigger.relation IS 'pg_class.oid of its table';
+COMMENT ON COLUMN tiktok.created_trigger.trigger_name IS 'the name it was made with';
+COMMENT ON COLUMN tiktok.created_trigger.trigger_oid IS 'pg_trigger.oid';
+COMMENT ON COLUMN tiktok.created_trigger.source IS 'its source, as it was given to tiktok.create_trigger';
+
 CREATE FUNCTION tiktok.drop_trigger(relation regclass, name text)
 RETURNS text LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_drop_trigger';
 COMMENT ON FUNCTION tiktok.drop_trigger(regclass, text) IS 'drops all that tiktok.create_trigger made for a trigger, and returns the statements';

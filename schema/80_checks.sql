@@ -26,6 +26,26 @@ LEFT JOIN tiktok.source s ON substring(a.source_bytes FOR 1) = '=' AND s.key IS 
 WHERE t.tgfoid = 'tiktok.track_row()'::regprocedure AND t.tgparentid = 0 AND t.tgnargs > 0;
 COMMENT ON VIEW tiktok._trigger IS 'the triggers that record events, once for each source that they reach';
 
+CREATE VIEW tiktok._optimised AS
+SELECT l.source, l.event FROM tiktok.lead_stage l WHERE l.optimised;
+COMMENT ON VIEW tiktok._optimised IS 'events of stages for which campaigns are optimised';
+
+-- Triggers of tiktok.create_trigger that are there no longer, though their table is. pg_upgrade gives triggers other numbers.
+CREATE VIEW tiktok._gone_trigger AS
+SELECT c.relation, c.trigger_name, c.source
+FROM tiktok.created_trigger c JOIN pg_class r ON r.oid = c.relation
+WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.relation AND (t.oid = c.trigger_oid OR t.tgname = c.trigger_name));
+COMMENT ON VIEW tiktok._gone_trigger IS 'triggers that tiktok.create_trigger made and tiktok.drop_trigger did not drop, and that are gone';
+
+-- A trigger of a partitioned table may be disabled in a partition alone.
+CREATE VIEW tiktok._disabled_trigger AS
+SELECT t.tgrelid AS relation, t.tgname AS trigger_name,
+	coalesce((SELECT min(s.name) FROM tiktok._trigger x JOIN tiktok.source s ON x.source_bytes = convert_to(s.name, getdatabaseencoding())
+		WHERE (x.relation, x.trigger_name) IN ((t.tgrelid, t.tgname), (p.tgrelid, p.tgname))), '?') AS source
+FROM pg_trigger t LEFT JOIN pg_trigger p ON p.oid = t.tgparentid
+WHERE t.tgfoid = 'tiktok.track_row()'::regprocedure AND t.tgenabled = 'D' AND p.tgenabled IS DISTINCT FROM 'D';
+COMMENT ON VIEW tiktok._disabled_trigger IS 'triggers that record events and are disabled, each with one of its sources';
+
 CREATE FUNCTION tiktok._table_problem(extension oid, owner oid) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_table_problem';
 COMMENT ON FUNCTION tiktok._table_problem(oid, oid) IS 'what somebody did to a table of the extension, and why the worker touches none; NULL: nothing';
@@ -73,12 +93,19 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 			current_setting('tiktok_events.retention', true)::interval AS retention,
 			pg_is_in_recovery() AS standby
 	), day AS MATERIALIZED (
-		SELECT f.source, f.status, coalesce(f.reason, '') AS reason, count(*) AS events,
+		SELECT f.source, f.source_id, f.event, f.status, coalesce(f.reason, '') AS reason, count(*) AS events,
 			count(*) FILTER (WHERE f.value_problem = 'currency_unknown') AS without_value,
 			count(*) FILTER (WHERE f.consent_unreadable) AS unreadable
 		FROM tiktok._real_event f
 		WHERE f.hour >= now() - interval '24 hours'
-		GROUP BY 1, 2, 3
+		GROUP BY 1, 2, 3, 4, 5
+	), bad AS MATERIALIZED (
+		-- only the newest events tell whether it still is so
+		SELECT DISTINCT ON (n.source, b.status) n.source, n.event, b.status, b.bad, b.of, b.reason,
+			CASE WHEN b.all_bad THEN 'fail' WHEN b.bad >= 5 AND b.bad >= 0.2 * b.of THEN 'warn' END AS state
+		FROM (SELECT DISTINCT d.source, d.source_id, d.event FROM day d WHERE d.status IN ('rejected', 'uncertain', 'invalid') AND d.source IS NOT NULL) n,
+			LATERAL tiktok._bad_of_last(n.source_id, n.event) b
+		ORDER BY n.source, b.status, state, b.bad DESC, n.event
 	), backlog AS MATERIALIZED (
 		SELECT * FROM tiktok.backlog
 	), value_day AS (
@@ -161,18 +188,38 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 			CASE WHEN b.state = 'sending' THEN 'Look at tiktok.request_log and tiktok.worker_status.' ELSE 'They wait because the source is not sent to.' END END
 	FROM backlog b
 	UNION ALL
-	SELECT 'rejected', CASE WHEN f.rejected > 0.1 * f.sent THEN 'fail' WHEN f.rejected > 0.01 * f.sent THEN 'warn' ELSE 'ok' END,
-		format('"%s": %s of %s events sent in 24 hours rejected or uncertain%s', f.source, f.rejected, f.sent,
-			', mostly ' || (SELECT d.reason FROM day d WHERE d.source = f.source AND d.status IN ('rejected', 'uncertain') ORDER BY d.events DESC, d.reason LIMIT 1)),
-		CASE WHEN f.rejected > 0.01 * f.sent THEN 'Look at reason, code and message in tiktok.event_status; tiktok.retry() sends them again.' END
-	FROM source_events f
+	SELECT 'trigger', 'fail', format('"%s": trigger "%s" of %s, which tiktok.create_trigger made, is gone', g.source, g.trigger_name, g.relation::regclass),
+		format('Make it again with tiktok.create_trigger(). If it is not needed: DELETE FROM tiktok.created_trigger WHERE relation = %L::regclass AND trigger_name = %L;', g.relation::regclass, g.trigger_name)
+	FROM tiktok._gone_trigger g
+	UNION ALL
+	SELECT 'trigger', 'warn', format('"%s": trigger "%s" of %s is disabled: its rows make no event', d.source, d.trigger_name, d.relation::regclass),
+		format('ALTER TABLE %s ENABLE TRIGGER %I;', d.relation::regclass, d.trigger_name)
+	FROM tiktok._disabled_trigger d
+	UNION ALL
+	-- with a source of truth, the checklist knows which orders have no event
+	SELECT CASE WHEN q.event_source = 'crm' THEN 'stage' ELSE 'silence' END, CASE WHEN q.a_week < 7 THEN 'warn' ELSE 'fail' END,
+		format('"%s": no %s was recorded for %s, since %s; the same hours of the weeks before had %s', q.source, q.event,
+			date_trunc('minute', now() - q.last_at), date_trunc('second', q.last_at), q.expected),
+		coalesce('Look at what writes the rows, and at what the trigger makes of them: ' || (
+			SELECT string_agg(format('SELECT * FROM tiktok.check_rows(%L, %L);', t.relation::regclass, t.trigger_name), ' ' ORDER BY t.trigger_name)
+			FROM tiktok._trigger t WHERE t.source_bytes = convert_to(q.source, getdatabaseencoding())), 'Look at what calls tiktok.track().')
+	FROM tiktok._silence q
+	WHERE NOT EXISTS (SELECT FROM tiktok._truth_relation t WHERE t.source = q.source AND t.event = q.event AND t.problem IS NULL)
+	UNION ALL
+	SELECT 'rejected', coalesce(b.state, 'ok'),
+		CASE WHEN b.state IS NOT NULL THEN format('"%s": TikTok refused %s of the last %s %s%s', f.source, b.bad, b.of, b.event, ', mostly ' || b.reason)
+			ELSE format('"%s": %s of %s events sent in 24 hours rejected or uncertain', f.source, f.rejected, f.sent) END,
+		CASE WHEN b.state IS NOT NULL THEN format('SELECT reason, code, message FROM tiktok.event_status WHERE source = %L AND event = %L AND status IN (''rejected'', ''uncertain''); '
+			'when the cause is gone, SELECT tiktok.retry(%1$L); sends them again.', f.source, b.event) END
+	FROM source_events f LEFT JOIN bad b ON b.source = f.source AND b.status = 'rejected'
 	WHERE f.source IS NOT NULL AND f.sent > 0
 	UNION ALL
-	SELECT 'invalid', CASE WHEN f.invalid > 0.1 * f.events THEN 'fail' WHEN f.invalid > 0.01 * f.events THEN 'warn' ELSE 'ok' END,
-		format('"%s": %s of %s events recorded in 24 hours invalid%s', f.source, f.invalid, f.events,
-			', mostly ' || (SELECT d.reason FROM day d WHERE d.source = f.source AND d.status = 'invalid' ORDER BY d.events DESC, d.reason LIMIT 1)),
-		CASE WHEN f.invalid > 0.01 * f.events THEN 'Look at reason and notes in tiktok.event_status, and mend the data or the trigger.' END
-	FROM source_events f
+	SELECT 'invalid', coalesce(b.state, 'ok'),
+		CASE WHEN b.state IS NOT NULL THEN format('"%s": %s of the last %s %s are invalid and were not sent%s', f.source, b.bad, b.of, b.event, ', mostly ' || b.reason)
+			ELSE format('"%s": %s of %s events recorded in 24 hours invalid', f.source, f.invalid, f.events) END,
+		CASE WHEN b.state IS NOT NULL THEN format('Mend the data or the trigger: SELECT event_id, reason, notes FROM tiktok.event_status WHERE source = %L AND event = %L AND status = ''invalid'';',
+			f.source, b.event) END
+	FROM source_events f LEFT JOIN bad b ON b.source = f.source AND b.status = 'invalid'
 	WHERE f.source IS NOT NULL
 	UNION ALL
 	SELECT 'currency', 'warn', format('"%s": %s of %s events recorded in 24 hours go without value, because TikTok does not take their currency', v.source, v.without_value, f.events),
@@ -216,10 +263,11 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 	FROM tiktok.unmapped_source u
 	GROUP BY u.relation
 	UNION ALL
-	SELECT 'application_clock', 'warn', format('"%s": %s events of 24 hours came from the future', d.source, d.events),
+	SELECT 'application_clock', 'warn', format('"%s": %s events of 24 hours came from the future', d.source, sum(d.events)),
 		'The clock of the application is ahead, or seconds and milliseconds are mixed up.'
 	FROM day d
 	WHERE d.status = 'invalid' AND d.reason = 'future'
+	GROUP BY d.source
 	UNION ALL
 	SELECT 'retention', CASE WHEN o.late THEN 'warn' ELSE 'ok' END,
 		format('the oldest event is %s days old, tiktok_events.retention is %s', extract(day FROM now() - o.enqueued_at), o.retention),
@@ -296,49 +344,83 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION tiktok._same_event(text, text) IS 'an old and a new name, or two spellings, of one event';
 
+-- The rule is about TikTok and known for all sources or for none; three days that are over, with counts.
+CREATE FUNCTION tiktok._uncounted(source_id int, OUT event text, OUT counted bigint, OUT delivered bigint, OUT since date)
+RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+	WITH counted AS MATERIALIZED (
+		SELECT c.event, c.day, c.server, row_number() OVER (PARTITION BY c.event ORDER BY c.day DESC) AS n
+		FROM tiktok.platform_count c JOIN tiktok._source_health h ON h.source = c.source
+		WHERE h.source_id = _uncounted.source_id AND c.server IS NOT NULL AND c.day BETWEEN (now() AT TIME ZONE 'UTC')::date - 9 AND (now() AT TIME ZONE 'UTC')::date - 2
+	), three AS (
+		SELECT c.event, min(c.day) AS since, max(c.day) AS until, sum(c.server)::bigint AS counted
+		FROM counted c WHERE c.n <= 3 GROUP BY 1 HAVING count(*) = 3
+	)
+	SELECT t.event, t.counted, d.delivered, t.since
+	FROM three t, LATERAL (
+		SELECT count(*) AS delivered FROM tiktok._real_event f
+		WHERE f.source_id = _uncounted.source_id AND f.event = t.event AND f.status = 'delivered' AND f.hour >= t.since - interval '2 hours'
+		AND (f.event_time AT TIME ZONE 'UTC')::date IN (SELECT c.day FROM counted c WHERE c.event = t.event AND c.n <= 3)) d
+	WHERE d.delivered >= 30 AND abs(d.delivered - t.counted) > greatest(5, 0.1 * d.delivered) AND (SELECT r.rule FROM tiktok._count_rule() r) = 'before'
+$$;
+COMMENT ON FUNCTION tiktok._uncounted(int) IS 'names of which TikTok''s last three counts are not what was delivered, where it is known what TikTok counts';
+
 CREATE FUNCTION tiktok.failure_modes(source text, OUT mode text, OUT state text, OUT evidence text, OUT hint text)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 	WITH me AS MATERIALIZED (
 		SELECT s.* FROM (SELECT tiktok._source_id(failure_modes.source) AS id OFFSET 0) i JOIN tiktok._source_health s ON s.source_id = i.id
-	), week AS MATERIALIZED (
-		SELECT f.event, f.status, f.reason, f.fit, f.is_sale, f.value_problem, f.at - f.event_time AS lateness,
-			f.enqueued_at - f.event_time AS recorded_after, f.at - f.enqueued_at AS sent_after
-		FROM tiktok._real_event f
-		WHERE f.source_id = (SELECT source_id FROM me) AND f.hour >= now() - interval '7 days'
+	), newest AS MATERIALIZED (
+		SELECT e.* FROM me, tiktok._newest(me.source_id, 1500) e
+	), recent AS MATERIALIZED (
+		-- of each name the last day, and fifty at least
+		SELECT e.*,
+			e.status = 'expired' OR e.status = 'delivered' AND e.at - e.event_time >= interval '48 hours' AS lost,
+			e.status = 'expired' OR e.status = 'delivered' AND e.at - e.event_time >= CASE WHEN me.event_source = 'web' THEN interval '5 minutes' ELSE interval '48 hours' END AS late
+		FROM newest e, me
+		WHERE e.n <= 50 AND e.enqueued_at >= now() - interval '28 days' OR e.enqueued_at >= now() - interval '24 hours'
 	), sent_name AS MATERIALIZED (
-		SELECT DISTINCT w.event FROM week w WHERE w.fit
-	), pixel AS MATERIALIZED (
-		SELECT m.event, m.other_event, m.id IS NOT NULL AS matched, m.status, count(*) AS events
-		FROM tiktok._pixel_match m
-		WHERE m.source_id = (SELECT source_id FROM me) AND m.hour >= now() - interval '7 days'
-		GROUP BY 1, 2, 3, 4
+		SELECT DISTINCT e.event FROM newest e WHERE e.fit
+	), fallen AS MATERIALIZED (
+		SELECT f.* FROM me, tiktok._fallen_shares(me.source_id) f
+	), report AS MATERIALIZED (
+		SELECT r.* FROM me, tiktok._newest_reports(me.source_id, 400) r
+	), patience AS (
+		-- where orders are paid days after the page has fired, their events are recorded then
+		SELECT least(greatest(percentile_disc(0.99) WITHIN GROUP (ORDER BY r.recorded_at - r.seen_at), interval '15 minutes'), interval '48 hours') AS time
+		FROM report r
+	), named AS (
+		SELECT r.*, row_number() OVER (ORDER BY r.n) AS of_names
+		FROM report r
+		WHERE (r.event IN (SELECT n.event FROM sent_name n) OR r.other_event IS NOT NULL)
+		AND (r.recorded_at IS NOT NULL OR r.other_event IS NOT NULL OR r.seen_at < now() - (SELECT p.time FROM patience p))
 	), ids AS (
-		SELECT coalesce(sum(p.events), 0) AS seen,
-			coalesce(sum(p.events) FILTER (WHERE NOT p.matched AND p.other_event IS NULL), 0) AS strange
-		FROM pixel p
-		WHERE p.event IN (SELECT n.event FROM sent_name n) OR p.other_event IS NOT NULL
+		-- an event_id that nothing has is another one, unless there are hardly any events that could have it
+		SELECT w.most, count(n.event) AS seen, count(*) FILTER (WHERE n.recorded_at IS NULL AND n.other_event IS NULL) AS strange,
+			(SELECT count(*) FROM newest e WHERE e.event IN (SELECT x.event FROM named x)
+				AND e.enqueued_at >= min(n.seen_at) FILTER (WHERE n.recorded_at IS NULL AND n.other_event IS NULL) - interval '1 minute') AS recorded
+		FROM (VALUES (25), (100)) w (most) LEFT JOIN named n ON n.of_names <= w.most
+		GROUP BY 1
+	), worst_ids AS (
+		SELECT i.* FROM ids i ORDER BY i.seen >= 20 AND i.strange >= 0.2 * i.seen DESC, CASE WHEN i.strange >= 0.2 * i.seen THEN i.most ELSE - i.most END LIMIT 1
 	), late AS (
-		SELECT count(*) FILTER (WHERE w.status = 'delivered') AS delivered,
-			count(*) FILTER (WHERE w.late) AS late,
-			count(*) FILTER (WHERE w.lost) AS lost,
-			count(*) FILTER (WHERE w.status = 'expired') AS expired,
-			percentile_disc(0.5) WITHIN GROUP (ORDER BY CASE WHEN w.late THEN w.recorded_after END) AS recorded_after,
-			percentile_disc(0.5) WITHIN GROUP (ORDER BY CASE WHEN w.late THEN w.sent_after END) AS sent_after
-		FROM (
-			SELECT w.*,
-				w.status = 'expired' OR w.status = 'delivered' AND w.lateness >= interval '48 hours' AS lost,
-				w.status = 'expired' OR w.status = 'delivered' AND w.lateness >= CASE WHEN me.event_source = 'web' THEN interval '5 minutes' ELSE interval '48 hours' END AS late
-			FROM week w, me) w
+		SELECT r.event, count(*) AS sent,
+			count(*) FILTER (WHERE r.late) AS late,
+			count(*) FILTER (WHERE r.lost) AS lost,
+			percentile_disc(0.5) WITHIN GROUP (ORDER BY CASE WHEN r.late THEN r.enqueued_at - r.event_time END) AS recorded_after,
+			percentile_disc(0.5) WITHIN GROUP (ORDER BY CASE WHEN r.late THEN r.at - r.enqueued_at END) AS sent_after
+		FROM recent r
+		WHERE r.status IN ('delivered', 'expired')
+		GROUP BY 1
+		ORDER BY lost DESC, late DESC, sent DESC LIMIT 1
 	), pair AS (
 		-- Pixel events under the event_id of another event
-		SELECT p.event AS pixel, p.other_event AS server, sum(p.events) AS events, tiktok._same_event(p.event, p.other_event) AS same
-		FROM pixel p
+		SELECT p.event AS pixel, p.other_event AS server, count(*) AS events, tiktok._same_event(p.event, p.other_event) AS same
+		FROM report p
 		WHERE p.other_event IS NOT NULL
 		GROUP BY 1, 2
 		UNION ALL
 		-- another name of an event that is sent, whatever its event_id
 		SELECT o.event, n.event, sum(o.events), true
-		FROM (SELECT p.event, sum(p.events) AS events FROM pixel p WHERE p.other_event IS NULL GROUP BY 1
+		FROM (SELECT p.event, count(*) AS events FROM report p WHERE p.other_event IS NULL GROUP BY 1
 			UNION ALL
 			SELECT c.event, sum(c.browser) FROM tiktok.platform_count c
 			WHERE c.source = failure_modes.source AND c.day >= (now() AT TIME ZONE 'UTC')::date - 7 AND c.browser > 0
@@ -347,174 +429,273 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		WHERE o.event NOT IN (SELECT x.event FROM sent_name x)
 		GROUP BY 1, 2
 	), names AS (
-		SELECT coalesce(bool_or(p.same), false) AS same,
+		SELECT coalesce(max(p.events) FILTER (WHERE p.same), 0) AS same,
 			string_agg(format('the Pixel fires %s (%s) where %s is sent', p.pixel, p.events, p.server), '; ' ORDER BY p.pixel, p.server) AS pairs,
-			(SELECT count(*) FROM week w WHERE w.status = 'invalid' AND w.reason = 'event_name') AS misnamed
+			(SELECT count(*) FROM recent r WHERE r.status = 'invalid' AND r.reason = 'event_name') AS misnamed
 		FROM pair p
+		WHERE p.same OR p.events >= 3
 	), money AS (
-		SELECT coalesce(sum(m.good), 0) AS good, coalesce(sum(m.problems), 0) AS problems, coalesce(sum(m.invalid), 0) AS invalid,
+		SELECT m.event, sum(m.events) AS events, sum(m.problems) AS problems,
 			string_agg(format('%s %s', m.problems, m.value_problem), ', ' ORDER BY m.problems DESC, m.value_problem) FILTER (WHERE m.problems > 0) AS kinds
-		FROM (SELECT w.value_problem,
-				count(*) FILTER (WHERE w.fit AND w.is_sale) AS good,
-				count(*) FILTER (WHERE w.value_problem <> 'value_zero') AS problems,
-				count(*) FILTER (WHERE w.value_problem IS NOT NULL AND NOT w.fit) AS invalid
-			FROM week w
-			GROUP BY 1) m
+		FROM (SELECT r.event, r.value_problem, count(*) AS events, count(*) FILTER (WHERE r.value_problem <> 'value_zero') AS problems
+			FROM recent r
+			WHERE r.fit AND r.is_sale OR r.value_problem IS NOT NULL
+			GROUP BY 1, 2) m
+		GROUP BY 1
+		ORDER BY problems DESC, events DESC LIMIT 1
+	), shifted AS (
+		SELECT string_agg(CASE WHEN v.same THEN format('the last eight values of %s in %s are all %s, and half of those before were %s or more', v.event, v.currency, v.median, v.median_before)
+				WHEN v.median > v.median_before THEN format('the last eight values of %s in %s are %s times those before', v.event, v.currency, round(v.median / v.median_before))
+				ELSE format('the values before the last eight of %s in %s were %s times as high', v.event, v.currency, round(v.median_before / v.median)) END,
+			'; ' ORDER BY v.event, v.currency) AS said,
+			bool_or(v.same) AS same
+		FROM me, tiktok._shifted_values(me.source_id) v
 	), stage AS (
 		SELECT count(c.event) AS mapped,
 			count(c.event) FILTER (WHERE c.delivered > 0) AS delivered,
 			coalesce(sum(c.events), 0) AS events,
-			coalesce(sum(c.lead_id_missing), 0) AS lead_id_missing,
+			coalesce(max(c.delivered), 0) AS most,
 			coalesce(sum(c.no_mapping), 0) AS no_mapping,
 			string_agg(c.event, ', ' ORDER BY c.position, c.event) FILTER (WHERE c.delivered = 0) AS never
 		FROM tiktok.stage_coverage c
 		WHERE c.source = failure_modes.source AND (SELECT event_source FROM me) = 'crm'
+	), lead_id AS (
+		SELECT r.event, count(*) AS events, count(*) FILTER (WHERE r.status = 'invalid' AND r.reason = 'lead_id_missing') AS missing
+		FROM recent r
+		GROUP BY 1
+		ORDER BY missing DESC, events DESC LIMIT 1
 	), crm AS (
-		SELECT (SELECT count(*) FROM week w WHERE w.fit AND tiktok._current_name(w.event) = 'Lead') AS leads,
+		SELECT (SELECT count(*) FROM newest e WHERE e.fit AND tiktok._current_name(e.event) = 'Lead' AND e.enqueued_at >= now() - interval '7 days') AS leads,
 			(SELECT count(*) FROM tiktok._source_health h WHERE h.event_source = 'crm' AND h.enabled) AS sources
 	), consent AS (
-		SELECT (SELECT count(*) FROM week w WHERE w.status = 'suppressed') AS suppressed,
-			(SELECT count(*) FROM week) AS events,
-			(SELECT coalesce(sum(p.events), 0) FROM pixel p WHERE p.status = 'suppressed') AS fired
+		SELECT count(*) FILTER (WHERE r.status = 'suppressed') AS suppressed, count(*) AS events,
+			(SELECT count(*) FROM report p WHERE p.status = 'suppressed') AS fired,
+			(SELECT string_agg(format('%s of the last %s %s had consent, and %s before', f.part, f.whole, f.event, tiktok._percent(f.share_before, 1)), '; ' ORDER BY f.event)
+				FROM fallen f WHERE f.what = 'consent') AS fallen
+		FROM recent r
 	), volume AS (
-		SELECT count(*) AS names,
-			coalesce(sum(v.delivered), 0) AS delivered,
-			string_agg(format('%s %s of %s', v.event, v.delivered, v.floor), ', ' ORDER BY v.event) FILTER (WHERE v.low) AS low,
-			coalesce(bool_or(v.low AND v.delivered = 0), false) AS stopped
+		-- only what somebody wants to be enough
+		SELECT string_agg(v.said, ', ' ORDER BY v.event) FILTER (WHERE v.low) AS low, string_agg(v.said, ', ' ORDER BY v.event) AS said
 		FROM (
-			SELECT v.*, NOT v.enough AND (v.delivered_before > 0
-				OR EXISTS (SELECT FROM tiktok.weekly_floor w WHERE w.source = v.source AND w.event = v.event)) AS low
-			FROM tiktok.volume_floor v
-			WHERE v.source = failure_modes.source) v
+			SELECT v.event, NOT v.enough AS low, format('%s %s of %s a week', v.event, v.delivered, v.floor) AS said
+			FROM (SELECT w.event, w.events AS floor, d.delivered, d.delivered >= w.events AS enough
+				FROM me JOIN tiktok.weekly_floor w ON w.source = me.source,
+					LATERAL (SELECT count(*) AS delivered FROM tiktok._real_event f
+						WHERE f.source_id = me.source_id AND f.event = w.event AND f.status = 'delivered' AND f.hour >= now() - interval '7 days') d) v
+			UNION ALL
+			SELECT l.event, d.delivered < 50 AND d.known, format('%s %s of 50 in 14 days', l.event, d.delivered)
+			FROM (SELECT DISTINCT l.event FROM tiktok._optimised l WHERE l.source = failure_modes.source) l, me,
+				LATERAL (SELECT count(*) FILTER (WHERE e.status = 'delivered' AND e.enqueued_at >= now() - interval '14 days') AS delivered,
+						coalesce(min(e.enqueued_at) < now() - interval '14 days', false) AS known
+					FROM newest e WHERE e.event = l.event) d) v
 	), judged (mode, state, evidence, hint) AS (
 		SELECT 'different_ids',
-			CASE WHEN i.strange > 0.5 * i.seen THEN 'fail'
-				WHEN i.strange > 0.1 * i.seen THEN 'warn' ELSE 'ok' END,
-			CASE WHEN i.seen > 0 THEN format('%s of %s events of the Pixel (%s) have no event of the same event_id', i.strange, i.seen, tiktok._percent(i.strange, i.seen))
-				ELSE 'nothing is known of the Pixel''s events' END,
-			'Give the Pixel the event_id that is recorded here: the key of the order, not one of its own.'
-		FROM me, ids i
+			CASE WHEN i.seen < 20 OR i.strange < 0.2 * i.seen THEN 'ok' WHEN i.strange >= 0.5 * i.seen THEN 'fail' ELSE 'warn' END,
+			CASE WHEN i.seen = 0 THEN 'nothing is known of the Pixel''s events'
+				WHEN i.strange = 0 THEN format('%s of %s events of the Pixel have the event_id of an event here', i.seen, i.seen)
+				WHEN i.recorded < 0.5 * i.strange THEN format('of the last %s events that the Pixel reported, %s are not recorded here; %s were recorded in that time', i.seen, i.strange, i.recorded)
+				ELSE format('%s of the last %s events of the Pixel have an event_id that no event here has', i.strange, i.seen) END,
+			CASE WHEN i.recorded < 0.5 * i.strange THEN 'Look at the trigger and at what writes the orders: the page reports what makes no event. SELECT * FROM tiktok.health();'
+				ELSE 'Give the Pixel the event_id that is recorded here: the key of the order, not one of its own.' END
+		FROM me, worst_ids i
 		UNION ALL
 		SELECT 'late_events',
-			CASE WHEN l.lost > 0.05 * (l.delivered + l.expired) OR l.late > 0.25 * (l.delivered + l.expired) THEN 'fail'
-				WHEN l.lost > 0.005 * (l.delivered + l.expired) OR l.late > 0.05 * (l.delivered + l.expired) THEN 'warn' ELSE 'ok' END,
-			format('%s of %s events reached TikTok late, %s of them after 48 hours or never%s', l.late, l.delivered + l.expired, l.lost,
+			CASE WHEN l.lost >= 5 AND l.lost >= 0.2 * l.sent OR l.late >= 20 AND l.late >= 0.5 * l.sent THEN 'fail'
+				WHEN l.lost >= 3 AND l.lost >= 0.05 * l.sent OR l.late >= 5 AND l.late >= 0.2 * l.sent THEN 'warn' ELSE 'ok' END,
+			CASE WHEN l.sent IS NULL THEN 'no event was delivered' WHEN l.late = 0 THEN format('none of the last %s %s was late', l.sent, l.event)
+				ELSE format('%s of the last %s %s reached TikTok late, %s of them after 48 hours or never%s', l.late, l.sent, l.event, l.lost,
 				CASE WHEN l.late > 0 THEN format('; half were recorded %s after the event, half sent %s after that',
-					date_trunc('second', l.recorded_after), date_trunc('second', l.sent_after)) END),
+					date_trunc('second', l.recorded_after), date_trunc('second', l.sent_after)) END) END,
 			CASE WHEN l.recorded_after > l.sent_after THEN 'They are recorded late: put the trigger on the change that makes the event, and check event_time.'
 				ELSE 'They are sent late: see tiktok.health() and tiktok.backlog.' END
-		FROM me, late l
+		FROM me LEFT JOIN late l ON true
 		UNION ALL
-		SELECT 'names_differ', CASE WHEN n.same THEN 'fail' WHEN n.pairs IS NOT NULL OR n.misnamed > 0 THEN 'warn' ELSE 'ok' END,
+		SELECT 'names_differ', CASE WHEN n.same >= 3 THEN 'fail' WHEN n.pairs IS NOT NULL OR n.misnamed >= 3 THEN 'warn' ELSE 'ok' END,
 			concat_ws('; ', coalesce(n.pairs, 'no event of the Pixel has another name'), CASE WHEN n.misnamed > 0 THEN format('%s events had a name that TikTok does not take', n.misnamed) END),
 			'Fire the name in the Pixel that is sent from here: TikTok deduplicates by name and event_id.'
 		FROM me, names n
 		UNION ALL
 		SELECT 'value_or_currency_missing',
-			CASE WHEN m.problems > 0.1 * (m.good + m.invalid) THEN 'fail' WHEN m.problems > 0.01 * (m.good + m.invalid) THEN 'warn' ELSE 'ok' END,
-			format('%s of %s events of sales (%s) lack a usable value or currency%s', m.problems, m.good + m.invalid, tiktok._percent(m.problems, m.good + m.invalid), ': ' || m.kinds),
-			'See tiktok.value_problems; map value and currency in the trigger.'
-		FROM me, money m
+			CASE WHEN s.said IS NOT NULL OR m.problems >= 5 AND m.problems >= 0.2 * m.events THEN 'fail' WHEN m.problems >= 5 AND m.problems >= 0.05 * m.events THEN 'warn' ELSE 'ok' END,
+			concat_ws('; ', s.said, CASE WHEN m.events IS NULL THEN 'no event of a sale'
+				WHEN m.problems = 0 THEN format('the last %s %s have a value and currency', m.events, m.event)
+				ELSE format('%s of the last %s %s lack a usable value or currency: %s', m.problems, m.events, m.event, m.kinds) END),
+			CASE WHEN s.same THEN 'Map the value of the order, not a constant.'
+				WHEN s.said IS NOT NULL THEN 'Look whether the column is in cents now: the target amounts of tiktok.create_trigger says so.'
+				ELSE format('Map value and currency in the trigger. SELECT * FROM tiktok.value_problems WHERE source = %L AND hour >= now() - interval ''24 hours'';', me.source) END
+		FROM me CROSS JOIN shifted s LEFT JOIN money m ON true
 		UNION ALL
 		SELECT 'crm_quality_not_passed_back',
-			CASE WHEN me.event_source <> 'crm' THEN CASE WHEN c.leads > 0 AND c.sources = 0 THEN 'warn' ELSE 'ok' END
-				WHEN s.delivered = 0 OR s.mapped > 1 AND s.delivered = 1 THEN 'fail'
-				WHEN s.mapped < 2 OR s.never IS NOT NULL OR s.lead_id_missing > 0.05 * s.events THEN 'warn' ELSE 'ok' END,
-			CASE WHEN me.event_source <> 'crm' THEN format('%s leads in 7 days, %s CRM sources enabled', c.leads, c.sources)
-				ELSE format('%s of %s stages reached TikTok in 28 days%s; %s of %s events lacked a lead_id%s', s.delivered, s.mapped, ', never ' || s.never, s.lead_id_missing, s.events,
+			CASE WHEN me.event_source <> 'crm' THEN 'ok'
+				WHEN i.missing >= 5 AND i.missing >= 0.2 * i.events THEN 'fail'
+				WHEN s.mapped > 1 AND s.delivered <= 1 AND s.most >= 50 THEN 'warn' ELSE 'ok' END,
+			CASE WHEN me.event_source <> 'crm' THEN
+					CASE WHEN c.leads > 0 AND c.sources = 0 THEN format('%s leads in 7 days, and nothing is reported of what becomes of them', c.leads) ELSE 'no CRM' END
+				WHEN s.events = 0 THEN 'nothing in 28 days'
+				ELSE format('%s of %s stages reached TikTok in 28 days%s%s%s', s.delivered, s.mapped, ', not yet ' || s.never,
+					CASE WHEN i.missing > 0 THEN format('; %s of the last %s %s lacked a lead_id', i.missing, i.events, i.event) END,
 					CASE WHEN s.no_mapping > 0 THEN format('; %s rows had a stage that is not mapped', s.no_mapping) END) END,
-			CASE WHEN me.event_source <> 'crm' THEN 'Report what becomes of the leads: a source of kind crm, and a trigger on the change of their stage.'
-				WHEN s.lead_id_missing > 0.05 * s.events THEN 'Keep TikTok''s lead_id with the lead and map it.'
+			CASE WHEN i.missing >= 5 THEN 'Keep TikTok''s lead_id with the lead and map it.'
 				ELSE 'Map every stage of the funnel in tiktok.lead_stage, and put the trigger on the column of the stage.' END
-		FROM me, stage s, crm c
+		FROM me CROSS JOIN stage s CROSS JOIN crm c LEFT JOIN lead_id i ON true
 		UNION ALL
 		SELECT 'consent_inconsistent',
-			CASE WHEN c.fired > 0 OR c.suppressed > 0 AND c.suppressed = c.events THEN 'fail' WHEN c.suppressed > 0.9 * c.events THEN 'warn' ELSE 'ok' END,
-			format('%s of %s events (%s) were suppressed for want of consent%s', c.suppressed, c.events, tiktok._percent(c.suppressed, c.events),
-				CASE WHEN c.fired > 0 THEN format('; the Pixel fired %s of them', c.fired) END),
-			CASE WHEN c.fired > 0 THEN 'Let one decision of the user rule both sides: the Pixel''s consent calls and the consent of the event.'
-				ELSE 'Check what the target consent is mapped to: hardly any event has it.' END
+			CASE WHEN c.fired >= 3 OR c.fallen IS NOT NULL OR c.suppressed >= 20 AND c.suppressed = c.events THEN 'fail' ELSE 'ok' END,
+			concat_ws('; ', c.fallen, CASE WHEN c.suppressed > 0 THEN format('%s of the last %s events were suppressed for want of consent', c.suppressed, c.events)
+				ELSE 'no event was suppressed for want of consent' END,
+				CASE WHEN c.fired > 0 THEN format('the Pixel fired %s events that were suppressed', c.fired) END),
+			CASE WHEN c.fired >= 3 THEN 'Let one decision of the user rule both sides: the Pixel''s consent calls and the consent of the event.'
+				ELSE 'Check what the target consent is mapped to, and what the consent banner writes there.' END
 		FROM me, consent c
 		UNION ALL
-		SELECT 'volume_too_low',
-			CASE WHEN v.stopped THEN 'fail' WHEN v.low IS NOT NULL OR v.names = 0 THEN 'warn' ELSE 'ok' END,
-			coalesce('a week: ' || v.low, format('%s events of %s names delivered in 7 days', v.delivered, v.names)),
-			CASE WHEN v.stopped OR v.names = 0 THEN 'Nothing comes any more: see tiktok.health().'
-				ELSE 'Optimise for an event that happens more often, or set another floor in tiktok.weekly_floor.' END
+		SELECT 'volume_too_low', CASE WHEN v.low IS NOT NULL THEN 'warn' ELSE 'ok' END,
+			coalesce(v.low, v.said, 'nothing says how many events there should be'),
+			'Optimise for an event that happens more often, or change tiktok.weekly_floor and tiktok.lead_stage.optimised.'
 		FROM me, volume v
 	)
 	SELECT j.mode, j.state, j.evidence, CASE WHEN j.state <> 'ok' THEN j.hint END FROM judged j
 $$;
 COMMENT ON FUNCTION tiktok.failure_modes(text) IS
-'the seven ways in which measurement by Pixel and Events API goes wrong, judged by the last 7 days (stages of leads: 28).
+'the seven ways in which measurement by Pixel and Events API goes wrong, judged by the newest events of each name: those of the last day, and fifty at least.
 state: ok; warn: some events suffer; fail: many do, or all.';
+
+-- Of the orders since a day, those that a cause has.  The newest day may be wrong alone, so each stretch of days up to now is looked at.
+CREATE FUNCTION tiktok._truth_findings(source text, OUT cause text, OUT state text, OUT bad bigint, OUT orders bigint, OUT since date, OUT delivered bigint)
+RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+	WITH judged AS MATERIALIZED (
+		SELECT j.day, j.n, j.in_orders, j.status = 'delivered' AS delivered,
+			CASE WHEN j.cause IN ('no_event', 'pixel_only') THEN 'no_event'
+				WHEN j.cause IN ('no_order', 'recorded_twice') THEN 'no_order'
+				WHEN j.cause = 'value_differs' AND j.note NOT LIKE '%of the value%' THEN NULL
+				WHEN j.cause NOT IN ('late', 'pending', 'retrying', 'suppressed', 'discarded', 'no_longer_known', 'pixel_other_name', 'pixel_other_id', 'pixel_48_hours') THEN j.cause END AS cause
+		FROM tiktok._difference_causes(_truth_findings.source, now() - interval '7 days', now() - interval '15 minutes') j
+	), day AS (
+		SELECT d.day, sum(d.n) FILTER (WHERE d.in_orders) AS orders FROM judged d GROUP BY 1
+	), cause_day AS (
+		SELECT c.cause, d.day, coalesce(d.orders, 0) AS orders, coalesce(sum(j.n), 0) AS bad
+		FROM (SELECT DISTINCT j.cause FROM judged j WHERE j.cause IS NOT NULL) c CROSS JOIN day d
+		LEFT JOIN judged j ON j.cause = c.cause AND j.day = d.day
+		GROUP BY 1, 2, 3
+	), stretch AS (
+		SELECT c.cause, c.day, sum(c.orders) OVER w AS orders, sum(c.bad) OVER w AS bad,
+			sum(c.orders) OVER (PARTITION BY c.cause) AS all_orders, sum(c.bad) OVER (PARTITION BY c.cause) AS all_bad
+		FROM cause_day c
+		WINDOW w AS (PARTITION BY c.cause ORDER BY c.day DESC)
+	), stated AS (
+		SELECT s.*, CASE
+				-- events without an order may be of orders that were cancelled
+				WHEN s.cause = 'no_order' THEN CASE WHEN s.bad >= 20 AND s.bad > 0.2 * s.orders
+					AND s.bad * greatest(s.all_orders - s.orders, 1) > 3 * (s.all_bad - s.bad) * s.orders THEN 'warn' END
+				WHEN s.bad >= 5 AND s.bad >= 0.2 * s.orders THEN 'fail'
+				WHEN s.bad >= CASE WHEN s.cause LIKE 'value%' THEN 5 ELSE 3 END AND s.bad >= 0.05 * s.orders THEN 'warn' END AS state
+		FROM stretch s
+	)
+	(SELECT DISTINCT ON (s.cause) s.cause, s.state, s.bad, s.orders, s.day, NULL::bigint
+	FROM stated s
+	WHERE s.state IS NOT NULL
+	ORDER BY s.cause, s.state, s.day DESC)
+	UNION ALL
+	SELECT NULL, NULL, NULL, coalesce(sum(j.n) FILTER (WHERE j.in_orders), 0), NULL, coalesce(sum(j.n) FILTER (WHERE j.in_orders AND j.delivered), 0)
+	FROM judged j
+$$;
+COMMENT ON FUNCTION tiktok._truth_findings(text) IS
+'causes of tiktok.differences that too many orders of the last days have; a row without cause has all orders of seven days, and how many of them are delivered';
 
 CREATE FUNCTION tiktok.checklist(source text, OUT item int, OUT what text, OUT state text, OUT evidence text, OUT hint text)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 	WITH me AS MATERIALIZED (
 		SELECT s.* FROM (SELECT tiktok._source_id(checklist.source) AS id OFFSET 0) i JOIN tiktok._source_health s ON s.source_id = i.id
-	), week AS MATERIALIZED (
-		SELECT f.hour >= now() - interval '7 days' AS this, count(*) AS events, count(*) FILTER (WHERE f.fit) AS fit,
-			count(*) FILTER (WHERE f.status = 'delivered') AS delivered,
-			count(*) FILTER (WHERE f.fit AND f.match_keys & (SELECT bit_or(1 << k.bit) FROM tiktok._match_key k WHERE k.is_strong) <> 0) AS strong
-		FROM tiktok._real_event f
-		WHERE f.source_id = (SELECT source_id FROM me) AND f.hour >= now() - interval '14 days'
-		GROUP BY 1
+	), newest AS MATERIALIZED (
+		SELECT e.* FROM me, tiktok._newest(me.source_id, 1500) e
 	), now_and_before AS MATERIALIZED (
-		SELECT n.*, b.events AS events_before, b.delivered AS delivered_before
-		FROM (SELECT coalesce(sum(w.events), 0) AS events, coalesce(sum(w.fit), 0) AS fit, coalesce(sum(w.delivered), 0) AS delivered,
-				coalesce(sum(w.strong), 0) AS strong FROM week w WHERE w.this) n,
-			(SELECT coalesce(sum(w.events), 0) AS events, coalesce(sum(w.delivered), 0) AS delivered FROM week w WHERE NOT w.this) b
+		SELECT count(*) AS events, count(*) FILTER (WHERE e.status = 'delivered') AS delivered, max(e.at) FILTER (WHERE e.status = 'delivered') AS last_delivered_at,
+			count(*) FILTER (WHERE e.fit AND e.n <= 100) AS fit,
+			count(*) FILTER (WHERE e.fit AND e.n <= 100 AND e.match_keys & (SELECT bit_or(1 << k.bit) FROM tiktok._match_key k WHERE k.is_strong) <> 0) AS strong
+		FROM newest e
 	), mode AS MATERIALIZED (
 		SELECT * FROM tiktok.failure_modes(checklist.source)
+	), fallen AS MATERIALIZED (
+		SELECT f.*, format('%s of the last %s %s', f.part, f.whole, f.event) AS said FROM me, tiktok._fallen_shares(me.source_id) f
 	), pixel AS MATERIALIZED (
-		SELECT coalesce(sum(o.browser), 0) AS browser, coalesce(sum(o.matched), 0) AS matched, coalesce(sum(o.over_48_hours), 0) AS over_48_hours
-		FROM tiktok.dedup_overlap o
-		WHERE o.source = checklist.source AND o.hour >= now() - interval '7 days'
+		SELECT count(*) AS browser, count(r.recorded_at) AS matched, count(*) FILTER (WHERE r.apart) AS over_48_hours, min(r.seen_at) AS since
+		FROM me, tiktok._newest_reports(me.source_id, 400) r
 	), platform AS MATERIALIZED (
 		SELECT coalesce(sum(c.browser), 0) AS browser
 		FROM tiktok.platform_count c
 		WHERE c.source = checklist.source AND c.day >= (now() AT TIME ZONE 'UTC')::date - 7
+	), uncounted AS (
+		SELECT string_agg(format('TikTok counted %s of %s %s that it accepted in three days since %s', u.counted, u.delivered, u.event, to_char(u.since, 'YYYY-MM-DD')), '; ' ORDER BY u.event) AS said
+		FROM me, tiktok._uncounted(me.source_id) u
 	), truth AS MATERIALIZED (
-		SELECT t.relations, t.readable,
-			CASE WHEN t.relations > 0 AND t.readable THEN (
-				SELECT ARRAY[coalesce(sum(r.your_rows), 0), coalesce(sum(r.missing), 0), coalesce(sum(r.not_accepted), 0), coalesce(sum(r.delivered), 0)]
-				FROM tiktok.reconcile(checklist.source) r
-				WHERE r.your_rows IS NOT NULL) END AS counts
+		SELECT t.relations, t.relations > 0 AND t.readable AS known
 		FROM (SELECT count(*) AS relations,
 				bool_and(CASE WHEN r.problem IS NULL THEN tiktok._truth_is_readable(r.oid) ELSE false END) AS readable
 			FROM tiktok._truth_relation r JOIN tiktok._sibling s ON s.sibling = r.source
 			WHERE s.source = checklist.source) t
-	), shift AS (
-		SELECT string_agg(format('%s from %s to %s', s.match_key, tiktok._percent(s.before, 1), tiktok._percent(s.this, 1)), ', ' ORDER BY s.match_key)
-			FILTER (WHERE s.before - s.this > 0.1) AS keys
-		FROM (SELECT m.match_key,
-				sum(m.with_key) FILTER (WHERE m.hour >= now() - interval '7 days') / nullif(sum(m.events) FILTER (WHERE m.hour >= now() - interval '7 days'), 0) AS this,
-				sum(m.with_key) FILTER (WHERE m.hour < now() - interval '7 days') / nullif(sum(m.events) FILTER (WHERE m.hour < now() - interval '7 days'), 0) AS before
-			FROM tiktok.match_key_coverage m
-			WHERE m.source = checklist.source AND m.hour >= now() - interval '14 days'
-			GROUP BY m.match_key) s
+	), counted AS MATERIALIZED (
+		SELECT f.* FROM truth t, LATERAL (SELECT * FROM tiktok._truth_findings(checklist.source) f WHERE t.known OFFSET 0) f
+	), finding AS (
+		SELECT f.state, format('%s of %s orders since %s %s', f.bad, f.orders, to_char(f.since, 'YYYY-MM-DD'), coalesce(w.said, 'are ' || f.cause)) AS said,
+			coalesce(w.hint, 'Look at reason and notes.') || format(' SELECT * FROM tiktok.differences(%L) WHERE cause IN (%s);', checklist.source,
+				CASE WHEN f.cause = 'no_event' THEN '''no_event'', ''pixel_only''' WHEN f.cause = 'no_order' THEN '''no_order'', ''recorded_twice''' ELSE quote_literal(f.cause) END) AS hint
+		FROM counted f
+		LEFT JOIN (VALUES
+			('no_event', 'have no event', 'Look at the trigger, and at what writes the orders without it.'),
+			('no_order', 'have a second event, or there are as many events without an order', 'Look for a second trigger or call that records the same orders.'),
+			('test', 'were recorded as test events', 'Turn tiktok_events.test_event off in the application.'),
+			('other_source', 'were recorded for another source', 'Correct the source of the trigger, or tiktok.source.key.'),
+			('duplicate', 'have the event_id of another order', 'Give each order an event_id of its own.'),
+			('no_value', 'were sent without a value', 'Map value and currency in the trigger.'),
+			('other_currency', 'were sent in another currency', 'Map the currency of the order.'),
+			('value_zero', 'were sent with a value of 0', 'Map the value of the whole order.'),
+			('value_hundredfold', 'were sent with a hundred times their value', 'The column is in cents: give the mapping "amounts": "minor".'),
+			('value_constant', 'were sent with one and the same value', 'Map the value of the order, not a constant.'),
+			('value_net', 'were sent without tax', 'Map the value with tax, or register the orders without.'),
+			('value_differs', 'were sent with the same part of their value', 'Map the column that your orders count by.')) w (cause, said, hint) ON w.cause = f.cause
+		WHERE f.cause IS NOT NULL
+	), found AS (
+		SELECT min(f.state) AS state, string_agg(f.said, '; ' ORDER BY f.state, f.said) AS said, min(f.hint) FILTER (WHERE f.n = 1) AS hint
+		FROM (SELECT f.*, row_number() OVER (ORDER BY f.state, f.said) AS n FROM finding f) f
 	), tests AS (
 		SELECT count(*) AS requests, max(q.started_at) AS last
 		FROM tiktok.request_log q
 		WHERE q.source = checklist.source AND q.is_test AND q.outcome = 'delivered'
+	), gone AS (
+		-- the Pixel is silent, and not only under other ids
+		SELECT string_agg(format('%s were reported by the Pixel, and %s before', f.said, tiktok._percent(f.share_before, 1)), '; ' ORDER BY f.event) AS said
+		FROM fallen f
+		WHERE f.what = 'pixel' AND (SELECT m.state FROM mode m WHERE m.mode = 'different_ids') = 'ok' AND (SELECT m.state FROM mode m WHERE m.mode = 'names_differ') = 'ok'
+	), keys AS (
+		SELECT string_agg(format('%s have %s, and %s before', f.said, f.what, tiktok._percent(f.share_before, 1)), '; ' ORDER BY f.what, f.event) AS said,
+			string_agg(DISTINCT f.what, ', ') AS names
+		FROM fallen f
+		WHERE f.what NOT IN ('pixel', 'consent')
 	), judged (item, what, state, evidence, hint) AS (
 		SELECT 1, 'install the Pixel',
-			CASE WHEN me.event_source <> 'web' OR p.browser > 0 OR c.browser > 0 THEN 'ok' ELSE 'warn' END,
+			CASE WHEN me.event_source <> 'web' THEN 'ok' WHEN g.said IS NOT NULL THEN 'fail' WHEN p.browser > 0 OR c.browser > 0 THEN 'ok' ELSE 'todo' END,
 			CASE WHEN me.event_source <> 'web' THEN 'not needed for this kind of source'
-				ELSE format('in 7 days %s events of the Pixel reported, %s counted by TikTok', p.browser, c.browser) END,
-			'Let the page report by tiktok.pixel_seen() what it fires, or load TikTok''s counts into tiktok.platform_count.'
-		FROM me, pixel p, platform c
+				WHEN g.said IS NOT NULL THEN g.said
+				WHEN p.browser = 0 AND c.browser = 0 THEN 'nothing is known of a Pixel'
+				WHEN p.browser = 0 THEN format('TikTok counted %s events of the Pixel in 7 days; the page reports none', c.browser)
+				ELSE format('%s events of the Pixel reported since %s', p.browser, date_trunc('second', p.since)) END,
+			CASE WHEN g.said IS NOT NULL THEN 'Look whether the page still loads the Pixel and calls tiktok.pixel_seen().'
+				ELSE 'Let the page report by tiktok.pixel_seen() what it fires, or load TikTok''s counts into tiktok.platform_count.' END
+		FROM me, pixel p, platform c, gone g
 		UNION ALL
-		SELECT 2, 'add the Events API', CASE WHEN n.delivered > 0 THEN 'ok' ELSE 'fail' END,
-			format('in 7 days %s events recorded, %s delivered; triggers: %s', n.events, n.delivered,
-				(SELECT count(*) FROM tiktok._trigger t WHERE t.enabled AND t.source_bytes = convert_to(me.source, getdatabaseencoding()))),
-			CASE WHEN n.events = 0 THEN 'Create a trigger with tiktok.track_row, or call tiktok.track().' ELSE 'See tiktok.health().' END
-		FROM me, now_and_before n
+		SELECT 2, 'add the Events API',
+			CASE WHEN n.events = 0 THEN 'todo' WHEN u.said IS NOT NULL THEN 'warn' WHEN n.delivered = 0 AND n.events >= 5 THEN 'fail' ELSE 'ok' END,
+			coalesce(u.said, CASE WHEN n.events = 0 THEN 'no event yet; triggers: ' || t.n
+				WHEN n.delivered = 0 THEN format('none of %s events is delivered', n.events)
+				ELSE format('%s of the last %s events delivered, the newest at %s', n.delivered, n.events, date_trunc('second', n.last_delivered_at)) END),
+			CASE WHEN n.events = 0 THEN 'Create a trigger with tiktok.create_trigger(), or call tiktok.track().'
+				WHEN u.said IS NOT NULL THEN format('Compare with Events Manager, and look for requests that were not accepted: SELECT * FROM tiktok.request_log WHERE source = %L;', me.source)
+				ELSE 'SELECT * FROM tiktok.health();' END
+		FROM me, now_and_before n, uncounted u,
+			LATERAL (SELECT count(*) AS n FROM tiktok._trigger t WHERE t.enabled AND t.source_bytes = convert_to(me.source, getdatabaseencoding())) t
 		UNION ALL
 		SELECT 3, 'the same event_id on both sides',
-			CASE WHEN me.event_source <> 'web' THEN 'ok' WHEN i.state = 'ok' AND m.state = 'ok' AND p.browser = 0 THEN 'warn'
-				WHEN 'fail' IN (i.state, m.state) THEN 'fail' WHEN 'warn' IN (i.state, m.state) THEN 'warn' ELSE 'ok' END,
+			CASE WHEN me.event_source <> 'web' THEN 'ok'
+				WHEN 'fail' IN (i.state, m.state) THEN 'fail' WHEN 'warn' IN (i.state, m.state) THEN 'warn' WHEN p.browser = 0 THEN 'todo' ELSE 'ok' END,
 			CASE WHEN me.event_source <> 'web' THEN 'there is one side only'
 				ELSE format('%s; %s', i.evidence, m.evidence) END,
 			coalesce(m.hint, i.hint, 'Let the page report by tiktok.pixel_seen() what it fires.')
@@ -522,44 +703,44 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		WHERE i.mode = 'different_ids' AND m.mode = 'names_differ'
 		UNION ALL
 		SELECT 4, 'value, currency, contents and parameters',
-			CASE WHEN m.state <> 'ok' THEN m.state WHEN me.event_source IN ('web', 'app') AND n.strong < 0.5 * n.fit THEN 'warn' ELSE 'ok' END,
-			format('%s; %s of %s events have an identifier beyond address and browser', m.evidence, n.strong, n.fit),
+			CASE WHEN m.state <> 'ok' THEN m.state WHEN me.event_source IN ('web', 'app') AND n.fit >= 20 AND n.strong < 0.5 * n.fit THEN 'warn' ELSE 'ok' END,
+			concat_ws('; ', m.evidence, CASE WHEN n.fit > 0 THEN format('%s of %s events have an identifier beyond address and browser', n.strong, n.fit) END),
 			coalesce(m.hint, 'Map email, phone, external_id, ttclid and ttp; see tiktok.match_key_coverage.')
 		FROM me, now_and_before n, mode m
 		WHERE m.mode = 'value_or_currency_missing'
 		UNION ALL
-		SELECT 5, 'validate in Events Manager', CASE WHEN t.requests > 0 OR n.delivered_before > 0 THEN 'ok' ELSE 'warn' END,
-			format('accepted requests with test events: %s%s', t.requests, ', the last at ' || date_trunc('second', t.last)),
-			'Set a code with tiktok.set_test_code(), and record an event with tiktok_events.test_event on.'
+		SELECT 5, 'validate in Events Manager', CASE WHEN t.requests > 0 OR n.delivered >= 20 THEN 'ok' ELSE 'todo' END,
+			CASE WHEN t.requests = 0 THEN 'no test event was accepted' ELSE format('%s requests with test events were accepted, the last at %s', t.requests, date_trunc('second', t.last)) END,
+			format('SELECT tiktok.set_test_code(%L, ''the code of Events Manager''); then record an event with tiktok_events.test_event on.', checklist.source)
 		FROM tests t, now_and_before n
 		UNION ALL
 		SELECT 6, 'watch deduplication',
-			CASE WHEN me.event_source <> 'web' THEN 'ok' WHEN p.over_48_hours > 0 OR p.browser = 0 THEN 'warn' ELSE 'ok' END,
+			CASE WHEN me.event_source <> 'web' THEN 'ok' WHEN p.browser = 0 THEN 'todo'
+				WHEN p.over_48_hours >= 3 AND p.over_48_hours >= 0.05 * p.matched THEN 'warn' ELSE 'ok' END,
 			CASE WHEN me.event_source <> 'web' THEN 'there is one side only'
-				ELSE format('%s of %s reported events of the Pixel are events here, %s of them 48 hours apart', p.matched, p.browser, p.over_48_hours) END,
-			'Let the page report by tiktok.pixel_seen() what it fires, and see tiktok.dedup_overlap; TikTok''s counts do not tell.'
+				WHEN p.browser = 0 THEN 'nothing is known of the Pixel''s events'
+				ELSE format('%s of the last %s events of the Pixel are events here%s', p.matched, p.browser,
+					CASE WHEN p.over_48_hours > 0 THEN format(', %s of them 48 hours apart, which TikTok counts twice', p.over_48_hours) END) END,
+			CASE WHEN p.browser = 0 THEN 'Let the page report by tiktok.pixel_seen() what it fires.'
+				ELSE format('SELECT * FROM tiktok.dedup_overlap WHERE source = %L AND hour >= now() - interval ''7 days'';', me.source) END
 		FROM me, pixel p
 		UNION ALL
 		SELECT 7, 'compare with the source of truth',
-			CASE WHEN t.counts IS NULL THEN 'warn' WHEN t.counts[2] + t.counts[3] > 0.2 * t.counts[1] THEN 'fail'
-				WHEN t.counts[2] + t.counts[3] > 0.05 * t.counts[1] THEN 'warn' ELSE 'ok' END,
-			CASE WHEN t.relations = 0 THEN 'no relation is registered' WHEN t.counts IS NULL THEN 'a registered relation cannot be read'
-				ELSE format('of %s rows in 7 days %s are delivered, %s not accepted, %s without an event', t.counts[1], t.counts[4], t.counts[3], t.counts[2]) END,
-			CASE WHEN t.relations = 0 THEN 'Name the table or view of your orders in tiktok.source_of_truth.' WHEN t.counts IS NULL THEN 'Check its name, its columns and your privileges.'
-				ELSE 'See tiktok.differences() and tiktok.bridge().' END
-		FROM me, truth t
+			CASE WHEN t.relations = 0 THEN 'todo' WHEN NOT t.known THEN 'warn' ELSE coalesce(f.state, 'ok') END,
+			CASE WHEN t.relations = 0 THEN 'no relation is registered' WHEN NOT t.known THEN 'a registered relation cannot be read'
+				WHEN c.orders = 0 THEN 'no orders in 7 days'
+				ELSE concat_ws('; ', f.said, format('of %s rows in 7 days %s are delivered', c.orders, c.delivered)) END,
+			CASE WHEN t.relations = 0 THEN 'Name the table or view of your orders in tiktok.source_of_truth.' WHEN NOT t.known THEN 'Check its name, its columns and your privileges.'
+				ELSE f.hint END
+		FROM me, truth t CROSS JOIN found f LEFT JOIN counted c ON c.cause IS NULL
 		UNION ALL
-		SELECT 8, 'watch quality after changes',
-			CASE WHEN n.events_before = 0 THEN 'ok'
-				WHEN s.keys IS NOT NULL OR n.events < 0.5 * n.events_before OR n.delivered * n.events_before < 0.95 * n.delivered_before * n.events THEN 'warn' ELSE 'ok' END,
-			CASE WHEN n.events_before = 0 THEN 'there is no week before to compare with'
-				ELSE format('events %s after %s a week before, delivered %s after %s%s', n.events, n.events_before,
-					tiktok._percent(n.delivered, n.events), tiktok._percent(n.delivered_before, n.events_before), '; identifiers fell: ' || s.keys) END,
-			'Look at what was changed in the application, the triggers and the CRM.'
-		FROM me, now_and_before n, shift s
+		SELECT 8, 'watch quality after changes', CASE WHEN k.said IS NOT NULL THEN 'warn' ELSE 'ok' END,
+			coalesce(k.said, 'the newest events have as many identifiers as those before'),
+			format('Look at what was changed in the application and in the trigger''s mapping of %s.', k.names)
+		FROM me, keys k
 	)
 	SELECT j.item, j.what, j.state, j.evidence, CASE WHEN j.state <> 'ok' THEN j.hint END FROM judged j ORDER BY j.item
 $$;
 COMMENT ON FUNCTION tiktok.checklist(text) IS
-'the eight things to do for a good measurement, and how far they are done, judged by the last 7 days.
-state: ok; warn: not done, or not known; fail: done wrongly.';
+'the eight things to do for a good measurement, and how far they are done.
+state: ok; todo: not done yet, or nothing is known of it; warn, fail: it was done, and something is wrong.';

@@ -46,9 +46,9 @@ COMMENT ON FUNCTION tiktok._report_money(numeric, text) IS 'an amount as text';
 CREATE FUNCTION tiktok._report_state(state text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT format('<span class="state %s">%s %s</span>', tiktok._report_text(state),
-		CASE WHEN state = 'ok' THEN '&#10003;' WHEN state = 'warn' THEN '&#9888;' ELSE '&#10007;' END, tiktok._report_text(state))
+		CASE WHEN state = 'ok' THEN '&#10003;' WHEN state = 'warn' THEN '&#9888;' WHEN state = 'todo' THEN '&#9675;' ELSE '&#10007;' END, tiktok._report_text(state))
 $$;
-COMMENT ON FUNCTION tiktok._report_state(text) IS 'ok, warn or fail with its sign';
+COMMENT ON FUNCTION tiktok._report_state(text) IS 'ok, todo, warn or fail with its sign';
 
 CREATE FUNCTION tiktok._report_finding(found text, hint text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$

@@ -1,4 +1,5 @@
 -- The seven failure modes and the eight items of the checklist: silent on healthy sources, and each mode is found where it is made.
+-- How rarely they err is what t/063_shops.pl measures.
 \set SHOW_CONTEXT never
 SET TimeZone = 'UTC';
 SET IntervalStyle = 'postgres';
@@ -15,6 +16,7 @@ CREATE FUNCTION pg_temp.events(source text, name text, n int, ago interval DEFAU
 			CASE WHEN status NOT IN ('invalid', 'suppressed') THEN '{}'::json END
 		FROM tiktok.source s, generate_series(0, n - 1) g
 		WHERE s.name = $1
+		ORDER BY g DESC
 		RETURNING id, event_time, payload)
 	, d AS (
 		INSERT INTO tiktok.delivery (id, request_id, status, reason, at)
@@ -26,6 +28,11 @@ CREATE FUNCTION pg_temp.pixel(source text, name text, prefix text DEFAULT '', fi
 	SELECT tiktok.pixel_seen($1, coalesce(fired_as, $2), fired_id || e.event_id, e.event_time)
 	FROM tiktok.event e JOIN tiktok.source s ON s.id = e.source_id
 	WHERE s.name = $1 AND e.event = $2 AND e.event_id LIKE prefix || $2 || '%'
+$$;
+
+CREATE FUNCTION pg_temp.masked(evidence text) RETURNS text LANGUAGE sql AS $$
+	SELECT regexp_replace(regexp_replace(regexp_replace(evidence, '\w{3} \w{3} \d\d \d\d:\d\d:\d\d \d{4} UTC', 'TIME'), '\d{4}-\d\d-\d\d', 'DAY'),
+		'of \d+ (orders since|rows in 7 days \d+)', 'of N \1', 'g')
 $$;
 
 -- Healthy: a shop whose Pixel fires the same events, and a CRM that passes every stage back
@@ -69,18 +76,27 @@ SELECT count(tiktok.track('consent', 'Purchase', 'C-' || g, user_data => '{"exte
 SELECT tiktok.pixel_seen('consent', 'Purchase', 'C-' || g) FROM generate_series(1, 5) g \g /dev/null
 DELETE FROM tiktok.pixel_seen WHERE source_id = (SELECT id FROM tiktok.source WHERE name = 'never');
 UPDATE tiktok.delivery SET status = 'suppressed', reason = 'no_consent' WHERE id IN (SELECT id FROM tiktok.event_status WHERE source = 'never' AND enqueued_at > now() - interval '7 days');
-INSERT INTO tiktok.weekly_floor VALUES ('never', 'Purchase', 0);
--- too few a week; then none
-SELECT pg_temp.events('volume', 'StartTrial', 20, step => '14 hours');
-SELECT pg_temp.events('stopped', 'StartTrial', 60, ago => '8 days', step => '10 min');
+-- too few a week, where somebody says how many there should be
+SELECT pg_temp.events('volume', 'StartTrial', 20, step => '14 hours'), pg_temp.events('stopped', 'StartTrial', 20, step => '14 hours');
+INSERT INTO tiktok.weekly_floor VALUES ('volume', 'StartTrial', 50);
+-- from one day to the next in cents
+SELECT pg_temp.healthy('cents');
+UPDATE tiktok.event SET value = 100 * value WHERE id IN (SELECT e.id FROM tiktok.event e JOIN tiktok.source s ON s.id = e.source_id WHERE s.name = 'cents' ORDER BY e.id DESC LIMIT 8);
+-- orders are reported that make no event: the page is not to blame
+SELECT pg_temp.healthy('lost');
+SELECT tiktok.pixel_seen('lost', 'Purchase', 'L' || g, now() - interval '20 min' - g * interval '1 s') FROM generate_series(1, 30) g \g /dev/null
 -- TikTok counted both sides, which says nothing of what they have in common
 DELETE FROM tiktok.pixel_seen WHERE source_id = (SELECT id FROM tiktok.source WHERE name = 'counts');
 INSERT INTO tiktok.platform_count VALUES ('counts', current_date - 1, 'Purchase', 100, 100, 199);
 SELECT s.name, f.* FROM tiktok.source s, tiktok.failure_modes(s.name) f WHERE f.state <> 'ok' AND s.name NOT IN ('shop', 'crm', 'till', 'blank') ORDER BY 1, 2;
 
--- CRM: a stage that never comes; only the first one; no lead_id; leads of a shop of which nothing is heard again
+-- CRM: a stage that never came is no fault, and one that has too few only where campaigns are optimised for it; only the first one; no lead_id
 INSERT INTO tiktok.lead_stage VALUES ('crm', 'signed', 'Contract', 5);
+SELECT mode, state, evidence, hint FROM tiktok.failure_modes('crm') WHERE state <> 'ok' OR mode LIKE 'crm%';
+UPDATE tiktok.lead_stage SET optimised = true WHERE source = 'crm' AND event IN ('Contract', 'Lead');
+SELECT pg_temp.events('crm', 'Contract', 2, step => '15 days', prefix => 'o');
 SELECT mode, state, evidence, hint FROM tiktok.failure_modes('crm') WHERE state <> 'ok';
+UPDATE tiktok.lead_stage SET optimised = false;
 DELETE FROM tiktok.delivery d USING tiktok.event e, tiktok.source s WHERE d.id = e.id AND e.source_id = s.id AND s.name = 'crm' AND e.event <> 'Lead';
 SELECT mode, state, evidence FROM tiktok.failure_modes('crm') WHERE mode LIKE 'crm%';
 SELECT pg_temp.events('crm', 'Lead', 30, status => 'invalid', reason => 'lead_id_missing', prefix => 'x'), pg_temp.events('crm', 'Contract', 1), pg_temp.events('crm', 'Qualified_Lead', 1, prefix => 'x'),
@@ -115,18 +131,30 @@ INSERT INTO tiktok.request (source_id, started_at, finished_at, events, first_xi
 	SELECT id, '2026-01-01', '2026-01-01', 1, '0', 0, '0', 0, 'delivered', 1, true FROM tiktok.source WHERE name = 'shop';
 INSERT INTO tiktok.platform_count VALUES ('shop', current_date - 1, 'Purchase', 10, 12, 13), ('shop', current_date - 2, 'Purchase', 10, 12, NULL);
 DELETE FROM tiktok.pixel_seen WHERE event = 'AddPaymentInfo';
-SELECT item, what, state, CASE item WHEN 7 THEN regexp_replace(evidence, '\m(8|9|1\d)\d\M', 'N', 'g') ELSE evidence END AS evidence, hint FROM tiktok.checklist('shop');
+SELECT item, what, state, regexp_replace(pg_temp.masked(evidence), 'in 7 days \d+', 'in 7 days N') AS evidence, hint FROM tiktok.checklist('shop');
 INSERT INTO paid SELECT 'none' || g, 1, 'EUR', now() - interval '2 hours' FROM generate_series(1, 40) g;
 UPDATE tiktok.event SET match_keys = 96 WHERE source_id = (SELECT id FROM tiktok.source WHERE name = 'shop') AND enqueued_at > now() - interval '7 days';
-SELECT item, state, CASE item WHEN 7 THEN regexp_replace(evidence, '\m(8|9|1\d)\d\M', 'N', 'g') ELSE evidence END AS evidence, hint FROM tiktok.checklist('shop') WHERE item IN (4, 7, 8);
+SELECT item, state, regexp_replace(pg_temp.masked(evidence), 'in 7 days \d+', 'in 7 days N') AS evidence, hint FROM tiktok.checklist('shop') WHERE item IN (4, 7, 8);
 SELECT item, state, hint FROM tiktok.checklist('names') WHERE item = 3;
 SELECT item, state, evidence, hint FROM tiktok.checklist('ids') WHERE item IN (3, 7);
+
+-- What is wrong with the orders: in cents; recorded as tests; without an event here, though another source has one of the id; but one is too few
+CREATE TABLE cents AS SELECT event_id, value / CASE WHEN value > 1000 THEN 100 ELSE 1 END AS value, currency, event_time AS at FROM tiktok.event_status WHERE source = 'cents';
+INSERT INTO tiktok.source_of_truth VALUES ('cents', 'Purchase', 'public.cents');
+SELECT state, regexp_replace(pg_temp.masked(evidence), '^\d+ of', 'N of') AS evidence, hint FROM tiktok.checklist('cents') WHERE item = 7;
+UPDATE tiktok.event SET value = value / CASE WHEN value > 1000 THEN 100 ELSE 1 END WHERE source_id = (SELECT id FROM tiktok.source WHERE name = 'cents');
+UPDATE tiktok.event SET test_code = 'T' WHERE event_id IN (SELECT event_id FROM cents ORDER BY at DESC LIMIT 5) AND source_id = (SELECT id FROM tiktok.source WHERE name = 'cents');
+SELECT state, regexp_replace(pg_temp.masked(evidence), '^\d+ of', 'N of') AS evidence, hint FROM tiktok.checklist('cents') WHERE item = 7;
+DELETE FROM tiktok.event WHERE test_code = 'T';
+SELECT state, regexp_replace(pg_temp.masked(evidence), '^\d+ of', 'N of') AS evidence, hint FROM tiktok.checklist('cents') WHERE item = 7;
+DELETE FROM cents WHERE event_id IN (SELECT event_id FROM cents ORDER BY at DESC LIMIT 4);
+SELECT state, pg_temp.masked(evidence) AS evidence, hint FROM tiktok.checklist('cents') WHERE item = 7;
 
 -- a source that is none
 SELECT * FROM tiktok.failure_modes('nobody');
 SELECT * FROM tiktok.checklist(NULL);
 
-DROP TABLE paid, orders;
+DROP TABLE paid, orders, cents;
 TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery, tiktok.retry, tiktok.request;
 DELETE FROM tiktok.source;
 SELECT count(*) FROM tiktok.pixel_seen;

@@ -65,9 +65,9 @@ INSERT INTO tiktok.event (source_id, event, event_id, event_time, enqueued_at, p
 INSERT INTO tiktok.retry (id, source_id, attempts, first_attempt_at, next_attempt_at) SELECT id, 607, 1, now(), now() FROM tiktok.event WHERE source_id = 607 AND event_id = 'b1';
 SELECT * FROM pg_temp.health WHERE check_name = 'backlog' AND state <> 'ok' ORDER BY detail;
 
--- Shares of the day: rejected, invalid; what is older does not count, nor do tests
+-- Of the newest fifty: rejected, invalid; what is older does not count, nor do tests
 INSERT INTO tiktok.event (source_id, event, event_id, event_time, enqueued_at, payload, test_code)
-	SELECT s, 'Contact', 'r' || g, now(), now() - CASE WHEN g > 100 THEN interval '3 days' ELSE interval '1 min' END, '{}', CASE WHEN g = 100 THEN 'T' END FROM generate_series(1, 120) g, unnest('{601,607}'::int[]) s;
+	SELECT s, 'Contact', 'r' || g, now(), now() - CASE WHEN g > 100 THEN interval '3 days' ELSE interval '1 min' END, '{}', CASE WHEN g = 100 THEN 'T' END FROM generate_series(1, 120) g, unnest('{601,607}'::int[]) s ORDER BY g > 100 DESC, g;
 INSERT INTO tiktok.delivery (id, request_id, status, reason, at)
 	SELECT id, 0, CASE WHEN g = 2 AND source_id = 607 OR g > 80 THEN 'rejected' WHEN g = 3 AND source_id = 607 THEN 'uncertain' WHEN g BETWEEN 60 AND 80 THEN 'invalid' ELSE 'delivered' END,
 		CASE WHEN g = 2 THEN 'code 40002' WHEN g = 3 THEN 'too_late' WHEN g > 80 THEN 'code 40055' WHEN g BETWEEN 60 AND 80 THEN CASE WHEN g < 68 THEN 'future' ELSE 'currency' END END, now()
@@ -75,6 +75,43 @@ INSERT INTO tiktok.delivery (id, request_id, status, reason, at)
 INSERT INTO tiktok.event (source_id, event, event_id, event_time, enqueued_at, payload) VALUES (0, 'Contact', 'gone', now(), now(), NULL);
 INSERT INTO tiktok.delivery (id, status, reason, at) SELECT id, 'invalid', 'source', now() FROM tiktok.event WHERE event_id = 'gone';
 SELECT * FROM pg_temp.health WHERE check_name IN ('rejected', 'invalid', 'source_gone', 'application_clock') AND detail !~ 'copy|down|quiet|off|file' ORDER BY 1, 3;
+
+-- A trigger that is disabled, also in a partition alone, or gone; but not one that was renamed, or whose table is gone
+CREATE TABLE sold (id int, event_id text, value numeric, currency text, at timestamptz) PARTITION BY RANGE (id);
+CREATE TABLE sold_1 PARTITION OF sold FOR VALUES FROM (1) TO (10);
+CREATE TABLE sold_2 PARTITION OF sold FOR VALUES FROM (10) TO (20);
+SELECT count(tiktok.create_trigger('sold', 'good', 'ViewContent', '{"event_id": "event_id", "external_id": "id", "url": "''https://shop.example.com/''", "event_time": "at"}', name => n))
+FROM unnest('{one,two,three,four,five}'::text[]) n;
+SELECT trigger_name, source FROM tiktok.created_trigger WHERE relation = 'sold'::regclass ORDER BY 1;
+ALTER TABLE ONLY sold_2 DISABLE TRIGGER one;
+DROP TRIGGER two ON sold;
+SELECT tiktok.drop_trigger('sold', 'three');
+ALTER TRIGGER four ON sold RENAME TO renamed;
+ALTER TABLE sold DISABLE TRIGGER five;
+SELECT state, detail, hint FROM pg_temp.health WHERE check_name = 'trigger' ORDER BY detail;
+ALTER TABLE sold_2 ENABLE TRIGGER one;
+ALTER TABLE sold ENABLE TRIGGER five;
+DELETE FROM tiktok.created_trigger WHERE relation = 'sold'::regclass AND trigger_name = 'two';
+SELECT tiktok.drop_trigger('sold', 'renamed');
+SELECT count(*) FROM pg_temp.health WHERE check_name = 'trigger';
+SELECT trigger_name FROM tiktok.created_trigger WHERE relation = 'sold'::regclass ORDER BY 1;
+
+-- Silence: eight a day for five weeks, then nothing for six days; a stage of leads; too short, too few, or too young to say
+INSERT INTO tiktok.source (id, name, event_source, event_source_id) VALUES (608, 'crm', 'crm', '74001'), (609, 'still', 'web', 'C9');
+INSERT INTO tiktok.event (source_id, event, event_id, event_time, enqueued_at)
+SELECT s.id, s.event, 's' || g, now(), now() - s.ago - g * s.step
+FROM (VALUES (609, 'StartTrial', interval '6 days 30 min', interval '3 hours', 300), (608, 'Qualified_Lead', '6 days 30 min', '3 hours', 300),
+	(609, 'Schedule', '3 days', '3 hours', 160), (609, 'Download', '20 days', '5 days', 4), (607, 'Contact_Us', '3 days', '1 hour', 200), (609, 'Search', '20 days', '1 day', 1)) s (id, event, ago, step, n),
+	LATERAL generate_series(0, s.n - 1) g
+ORDER BY s.ago + g * s.step DESC;
+SELECT check_name, state, regexp_replace(detail, 'had \d+', 'had N') AS detail, hint FROM pg_temp.health WHERE check_name IN ('silence', 'stage') ORDER BY 1;
+-- where the orders are known, they tell
+INSERT INTO tiktok.source_of_truth VALUES ('still', 'StartTrial', 'public.sold');
+SELECT count(*) FROM pg_temp.health WHERE check_name = 'silence';
+DELETE FROM tiktok.source_of_truth;
+DROP TABLE sold;
+SELECT count(*) FROM pg_temp.health WHERE check_name = 'trigger';
+DELETE FROM tiktok.event WHERE event_id LIKE 's%';
 
 -- Test code, clock, settings
 SELECT tiktok.set_test_code('shop', 'TEST1');

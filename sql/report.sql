@@ -144,7 +144,7 @@ SELECT c FROM shown('all', '//section[@id="reasons"]//table') LIMIT 4;
 -- Health and checks
 SELECT same($q$SELECT c[1], c[2] FROM shown('part', '//section[@id="checks"]//table')$q$,
 	$q$SELECT replace(mode, '_', ' '), CASE state WHEN 'ok' THEN U&'\2713 ok' WHEN 'warn' THEN U&'\26A0 warn' ELSE U&'\2717 fail' END FROM tiktok.failure_modes('<script>alert(1)<b> & "x"')
-	UNION ALL SELECT item || '. ' || what, CASE state WHEN 'ok' THEN U&'\2713 ok' WHEN 'warn' THEN U&'\26A0 warn' ELSE U&'\2717 fail' END FROM tiktok.checklist('<script>alert(1)<b> & "x"')$q$);
+	UNION ALL SELECT item || '. ' || what, CASE state WHEN 'ok' THEN U&'\2713 ok' WHEN 'warn' THEN U&'\26A0 warn' WHEN 'todo' THEN U&'\25CB todo' ELSE U&'\2717 fail' END FROM tiktok.checklist('<script>alert(1)<b> & "x"')$q$);
 SELECT same($q$SELECT DISTINCT c[1] FROM shown('all', '//section[@id="health"]//table')$q$, $q$SELECT DISTINCT replace(check_name, '_', ' ') FROM tiktok.health()$q$);
 
 -- Two days and a half of one source: its events only, of that time only

@@ -17,6 +17,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "executor/spi.h"
+#include "commands/trigger.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -103,6 +104,38 @@ run_statement(StringInfo executed, const char *sql)
 	SPI_finish();
 	appendStringInfo(executed, "%s%s;", executed->len ? "\n" : "", sql);
 }
+
+/*
+ * tiktok.created_trigger has those that tiktok.health() misses when they are
+ * gone.  Without the privilege for it, a trigger works but is not missed.
+ */
+static void
+note_trigger(const char *sql, AclMode privilege, Oid relid, const char *name, Oid trigger, const char *source)
+{
+	Oid			types[] = {OIDOID, NAMEOID, OIDOID, TEXTOID};
+	NameData	trigger_name;
+	Datum		values[4];
+
+	if (pg_class_aclcheck(tte_relation("created_trigger"), GetUserId(), privilege) != ACLCHECK_OK)
+		return;
+	namestrcpy(&trigger_name, name);
+	values[0] = ObjectIdGetDatum(relid);
+	values[1] = NameGetDatum(&trigger_name);
+	values[2] = ObjectIdGetDatum(trigger);
+	values[3] = CStringGetTextDatum(source);
+	SPI_connect();
+	SPI_execute_with_args(sql, lengthof(types), types, values, NULL, false, 0);
+	SPI_finish();
+}
+
+static const char remember_sql[] =
+"INSERT INTO tiktok.created_trigger (relation, trigger_name, trigger_oid, source) VALUES ($1, $2, $3, $4) "
+"ON CONFLICT (relation, trigger_name) DO UPDATE SET trigger_oid = excluded.trigger_oid, source = excluded.source";
+
+/* By its name now or when it was made. */
+static const char forget_sql[] =
+"DELETE FROM tiktok.created_trigger c WHERE c.relation OPERATOR(pg_catalog.=) $1"
+" AND (c.trigger_name OPERATOR(pg_catalog.=) $2 OR c.trigger_oid OPERATOR(pg_catalog.=) $3)";
 
 /*
  * Arguments
@@ -530,8 +563,12 @@ drop_all(Relation rel, const char *name, StringInfo executed)
 	char	   *drop_function = drop_function_statement(rel, trigger);
 	ListCell   *cell;
 
+	note_trigger(forget_sql, ACL_DELETE, RelationGetRelid(rel), name, trigger->tgoid, "");
 	if (twin != NULL && trigger->tgnargs >= 2 && records(twin, trigger->tgargs[0], trigger->tgargs[1]))
+	{
 		statements = lappend(statements, drop_statement(rel, twin->tgname));
+		note_trigger(forget_sql, ACL_DELETE, RelationGetRelid(rel), twin->tgname, twin->tgoid, "");
+	}
 	if (drop_function != NULL)
 		statements = lappend(statements, drop_function);
 	relation_close(rel, NoLock);
@@ -558,6 +595,7 @@ execute(NewTrigger *new, const char *name, const char *events, const char *when)
 		appendStringInfo(&sql, "%s%s", i ? ", " : "", quote_literal_cstr(new->args[i]));
 	appendStringInfoChar(&sql, ')');
 	run_statement(&new->executed, sql.data);
+	note_trigger(remember_sql, ACL_UPDATE, new->relid, name, get_trigger_oid(new->relid, name, false), new->args[0]);
 	if (new->replica)
 		new->at_end = lappend(new->at_end, psprintf("ALTER TABLE %s ENABLE REPLICA TRIGGER %s", new->table, quote_identifier(name)));
 }

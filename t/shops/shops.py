@@ -190,13 +190,15 @@ def plans(options, start):
     for copy in range(options.copies):
         for kind_name in options.kinds:
             for size in options.sizes:
+                if size < world.KINDS[kind_name].at_least:
+                    continue
                 number += 1
                 yield size, (f"{kind_name}_{size:g}_{copy}", number, kind_name, size, start, end, options.seed)
     for fault_name in options.faults:
         for size in world.FAULTS[fault_name].sizes:
             if size in options.sizes:
                 number += 1
-                yield size, (f"f_{fault_name}_{size:g}", number, world.FAULTS[fault_name].kind, size, start,
+                yield size, (f"faulty_{number}", number, world.FAULTS[fault_name].kind, size, start,
                              start + options.fault_hours * HOUR, options.seed, fault_name, start + 10 * HOUR)
 
 
@@ -296,6 +298,9 @@ def report(heard, options):
                 limit = math.ceil((shop.deadline() - shop.fault_at) / HOUR)
                 hours, row = heard.named.get(shop.name, (math.inf, None))
                 good = hours <= limit + (2 if limit > 30 else 0)     # asked every three hours then
+                if row is None and shop.fault_at + limit * HOUR >= shop.end:
+                    cells.append(f"{shop.size:g}: not yet ({limit})")
+                    continue
                 in_time, faulty = in_time + good, faulty + 1
                 cells.append(f"{shop.size:g}: {hours:g} ({limit}){'' if good else ' LATE'}")
                 if options.verbose and row:

@@ -42,6 +42,7 @@ class Kind:
     back_office: float = 0.0005     # orders that make no event
     checkout: bool = False      # InitiateCheckout and AddToCart as well
     prices: float = 0.6         # spread of the values; 0: one price
+    at_least: float = 0         # orders a day; smaller ones are not well
 
 
 KINDS = {
@@ -76,7 +77,7 @@ KINDS = {
     "till": Kind(source="offline", pixel=0, uploads=True),
     "app": Kind(source="app", pixel=0, truth=False, trigger=False),
     "crm": Kind(source="crm", pixel=0, truth=False),
-    "crm_optimised": Kind(source="crm", pixel=0, truth=False),
+    "crm_optimised": Kind(source="crm", pixel=0, truth=False, at_least=10),
 }
 
 FUNNEL = (("new", "Lead", 1.0, 0), ("qualified", "Qualified_Lead", 0.4, 3), ("offer", "Offer", 0.5, 10), ("won", "Won", 0.3, 15), ("lost", "Disqualified", 0.0, 0))
@@ -121,7 +122,6 @@ class Fault:
     share: float = 1.0
     sizes: tuple = (80, 10, 3)
     event: str = "Purchase"
-    limit: float = 240              # hours; later it is not looked for
 
 
 def harm(**what):
@@ -136,40 +136,40 @@ def net(order, dice):
 
 
 FAULTS = {
-    "trigger_disabled": Fault("steady", r"disabled", 0, 1, harm(recorded=0), "ALTER TABLE {table} DISABLE TRIGGER ALL"),
-    "trigger_disabled_no_truth": Fault("no_truth", r"disabled", 0, 1, harm(recorded=0), "ALTER TABLE {table} DISABLE TRIGGER ALL"),
-    "trigger_dropped": Fault("no_truth", r"gone|dropped", 0, 1, harm(recorded=0), "DROP TRIGGER {trigger} ON {table}"),
-    "nothing_recorded": Fault("steady", r"no event|without an event", 3, 1.3, harm(recorded=0)),
-    "some_not_recorded": Fault("steady", r"no event|without an event", 5, 1.3, harm(recorded=0), share=0.3),
-    "silence": Fault("no_truth", r"no event|nothing", -1.3, 1, harm(recorded=0, fires=0)),
-    "silence_after_first_week": Fault("first_month", r"no event|nothing", -1.3, 1, harm(recorded=0, fires=0), sizes=(80, 10)),
-    "other_source": Fault("steady", r"another source|other source|recorded for", 3, 1.3, harm(elsewhere=True)),
-    "left_in_test": Fault("steady", r"test", 3, 1.3, harm(test=True)),
-    "all_refused": Fault("steady", r"refuse|rejected", 10, 1, harm(status="rejected", reason="code 40002")),
-    "half_refused": Fault("no_truth", r"refuse|rejected", 14, 1, harm(status="rejected", reason="code 40002"), share=0.5),
-    "all_invalid": Fault("no_truth", r"invalid", 10, 1, harm(status="invalid", reason="value_syntax", sent_value=0)),
-    "consent_gone": Fault("no_truth", r"consent", 12, 1, harm(status="suppressed", reason="no_consent")),
-    "consent_lower": Fault("consent_half", r"consent", 40, 1, harm(status="suppressed", reason="no_consent"), sizes=(80, 10)),
-    "email_gone": Fault("steady", r"email", 12, 1, harm(keys=lambda o, d: o.keys & ~EMAIL)),
-    "pixel_gone": Fault("no_truth", r"Pixel", 20, 1, harm(fires=0)),
-    "pixel_other_ids": Fault("steady", r"event_id|id", 26, 1, harm(fires_id=lambda o, d: "web-%08x" % d.getrandbits(32))),
+    "trigger_disabled": Fault("steady", r"trigger .* is disabled", 0, 1, harm(recorded=0), "ALTER TABLE {table} DISABLE TRIGGER ALL"),
+    "trigger_disabled_no_truth": Fault("no_truth", r"trigger .* is disabled", 0, 1, harm(recorded=0), "ALTER TABLE {table} DISABLE TRIGGER ALL"),
+    "trigger_dropped": Fault("no_truth", r"trigger .* is gone", 0, 1, harm(recorded=0), "DROP TRIGGER {trigger} ON {table}"),
+    "nothing_recorded": Fault("steady", r"have no event|not recorded here", 3, 1.3, harm(recorded=0)),
+    "some_not_recorded": Fault("steady", r"have no event|not recorded here", 5, 1.3, harm(recorded=0), share=0.3),
+    "silence": Fault("no_truth", r"no Purchase was recorded", -1.3, 1, harm(recorded=0, fires=0)),
+    "silence_after_first_week": Fault("first_month", r"no Purchase was recorded", -1.3, 1, harm(recorded=0, fires=0), sizes=(80, 10)),
+    "other_source": Fault("steady", r"recorded for another source", 3, 1.3, harm(elsewhere=True)),
+    "left_in_test": Fault("steady", r"recorded as test", 3, 1.3, harm(test=True)),
+    "all_refused": Fault("steady", r"refused \d+ of|are rejected", 10, 1, harm(status="rejected", reason="code 40002")),
+    "half_refused": Fault("no_truth", r"refused \d+ of|are rejected", 14, 1, harm(status="rejected", reason="code 40002"), share=0.5),
+    "all_invalid": Fault("no_truth", r"are invalid|lack a usable value", 10, 1, harm(status="invalid", reason="value_syntax", sent_value=0)),
+    "consent_gone": Fault("no_truth", r"had consent|suppressed for want of consent", 12, 1, harm(status="suppressed", reason="no_consent")),
+    "consent_lower": Fault("consent_half", r"had consent|suppressed for want of consent", 40, 1, harm(status="suppressed", reason="no_consent"), sizes=(80, 10)),
+    "email_gone": Fault("steady", r"have email", 12, 1, harm(keys=lambda o, d: o.keys & ~EMAIL)),
+    "pixel_gone": Fault("no_truth", r"reported by the Pixel", 20, 1, harm(fires=0)),
+    "pixel_other_ids": Fault("steady", r"event_id that no event here has", 26, 1, harm(fires_id=lambda o, d: "web-%08x" % d.getrandbits(32))),
     "pixel_other_name": Fault("steady", r"CompletePayment", 26, 1, harm(fires_as="CompletePayment")),
-    "hundredfold": Fault("steady", r"hundred|100", 12, 1, harm(sent_value=lambda o, d: 100 * o.value)),
-    "hundredfold_no_truth": Fault("no_truth", r"hundred|100|times", 10, 1, harm(sent_value=lambda o, d: 100 * o.value)),
-    "net_of_tax": Fault("steady", r"tax", 12, 1, harm(sent_value=net)),
-    "constant": Fault("steady", r"same value|constant", 12, 1, harm(sent_value=1.0)),
-    "value_missing": Fault("no_truth", r"value", 12, 1, harm(sent_value=-1)),
-    "other_currency": Fault("steady", r"currency", 12, 1, harm(sent_currency="USD")),
-    "late": Fault("no_truth", r"late", 20, 1.5, harm(delay=1500)),
-    "too_late": Fault("no_truth", r"late|48 hours|expired", 12, 72, harm(delay=50 * HOUR)),
-    "twice": Fault("steady", r"without an order|twice", 40, 1, harm(twice=True)),
-    "one_id": Fault("steady", r"same event_id|one event_id|without an event|no event", 5, 1.3, harm(event_id="order-", recorded=0, order_id="order-", fires=0)),
-    "lost_at_tiktok": Fault("counts_raw", r"TikTok count", 0, 120, harm(), sizes=(80,)),
-    "stage_stopped": Fault("crm", r"Qualified_Lead|stage", -1.3, 1, harm(recorded=0), event="Qualified_Lead", sizes=(80, 10)),
+    "hundredfold": Fault("steady", r"hundred times|times those before", 12, 1, harm(sent_value=lambda o, d: 100 * o.value)),
+    "hundredfold_no_truth": Fault("no_truth", r"times those before", 10, 1, harm(sent_value=lambda o, d: 100 * o.value)),
+    "net_of_tax": Fault("steady", r"without tax", 12, 1, harm(sent_value=net)),
+    "constant": Fault("steady", r"one and the same value|are all", 12, 1, harm(sent_value=1.0)),
+    "value_missing": Fault("no_truth", r"lack a usable value", 12, 1, harm(sent_value=-1)),
+    "other_currency": Fault("steady", r"in another currency", 12, 1, harm(sent_currency="USD")),
+    "late": Fault("no_truth", r"reached TikTok late", 20, 1.5, harm(delay=1500)),
+    "too_late": Fault("no_truth", r"after 48 hours|not recorded here", 12, 72, harm(delay=50 * HOUR)),
+    "twice": Fault("steady", r"second event", 40, 1, harm(twice=True)),
+    "one_id": Fault("steady", r"event_id of another order|have no event", 5, 1.3, harm(event_id="order-", recorded=0, order_id="order-", fires=0)),
+    "lost_at_tiktok": Fault("counts_raw", r"TikTok counted", 0, 120, harm(), sizes=(80,)),
+    "stage_stopped": Fault("crm", r"no Qualified_Lead was recorded", -1.3, 1, harm(recorded=0), event="Qualified_Lead", sizes=(80, 10)),
     "leads_without_id": Fault("crm", r"lead_id", 12, 1, harm(status="invalid", reason="lead_id_missing", sent_value=0), event="Lead"),
-    "paused": Fault("steady", r"paused", 0, 1, harm(status="pending"), "SELECT tiktok.pause({source})"),
-    "stuck": Fault("steady", r"pending|wait", 1, 1.2, harm(status="pending")),
-    "future": Fault("no_truth", r"future", 3, 1, harm(status="invalid", reason="future", sent_value=0)),
+    "paused": Fault("steady", r"is paused", 0, 1, harm(status="pending"), "SELECT tiktok.pause({source})"),
+    "stuck": Fault("steady", r"\d+ pending", 1, 1.2, harm(status="pending")),
+    "future": Fault("no_truth", r"from the future", 3, 1, harm(status="invalid", reason="future", sent_value=0)),
 }
 
 

@@ -1,0 +1,167 @@
+/*
+ * Signs that something has changed: what the checks see in the newest events of a source, compared with its own past.
+ *
+ * A sign must be rare in shops that are well (t/shops simulates them).  So a share counts as fallen only if it is very
+ * unlikely by chance and no earlier stretch of events was like that, and silence only where the same hours of the weeks
+ * before had enough events.
+ */
+
+CREATE VIEW tiktok._recorded AS
+SELECT date_bin('1 hour', e.enqueued_at, '2000-01-01 00:00+00') AS hour, e.source_id, e.xid, e.id, e.event, e.enqueued_at
+FROM tiktok.event e
+WHERE e.test_code IS NULL;
+COMMENT ON VIEW tiktok._recorded IS 'when real events were recorded, in the order of the queue';
+
+-- The index of the queue is read backwards: this costs the same however many events there are.
+CREATE FUNCTION tiktok._newest(source_id int, most int,
+	OUT n bigint, OUT id bigint, OUT event text, OUT event_id text, OUT event_time timestamptz, OUT enqueued_at timestamptz, OUT at timestamptz,
+	OUT value numeric, OUT currency text, OUT match_keys int, OUT has_payload boolean, OUT is_sale boolean, OUT fit boolean, OUT status text, OUT reason text, OUT value_problem text)
+RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+	SELECT row_number() OVER (PARTITION BY f.event ORDER BY q.n), f.id, f.event, f.event_id, f.event_time, f.enqueued_at, f.at,
+		f.value, f.currency, f.match_keys, f.has_payload, f.is_sale, f.fit, f.status, f.reason, f.value_problem
+	FROM (SELECT r.id, row_number() OVER (ORDER BY r.xid DESC, r.id DESC) AS n
+		FROM tiktok._recorded r WHERE r.source_id = _newest.source_id ORDER BY r.xid DESC, r.id DESC LIMIT most) q,
+		LATERAL (SELECT * FROM tiktok._real_event f WHERE f.id = q.id OFFSET 0) f
+$$;
+COMMENT ON FUNCTION tiktok._newest(int, int) IS 'the newest events of a source; n numbers those of each name from the newest';
+
+CREATE FUNCTION tiktok._newest_reports(source_id int, most int,
+	OUT n bigint, OUT event text, OUT seen_at timestamptz, OUT recorded_at timestamptz, OUT other_event text, OUT status text, OUT apart boolean)
+RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+	SELECT row_number() OVER (ORDER BY r.seen_at DESC), m.event, r.seen_at, (SELECT e.enqueued_at FROM tiktok._recorded e WHERE e.id = m.id), m.other_event, m.status,
+		coalesce(m.status = 'delivered' AND m.at NOT BETWEEN r.seen_at - interval '48 hours' AND r.seen_at + interval '48 hours', false)
+	FROM (SELECT p.event, p.event_id, p.seen_at FROM tiktok._pixel_report p
+		WHERE p.source_id = _newest_reports.source_id AND p.hour >= now() - interval '14 days'
+		ORDER BY p.seen_at DESC LIMIT most) r,
+		LATERAL (SELECT * FROM tiktok._pixel_match m WHERE m.event_id = r.event_id AND m.event = r.event AND m.source_id = _newest_reports.source_id OFFSET 0) m
+$$;
+COMMENT ON FUNCTION tiktok._newest_reports(int, int) IS 'the newest reports of a Pixel, of 14 days at most, with what is recorded here (recorded_at is NULL: nothing); apart: TikTok got the two more than 48 hours apart';
+
+-- The Kullback-Leibler bound: the chance of "part" or fewer of "whole" is at most exp() of minus this.
+CREATE FUNCTION tiktok._surprise(part numeric, whole numeric, share numeric) RETURNS numeric
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT CASE WHEN part >= p * whole THEN 0
+		ELSE CASE WHEN part > 0 THEN part * ln(part / (p * whole)) ELSE 0 END + (whole - part) * ln((whole - part) / ((1 - p) * whole)) END
+	FROM (SELECT least(greatest(share, 0.01), 0.99) AS p) s
+$$;
+COMMENT ON FUNCTION tiktok._surprise(numeric, numeric, numeric) IS 'how surprising it is that so few of the whole have something, which a share of all has; 11.5 is one chance in 100000';
+
+-- Of each event name: the kinds of identifiers, consent, and the report of the Pixel.
+CREATE FUNCTION tiktok._fallen_shares(source_id int, OUT event text, OUT what text, OUT part bigint, OUT whole bigint, OUT share_before numeric)
+RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+	WITH newest AS MATERIALIZED (
+		SELECT e.*, EXISTS (SELECT FROM tiktok._pixel_report p WHERE p.event_id = e.event_id AND p.event = e.event AND p.source_id = _fallen_shares.source_id) AS reported
+		FROM tiktok._newest(_fallen_shares.source_id, 1500) e
+	), has AS (
+		SELECT e.event, k.match_key AS what, e.n, (e.match_keys & (1 << k.bit) <> 0)::int AS yes
+		FROM newest e, tiktok._match_key k WHERE e.has_payload AND k.is_strong
+		UNION ALL
+		SELECT e.event, 'consent', e.n, (e.status <> 'suppressed')::int FROM newest e
+		UNION ALL
+		SELECT e.event, 'pixel', e.n, e.reported::int FROM newest e WHERE e.fit AND e.enqueued_at < now() - interval '15 minutes'
+	), numbered AS (
+		SELECT h.event, h.what, h.yes, row_number() OVER (PARTITION BY h.event, h.what ORDER BY h.n) AS n, count(*) OVER (PARTITION BY h.event, h.what) AS events,
+			sum(h.yes) OVER (PARTITION BY h.event, h.what) AS of_all
+		FROM has h
+	), stretch AS (
+		-- each event with those before it
+		SELECT m.event, m.what, m.n, m.events, m.of_all,
+			sum(m.yes) OVER (w ROWS BETWEEN CURRENT ROW AND 11 FOLLOWING) AS w12, sum(m.yes) OVER (w ROWS BETWEEN CURRENT ROW AND 24 FOLLOWING) AS w25,
+			sum(m.yes) OVER (w ROWS BETWEEN CURRENT ROW AND 49 FOLLOWING) AS w50, sum(m.yes) OVER (w ROWS BETWEEN CURRENT ROW AND 99 FOLLOWING) AS w100
+		FROM numbered m
+		WHERE m.of_all > 0
+		WINDOW w AS (PARTITION BY m.event, m.what ORDER BY m.n)
+	), compared AS (
+		SELECT s.event, s.what, l.whole, s.events, s.of_all,
+			max(l.part) FILTER (WHERE s.n = 1) AS part, min(l.part) FILTER (WHERE s.n > l.whole AND s.n <= s.events - l.whole + 1) AS fewest_before
+		FROM stretch s, LATERAL (VALUES (12, s.w12), (25, s.w25), (50, s.w50), (100, s.w100)) l (whole, part)
+		GROUP BY 1, 2, 3, 4, 5
+	), judged AS (
+		SELECT c.*, (c.of_all - c.part)::numeric / (c.events - c.whole) AS share
+		FROM compared c
+		WHERE c.events >= 4 * c.whole AND c.part < c.fewest_before
+	)
+	SELECT DISTINCT ON (j.event, j.what) j.event, j.what, j.part, j.whole::bigint, j.share
+	FROM judged j
+	WHERE j.share - j.part::numeric / j.whole >= 0.15 AND tiktok._surprise(j.part, j.whole, j.share) > 11.5
+	ORDER BY j.event, j.what, j.whole
+$$;
+COMMENT ON FUNCTION tiktok._fallen_shares(int) IS
+'what fewer of the newest events of a source have than ever before: a kind of identifier, consent, or a report of the Pixel (pixel)';
+
+CREATE FUNCTION tiktok._shifted_values(source_id int, OUT event text, OUT currency text, OUT median numeric, OUT median_before numeric, OUT same boolean)
+RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+	SELECT m.event, m.currency, m.middle, m.before, m.lowest = m.highest AND m.before_varies
+	FROM (
+		SELECT v.event, v.currency, count(*) FILTER (WHERE v.n > 8) AS events,
+			-- six of the eight are at least as high, or as low
+			percentile_disc(0.25) WITHIN GROUP (ORDER BY v.value) FILTER (WHERE v.n <= 8) AS low,
+			percentile_disc(0.5) WITHIN GROUP (ORDER BY v.value) FILTER (WHERE v.n <= 8) AS middle,
+			percentile_disc(0.75) WITHIN GROUP (ORDER BY v.value) FILTER (WHERE v.n <= 8) AS high,
+			percentile_disc(0.5) WITHIN GROUP (ORDER BY v.value) FILTER (WHERE v.n > 8) AS before,
+			min(v.value) FILTER (WHERE v.n <= 8) AS lowest, max(v.value) FILTER (WHERE v.n <= 8) AS highest,
+			min(v.value) FILTER (WHERE v.n > 8) < max(v.value) FILTER (WHERE v.n > 8) AS before_varies
+		FROM (SELECT e.event, e.currency, e.value, row_number() OVER (PARTITION BY e.event, e.currency ORDER BY e.n) AS n
+			FROM tiktok._newest(_shifted_values.source_id, 1500) e WHERE e.fit AND e.value > 0) v
+		GROUP BY 1, 2) m
+	WHERE m.events >= 20 AND (m.low >= 30 * m.before OR m.before >= 30 * m.high)
+$$;
+COMMENT ON FUNCTION tiktok._shifted_values(int) IS 'names and currencies whose last eight values are thirty times, or a thirtieth, of those before';
+
+-- Silence is compared with the same hours of the four weeks before, of which only these are read. Names are those of the day a week ago, and of the
+-- newest events, which are all that there are of a small shop.
+CREATE VIEW tiktok._silence AS
+WITH week_ago AS MATERIALIZED (
+	SELECT DISTINCT r.source_id, r.event FROM tiktok._recorded r WHERE r.hour >= now() - interval '8 days' AND r.hour < now() - interval '7 days'
+), name AS MATERIALIZED (
+	SELECT s.id AS source_id, s.name AS source, s.event_source, f.first_at, n.event
+	FROM tiktok.source s
+	CROSS JOIN LATERAL (SELECT r.enqueued_at AS first_at FROM tiktok._recorded r WHERE r.source_id = s.id ORDER BY r.xid, r.id LIMIT 1) f
+	CROSS JOIN LATERAL (
+		SELECT r.event FROM (SELECT r.event FROM tiktok._recorded r WHERE r.source_id = s.id ORDER BY r.xid DESC, r.id DESC LIMIT 300) r
+		UNION
+		SELECT w.event FROM week_ago w WHERE w.source_id = s.id) n
+	WHERE s.enabled AND f.first_at < now() - interval '14 days'
+), quiet AS MATERIALIZED (
+	SELECT n.*, l.last_at, least(4, floor(extract(epoch FROM l.last_at - n.first_at) / 604800)) AS weeks
+	FROM name n
+	CROSS JOIN LATERAL (SELECT r.enqueued_at AS last_at FROM tiktok._recorded r WHERE r.source_id = n.source_id AND r.event = n.event ORDER BY r.xid DESC, r.id DESC LIMIT 1) l
+	WHERE l.last_at < now() - interval '30 minutes'
+), expected AS MATERIALIZED (
+	SELECT q.*, e.events / q.weeks AS expected
+	FROM quiet q
+	CROSS JOIN LATERAL (
+		SELECT count(*) AS events
+		FROM generate_series(1, q.weeks::int) g
+		CROSS JOIN LATERAL (
+			SELECT 1 FROM tiktok._recorded r
+			WHERE r.source_id = q.source_id AND r.event = q.event AND r.hour > q.last_at - g * interval '7 days' - interval '1 hour' AND r.hour < now() - g * interval '7 days'
+			AND r.enqueued_at >= q.last_at - g * interval '7 days' AND r.enqueued_at < now() - g * interval '7 days') r) e
+	WHERE q.weeks > 0
+)
+SELECT x.source, x.event_source, x.event, x.last_at, round(x.expected) AS expected, w.a_week
+FROM expected x
+CROSS JOIN LATERAL (
+	-- 48 are enough for every shop
+	SELECT CASE WHEN x.expected < 48 THEN (
+			SELECT count(*) FROM tiktok._recorded r
+			WHERE r.source_id = x.source_id AND r.event = x.event AND r.hour >= x.last_at - interval '14 days' AND r.hour <= x.last_at) / 2.0
+		ELSE 48 END AS a_week) w
+WHERE x.expected >= least(greatest(8, 5 * sqrt(w.a_week)), 48);
+COMMENT ON VIEW tiktok._silence IS 'event names of which nothing comes any more, though the weeks before had some in the same hours';
+
+-- Refused or invalid: of the last fifty that have a status, five and a fifth.
+CREATE FUNCTION tiktok._bad_of_last(source_id int, event text, OUT status text, OUT bad bigint, OUT of bigint, OUT all_bad boolean, OUT reason text)
+RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+	WITH last AS MATERIALIZED (
+		SELECT CASE WHEN e.status = 'uncertain' THEN 'rejected' ELSE e.status END AS status, e.reason, row_number() OVER (ORDER BY e.n) AS n
+		FROM tiktok._newest(_bad_of_last.source_id, 1500) e
+		WHERE e.event = _bad_of_last.event AND e.status NOT IN ('pending', 'retrying', 'suppressed', 'discarded') AND e.enqueued_at >= now() - interval '14 days'
+		ORDER BY e.n LIMIT 50
+	)
+	SELECT l.status, count(*), (SELECT count(*) FROM last), count(*) FILTER (WHERE l.n <= 8) = 8, mode() WITHIN GROUP (ORDER BY l.reason)
+	FROM last l
+	WHERE l.status IN ('rejected', 'invalid')
+	GROUP BY 1
+$$;
+COMMENT ON FUNCTION tiktok._bad_of_last(int, text) IS 'of the last fifty events of a name that have a final status, those that were rejected or invalid';
