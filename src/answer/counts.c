@@ -29,10 +29,10 @@ is_number_text(const TteJson *value, int most)
 }
 
 static bool
-has_text(const TteJson *value, const char *text)
+has_text(const TteJson *value, const char *wanted)
 {
 	return value != NULL && (value->kind == TTE_JSON_STRING || value->kind == TTE_JSON_NUMBER) &&
-		value->len == (int) strlen(text) && memcmp(value->text, text, value->len) == 0;
+		value->len == (int) strlen(wanted) && memcmp(value->text, wanted, value->len) == 0;
 }
 
 /* -1: absent, or no count. */

@@ -52,7 +52,7 @@ column_of(const TteRemarked *r, const TteTarget *target)
 static bool
 has_word(const char *name, const char *const *words)
 {
-	for (; *words !=NULL; words ++)
+	for (; *words != NULL; words++)
 	{
 		if (strstr(name, *words) != NULL)
 			return true;

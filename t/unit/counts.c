@@ -62,18 +62,17 @@ static const struct
 static const char *
 written(const TteCounts *counts)
 {
-	static char text[1024];
+	static char line[1024];
 
-	text[		0] = '\0';
-
+	line[0] = '\0';
 	for (int i = 0; i < counts->n; i++)
 	{
 		const TteCount *count = &counts->counts[i];
 
-		snprintf(text +strlen(text), sizeof(text) - strlen(text), "%s%s " INT64_FORMAT " " INT64_FORMAT " " INT64_FORMAT ";",
+		snprintf(line + strlen(line), sizeof(line) - strlen(line), "%s%s " INT64_FORMAT " " INT64_FORMAT " " INT64_FORMAT ";",
 				 count->type, count->custom ? "*" : "", count->browser, count->server, count->total);
 	}
-	return text;
+	return line;
 }
 
 static void

@@ -628,7 +628,7 @@ typedef struct Got
 static TteHttp *
 transport_to(const char *endpoint, const char *ca, long timeout)
 {
-	TteHttpOptions options = {endpoint, ca, 1000, timeout, 4};
+	TteHttpOptions options = {endpoint, ca, 1000, timeout, 4, 0};
 	const char *error;
 	TteHttp    *http = tte_http_create(&options, &error);
 
@@ -1014,7 +1014,7 @@ test_tls(void)
 static void
 test_bad_calls(void)
 {
-	TteHttpOptions options = {"ftp://127.0.0.1/", NULL, 1000, 1000, 4};
+	TteHttpOptions options = {"ftp://127.0.0.1/", NULL, 1000, 1000, 4, 0};
 	const char *error = NULL;
 	char		long_token[514];
 	TteHttp    *http = tte_http_create(&options, &error);
