@@ -107,5 +107,7 @@ tte_stages_check(const TteMapping *mapping, List *sources, StringInfo remarks)
 	if (!mapping->by_stage || mapping->stage_path.path_len > 0)
 		return;
 	foreach(cell, sources)
+	{
 		check_source(mapping, lfirst(cell), remarks);
+	}
 }

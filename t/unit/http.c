@@ -426,8 +426,9 @@ behave(Peer *peer, const char *path, int request)
 	else if (strcmp(path, "until") == 0)
 	{
 		time_t		then = time(NULL) + 100;
+		struct tm	date;
 
-		strftime(headers, sizeof(headers), "Retry-After: %a, %d %b %Y %H:%M:%S GMT\r\n", gmtime(&then));
+		strftime(headers, sizeof(headers), "Retry-After: %a, %d %b %Y %H:%M:%S GMT\r\n", gmtime_r(&then, &date));
 		reply_with(peer, "503 Away", headers, "");
 	}
 	else if (strcmp(path, "soon") == 0)
