@@ -98,9 +98,9 @@ stays(TteIdentifier kind, const TteIdentityRules *rules, const char *given, int 
 	initStringInfo(&again);
 	reason = tte_identifier_normalize(kind, given, given_len, rules, &again);
 
-	/* Of names and places some letters become two. */
+	/* Of addresses, names and places some letters become two. */
 	if (reason != NULL && strcmp(reason, "too_long") == 0)
-		return kind >= TTE_FIRST_NAME && kind <= TTE_STATE && len > 255;
+		return (kind == TTE_EMAIL || (kind >= TTE_FIRST_NAME && kind <= TTE_STATE)) && len > 255;
 	return reason == NULL && again.len == len && memcmp(again.data, str, len) == 0;
 }
 
