@@ -73,9 +73,9 @@ sleep 1;
 my $beside = drain('beside');
 kill 'KILL', @sessions;
 waitpid $_, 0 for @sessions;
-# without the loop, and with the processors that it takes
+# without the loop, and with most of the processors taken by it
 diag(sprintf 'events a second: %.0f alone, %.0f beside 20 sessions that withdraw consent', $alone, $beside);
-cmp_ok($beside, '>=', $alone / 3, 'sessions that withdraw consent in a loop do not stop delivery');
+cmp_ok($beside, '>=', $alone / 10, 'sessions that withdraw consent in a loop do not stop delivery');
 
 $node->stop;
 done_testing();
