@@ -113,18 +113,18 @@ COMMENT ON COLUMN tiktok.installation.seen_at IS 'when the worker last noted tha
 COMMENT ON COLUMN tiktok.installation.recovered_to IS 'the state to which the server was last recovered is not older than this; NULL: never recovered';
 COMMENT ON COLUMN tiktok.installation.recovered_xid IS 'TikTok may have received events of earlier transactions after recovered_to, and this server would not know';
 
--- This table is dumped. After a restore it has a row of the dumped database beside that of the new one.
-CREATE TABLE tiktok.origin (
+-- This table is dumped, before those of sources, which pg_dump sorts by name. After a restore it has a row of the dumped database beside that of the new one.
+CREATE TABLE tiktok.config_origin (
 	id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
 	system_identifier bigint NOT NULL,
 	database_oid oid NOT NULL
 );
-COMMENT ON TABLE tiktok.origin IS 'databases that this configuration comes from; if one of them is not this database, this is a copy, which sends nothing until tiktok.confirm_database() is called';
-COMMENT ON COLUMN tiktok.origin.id IS 'unique for each CREATE EXTENSION and each confirmation';
-COMMENT ON COLUMN tiktok.origin.system_identifier IS 'identifier of the server';
-COMMENT ON COLUMN tiktok.origin.database_oid IS 'number of the database there';
+COMMENT ON TABLE tiktok.config_origin IS 'databases that this configuration comes from; if one of them is not this database, this is a copy, which sends nothing until tiktok.confirm_database() is called';
+COMMENT ON COLUMN tiktok.config_origin.id IS 'unique for each CREATE EXTENSION and each confirmation';
+COMMENT ON COLUMN tiktok.config_origin.system_identifier IS 'identifier of the server';
+COMMENT ON COLUMN tiktok.config_origin.database_oid IS 'number of the database there';
 
-SELECT pg_catalog.pg_extension_config_dump('tiktok.origin', '');
+SELECT pg_catalog.pg_extension_config_dump('tiktok.config_origin', '');
 SELECT pg_catalog.pg_extension_config_dump('tiktok.source', '');
 SELECT pg_catalog.pg_extension_config_dump('tiktok.source_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('tiktok.lead_stage', '');
@@ -149,7 +149,7 @@ CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.le
 	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OF system_identifier, database_oid OR DELETE OR TRUNCATE ON tiktok.installation
 	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
-CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.origin
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.config_origin
 	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.access_token
 	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
@@ -160,7 +160,7 @@ ALTER TABLE tiktok.lead_stage ENABLE ALWAYS TRIGGER changed;
 ALTER TABLE tiktok.access_token ENABLE ALWAYS TRIGGER changed;
 ALTER TABLE tiktok.reporting_token ENABLE ALWAYS TRIGGER changed;
 ALTER TABLE tiktok.installation ENABLE ALWAYS TRIGGER changed;
-ALTER TABLE tiktok.origin ENABLE ALWAYS TRIGGER changed;
+ALTER TABLE tiktok.config_origin ENABLE ALWAYS TRIGGER changed;
 
 CREATE FUNCTION tiktok.set_access_token(source text, token text) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -38,6 +38,8 @@ sql($other, 'CREATE DATABASE plain');
 sql($origin, 'CREATE DATABASE custom');
 $origin->command_ok([ 'pg_dump', '-f', "$dir/plain", '-d', $origin->connstr('postgres') ], 'pg_dump');
 $origin->command_ok([ 'pg_dump', '-Fc', '-f', "$dir/custom", '-d', $origin->connstr('postgres') ], 'pg_dump -Fc');
+my ($listed) = run_command([ 'pg_restore', '-l', "$dir/custom" ]);
+like($listed, qr/TABLE DATA tiktok config_origin .*TABLE DATA tiktok source /s, 'a database is told as a copy before it has sources');
 $origin->command_ok([ 'pg_dumpall', '-f', "$dir/all", '-d', $origin->connstr('postgres') ], 'pg_dumpall');
 $other->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', "$dir/plain", '-d', $other->connstr('plain') ], 'restored in another cluster');
 $origin->command_ok([ 'pg_restore', '--exit-on-error', '-d', $origin->connstr('custom'), "$dir/custom" ], 'restored in another database');
@@ -75,7 +77,7 @@ for my $node ($origin, $other)
 }
 
 sub state_of { my ($node, $db, $source) = @_; return sql($node, "SELECT state FROM tiktok.backlog WHERE source = '" . ($source // 'shop') . "'", $db) }
-sub own_stamps { my ($node, $db) = @_; return sql($node, 'SELECT bool_and(database_oid = (SELECT oid FROM pg_database WHERE datname = current_database())) FROM tiktok.origin', $db) }
+sub own_stamps { my ($node, $db) = @_; return sql($node, 'SELECT bool_and(database_oid = (SELECT oid FROM pg_database WHERE datname = current_database())) FROM tiktok.config_origin', $db) }
 
 sub sends_nothing
 {
@@ -129,7 +131,7 @@ sql($other, 'CREATE DATABASE copy TEMPLATE restored');
 sends_nothing($other, 'copy', 'template');
 sql($other, 'SELECT tiktok.confirm_database()', 'copy');
 ok(Rehearsal::drained($other, 20, 'copy'), 'confirmed');
-is(sql($other, 'SELECT (SELECT count(*) FROM tiktok.origin), (SELECT count(*) FROM tiktok.installation)', 'copy'), '1|1', 'with one stamp');
+is(sql($other, 'SELECT (SELECT count(*) FROM tiktok.config_origin), (SELECT count(*) FROM tiktok.installation)', 'copy'), '1|1', 'with one stamp');
 is(own_stamps($other, 'copy'), 't', 'which is its own');
 sql($other, "DROP DATABASE $_") for qw(copy restored);
 

@@ -40,7 +40,7 @@
 
 /* The tables that the worker uses. */
 static const char *const tables[] = {
-	"source", "access_token", "installation", "origin", "source_control", "source_state",
+	"source", "access_token", "installation", "config_origin", "source_control", "source_state",
 	"event", "identity", "request", "delivery", "retry", "cursor", "pixel_seen"
 };
 

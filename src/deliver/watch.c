@@ -9,7 +9,7 @@
  * longer fire in replicas.  So the worker also compares the rows of the dumped
  * tables, and sends the missing message to sessions, which cache these tables.
  *
- * tiktok.origin has a row or two.  It is compared in each transaction that reads
+ * tiktok.config_origin has a row or two.  It is compared in each transaction that reads
  * events, so that no event recorded after the restore of a dump is sent.
  *
  *-------------------------------------------------------------------------
@@ -40,7 +40,7 @@ typedef struct ConfigTable
 
 /* The tables that tte_queue_sources() reads, and lead_stage, which only sessions read. */
 static ConfigTable tables[] = {
-	{.name = "origin", .dumped = true},
+	{.name = "config_origin", .dumped = true},
 	{.name = "source", .dumped = true},
 	{.name = "lead_stage", .dumped = true},
 	{.name = "access_token", .dumped = false},

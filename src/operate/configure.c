@@ -482,8 +482,8 @@ static void
 stamp_database(void)
 {
 	static const char *const statements[] = {
-		"DELETE FROM tiktok.origin WHERE system_identifier OPERATOR(pg_catalog.<>) $1 OR database_oid OPERATOR(pg_catalog.<>) $2",
-		"INSERT INTO tiktok.origin (system_identifier, database_oid) SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM tiktok.origin)",
+		"DELETE FROM tiktok.config_origin WHERE system_identifier OPERATOR(pg_catalog.<>) $1 OR database_oid OPERATOR(pg_catalog.<>) $2",
+		"INSERT INTO tiktok.config_origin (system_identifier, database_oid) SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM tiktok.config_origin)",
 		"DELETE FROM tiktok.installation WHERE system_identifier OPERATOR(pg_catalog.<>) $1 OR database_oid OPERATOR(pg_catalog.<>) $2",
 		("INSERT INTO tiktok.installation (system_identifier, database_oid, confirmed_at) VALUES ($1, $2, pg_catalog.now()) "
 		 "ON CONFLICT (id) DO UPDATE SET confirmed_at = excluded.confirmed_at"),

@@ -132,7 +132,7 @@ static const Table tables[] = {
 			{"timeline", INT4OID, true}, {"backup_start", PG_LSNOID, true}, {"seen_at", TIMESTAMPTZOID, true},
 			{"recovered_to", TIMESTAMPTZOID, true}, {"recovered_xid", XID8OID, true}
 	}, false, InvalidOid, {0}},
-	{"origin",
+	{"config_origin",
 		{
 			{"id", UUIDOID, false}, {"system_identifier", INT8OID, false}, {"database_oid", OIDOID, false}
 	}, false, InvalidOid, {0}},
