@@ -16,7 +16,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
@@ -29,6 +28,7 @@
 #include "deliver/report.h"
 #include "deliver/report_store.h"
 #include "server/common.h"
+#include "server/compat.h"
 #include "server/settings.h"
 
 #define PAUSE			(USECS_PER_SEC * 3 / 20)	/* between two calls:
