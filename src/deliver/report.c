@@ -16,10 +16,12 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -28,7 +30,6 @@
 #include "deliver/report.h"
 #include "deliver/report_store.h"
 #include "server/common.h"
-#include "server/compat.h"
 #include "server/settings.h"
 
 #define PAUSE			(USECS_PER_SEC * 3 / 20)	/* between two calls:
