@@ -220,7 +220,7 @@ tte_unicode_lower_text(const uint32 *str, int n, uint32 *lower)
 static int
 apply_form(UnicodeNormalizationForm form, uint32 *str, uint32 *to, int size)
 {
-	pg_wchar   *result = unicode_normalize(form, str);
+	uint32	   *result = unicode_normalize(form, str);
 	int			n = 0;
 
 	while (n < size && result[n] != 0)
