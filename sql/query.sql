@@ -64,7 +64,9 @@ SELECT event_id, status, reason, notes FROM tiktok.event_status WHERE event_id =
 ALTER TABLE store.sales RENAME buyer_id TO customer_id;
 ALTER TABLE store.sales RENAME TO orders;
 ALTER SCHEMA store RENAME TO shop;
+\set VERBOSITY terse
 ALTER TABLE shop.customers ALTER COLUMN email TYPE varchar(200);
+\set VERBOSITY default
 REVOKE EXECUTE ON FUNCTION shop.tiktok_orders_tiktok_shop_purchase FROM "regress tiktok owner";
 INSERT INTO shop.orders VALUES (6, 'SO-6', 8, 'paid', 1);
 SELECT event_id, status, reason, notes FROM tiktok.event_status WHERE event_id = 'orders-6';
