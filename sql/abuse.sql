@@ -52,7 +52,7 @@ SELECT function, n, state FROM (
 WHERE state NOT IN ('returns', '22004', '22023', '25001', '42704', '42P16');
 -- an event_id that is null is drawn anew, all other calls are about one event
 SELECT event, count(*) AS events, count(*) FILTER (WHERE event_id = 'x') AS given FROM tiktok.event GROUP BY 1;
-TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery, tiktok.retry;
+TRUNCATE tiktok.retry, tiktok.event, tiktok.identity, tiktok.delivery;
 
 -- where nothing may be written nothing is, and says so
 BEGIN READ ONLY;
@@ -219,7 +219,7 @@ INSERT INTO odd VALUES (1, 'a@example.com', ARRAY[now()]);
 SELECT event, event_id, status, reason, notes FROM tiktok.event_status WHERE event_id = 'odd-1' ORDER BY event;
 DROP TABLE odd CASCADE;
 
-TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery, tiktok.retry, tiktok.pixel_seen;
+TRUNCATE tiktok.retry, tiktok.event, tiktok.identity, tiktok.delivery, tiktok.pixel_seen;
 DELETE FROM tiktok.source;
 DROP TABLE values_of_types, settings, bulk, at_commit, plain CASCADE;
 DROP VIEW functions;

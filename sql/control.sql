@@ -169,6 +169,6 @@ SELECT status, is_test FROM tiktok.event_status WHERE event_id = 'carts-ended';
 SELECT count(*) FROM tiktok.test_code;
 
 DROP TABLE carts;
-TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery, tiktok.retry, tiktok.request;
+TRUNCATE tiktok.retry, tiktok.event, tiktok.identity, tiktok.delivery, tiktok.request;
 DELETE FROM tiktok.source;
 SELECT count(*) FROM tiktok.source_control;

@@ -155,6 +155,6 @@ SELECT * FROM tiktok.failure_modes('nobody');
 SELECT * FROM tiktok.checklist(NULL);
 
 DROP TABLE paid, orders, cents;
-TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery, tiktok.retry, tiktok.request;
+TRUNCATE tiktok.retry, tiktok.event, tiktok.identity, tiktok.delivery, tiktok.request;
 DELETE FROM tiktok.source;
 SELECT count(*) FROM tiktok.pixel_seen;

@@ -134,5 +134,5 @@ SELECT * FROM pg_temp.acl WHERE role LIKE 'regress%';
 DROP TABLE public.grant_orders;
 REVOKE ALL ON SCHEMA public FROM regress_tiktok_admin, "regress tiktok shop";
 DROP ROLE regress_tiktok_reader, regress_tiktok_tracker, regress_tiktok_admin, "regress tiktok shop";
-TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery, tiktok.retry, tiktok.backfill_progress, tiktok.pixel_seen;
+TRUNCATE tiktok.retry, tiktok.event, tiktok.identity, tiktok.delivery, tiktok.backfill_progress, tiktok.pixel_seen;
 DELETE FROM tiktok.source;

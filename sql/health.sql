@@ -187,6 +187,6 @@ DROP OWNED BY regress_tiktok_reader;
 DROP ROLE regress_tiktok_reader;
 
 DROP TABLE orders;
-TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery, tiktok.retry, tiktok.request;
+TRUNCATE tiktok.retry, tiktok.event, tiktok.identity, tiktok.delivery, tiktok.request;
 DELETE FROM tiktok.source;
 DELETE FROM tiktok.source_state;

@@ -181,5 +181,5 @@ RESET ROLE;
 DROP OWNED BY regress_tiktok_tracker;
 DROP ROLE regress_tiktok_tracker;
 
-TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery, tiktok.retry, tiktok.request;
+TRUNCATE tiktok.retry, tiktok.event, tiktok.identity, tiktok.delivery, tiktok.request;
 DELETE FROM tiktok.source;

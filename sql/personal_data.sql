@@ -101,7 +101,7 @@ SELECT tiktok.forget(email => 'bob@example.com');
 ROLLBACK;
 
 -- withdrawing consent
-TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery, tiktok.retry, tiktok.request;
+TRUNCATE tiktok.retry, tiktok.event, tiktok.identity, tiktok.delivery, tiktok.request;
 SELECT tiktok.withdraw_consent(NULL, 'x');
 SELECT tiktok.withdraw_consent('shop', NULL);
 SELECT tiktok.withdraw_consent('nobody', 'x');
@@ -121,7 +121,7 @@ SELECT status FROM pg_temp.waiting WHERE source = 'crm';
 DO $$ BEGIN PERFORM tiktok.retry(pg_temp.id('crm', 'lead')); EXCEPTION WHEN object_not_in_prerequisite_state THEN RAISE NOTICE '%', regexp_replace(sqlerrm, '\d+', 'N'); END $$;
 
 -- Old rows. The least that an event stays is two days longer than TikTok would take it: here 9 and 30 days, or a year and two days.
-TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery, tiktok.retry, tiktok.request;
+TRUNCATE tiktok.retry, tiktok.event, tiktok.identity, tiktok.delivery, tiktok.request;
 UPDATE tiktok.source SET max_event_age = '1 year' WHERE name = 'german';
 UPDATE tiktok.source SET max_event_age = '100000 years' WHERE name = 'hashed';
 SELECT state, detail, hint FROM tiktok.health() WHERE check_name = 'retention' AND detail LIKE '"%' ORDER BY detail;
@@ -172,7 +172,7 @@ SELECT pixel_seen FROM tiktok.purge();
 SELECT pixel_seen FROM tiktok.purge('0');
 SELECT source_id, event_id FROM tiktok.pixel_seen ORDER BY 1, 2;
 
-TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery, tiktok.retry, tiktok.request, tiktok.pixel_seen;
+TRUNCATE tiktok.retry, tiktok.event, tiktok.identity, tiktok.delivery, tiktok.request, tiktok.pixel_seen;
 -- more than a batch: what is to stay lies in between
 SELECT tiktok.pixel_seen('shop', 'ViewContent', 'n' || n, now() - CASE n % 2 WHEN 0 THEN interval '40 days' ELSE interval '1 day' END) FROM generate_series(1, 30000) n \g /dev/null
 SELECT count(tiktok.track('crm', 'Won', 'n' || n, lead => '{"lead_id": "7412345678901234567"}')) FROM generate_series(1, 25000) n;
@@ -182,5 +182,5 @@ SELECT * FROM tiktok.purge();
 SELECT count(*), count(DISTINCT event_id) FROM tiktok.event;
 SELECT count(*) FROM tiktok.pixel_seen;
 
-TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery, tiktok.retry, tiktok.request;
+TRUNCATE tiktok.retry, tiktok.event, tiktok.identity, tiktok.delivery, tiktok.request;
 DELETE FROM tiktok.source;

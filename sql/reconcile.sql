@@ -121,6 +121,6 @@ SELECT sum(browser) FROM tiktok.reconcile('store', '2026-03-01', '2026-03-03');
 DROP VIEW "Paid Orders";
 DROP TABLE orders, many;
 DROP ROLE regress_tiktok_shop;
-TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery, tiktok.retry, tiktok.request;
+TRUNCATE tiktok.retry, tiktok.event, tiktok.identity, tiktok.delivery, tiktok.request;
 DELETE FROM tiktok.source;
 SELECT (SELECT count(*) FROM tiktok.source_of_truth), (SELECT count(*) FROM tiktok.platform_count);

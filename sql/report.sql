@@ -170,6 +170,6 @@ DROP OWNED BY regress_tiktok_reader;
 DROP ROLE regress_tiktok_reader;
 
 DROP SCHEMA report_test CASCADE;
-TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery, tiktok.retry;
+TRUNCATE tiktok.retry, tiktok.event, tiktok.identity, tiktok.delivery;
 DELETE FROM tiktok.source;
 DELETE FROM tiktok.source_state;

@@ -256,5 +256,5 @@ DROP FOREIGN DATA WRAPPER whose_wrapper CASCADE;
 DELETE FROM tiktok.source_of_truth;
 SELECT tiktok.revoke_all('regress_reader'), tiktok.revoke_all('regress_admin'), tiktok.revoke_all('regress_bypass');
 DROP ROLE regress_mallory, regress_reader, regress_admin, regress_bypass;
-TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery, tiktok.retry, tiktok.backfill_progress;
+TRUNCATE tiktok.retry, tiktok.event, tiktok.identity, tiktok.delivery, tiktok.backfill_progress;
 DELETE FROM tiktok.source;

@@ -113,7 +113,7 @@ my @refused;
 while (@writers)
 {
 	for my $order ('TRUNCATE tiktok.delivery', 'TRUNCATE tiktok.identity', 'TRUNCATE tiktok.retry', 'TRUNCATE tiktok.event',
-		'DELETE FROM tiktok.event WHERE id % 3 = 0', 'TRUNCATE tiktok.event, tiktok.delivery, tiktok.retry, tiktok.identity')
+		'DELETE FROM tiktok.event WHERE id % 3 = 0', 'TRUNCATE tiktok.retry, tiktok.event, tiktok.identity, tiktok.delivery')
 	{
 		my ($status, undef, $error) = $node->psql('postgres', $order);
 		push @refused, $error if $status != 0 && $error !~ /deadlock/;

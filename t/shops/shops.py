@@ -27,7 +27,7 @@ SETUP = """
 SET client_min_messages = error;
 CREATE EXTENSION IF NOT EXISTS tiktok_events;
 DROP SCHEMA IF EXISTS shops CASCADE;
-TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery, tiktok.retry, tiktok.request;
+TRUNCATE tiktok.retry, tiktok.event, tiktok.identity, tiktok.delivery, tiktok.request;
 DELETE FROM tiktok.source;
 CREATE SCHEMA shops;
 INSERT INTO tiktok.source (id, name, event_source, event_source_id) VALUES (1, 'elsewhere', 'web', 'C-elsewhere');
