@@ -315,7 +315,7 @@ WITH wanted AS (
 	SELECT s.shape, o.number, o.name, fill(s.event_id, k) AS event_id, CASE o.wanted WHEN 'expired' THEN 'expired' ELSE 'pending' END AS status, fill(CASE o.wanted WHEN 'later' THEN s.later ELSE s.value END, k)::numeric AS value
 	FROM shapes s, orders_of_statements o, LATERAL (SELECT 20000 + s.shape * 1000 + o.number * 10) x (first), LATERAL generate_series(first, CASE o.wanted WHEN 'value next' THEN first + 1 ELSE first END) k WHERE o.wanted IS NOT NULL AND (o.name <> 'moved' OR s.relation = 'payment') AND (o.number <> 1 OR s.lines IS NOT NULL)
 ), came AS (
-	SELECT e.event_id, e.status, coalesce(e.value, p.value::numeric) AS value FROM tiktok.event_status e JOIN tiktok.event USING (id), LATERAL (SELECT payload -> 'properties' ->> 'value') p (value) WHERE e.event_id ~ '(^|[^0-9]|0)[23][0-9]{4}(-|$)'
+	SELECT e.event_id, e.status, coalesce(e.value, p.value::numeric) AS value FROM tiktok.event_status e JOIN tiktok.event USING (id), LATERAL (SELECT payload -> 'properties' ->> 'value') p (value) WHERE e.event_id ~ '(^|[^0-9]|0)[23][0-9]{4}(-|$)' AND e.event_id !~ '^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-'
 )
 SELECT 'right', count(*)::text FROM wanted w JOIN came c ON c.event_id LIKE w.event_id AND c.status = w.status AND (c.value = w.value OR c.status = 'expired')
 UNION ALL SELECT 'wrong: ' || concat_ws(' ', w.shape, w.name, w.event_id, w.status, w.value), concat_ws(' ', c.event_id, c.status, c.value) FROM wanted w FULL JOIN came c ON c.event_id LIKE w.event_id AND c.status = w.status AND (c.value = w.value OR c.status = 'expired') WHERE w.shape IS NULL OR c.event_id IS NULL;
