@@ -111,7 +111,7 @@ copy_request(MemoryContext context, const TteRequest *request)
 }
 
 static bool
-is_listed(int64 id, const int64 *ids, int n)
+is_one_of(int64 id, const int64 *ids, int n)
 {
 	for (int i = 0; i < n; i++)
 	{
@@ -137,7 +137,7 @@ tte_hold_busy(TteRequest *request, TteHeldAction action, const char *status, con
 	request->nevents = 0;
 	for (int i = 0; i < n; i++)
 	{
-		if (!is_listed(request->events[i].id, ids + left, n - left))
+		if (!is_one_of(request->events[i].id, ids + left, n - left))
 			request->events[request->nevents++] = request->events[i];
 	}
 	request->holding = true;

@@ -163,7 +163,7 @@ tte_queue_finish_request(const TteRequestEnd *end)
 }
 
 static int
-by_id(const void *a, const void *b)
+compare_ids(const void *a, const void *b)
 {
 	int64		x = *(const int64 *) a;
 	int64		y = *(const int64 *) b;
@@ -181,12 +181,12 @@ tte_queue_lock_events(int64 *ids, int n)
 
 	for (int i = 0; i < found; i++)
 		locked[i] = tte_result_int8(i, 1);
-	qsort(locked, found, sizeof(int64), by_id);
+	qsort(locked, found, sizeof(int64), compare_ids);
 	for (int i = 0; i < n; i++)
 	{
 		int64		id = ids[i];
 
-		if (bsearch(&id, locked, found, sizeof(int64), by_id) == NULL)
+		if (bsearch(&id, locked, found, sizeof(int64), compare_ids) == NULL)
 			continue;
 		ids[i] = ids[left];
 		ids[left++] = id;

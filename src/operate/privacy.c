@@ -325,7 +325,7 @@ find_unmatchable(const IdList *events, IdList *found)
  */
 
 static void
-decide(int32 source_id, const IdList *events)
+begin_decision(int32 source_id, const IdList *events)
 {
 	if (events->n == 0)
 		return;
@@ -335,7 +335,7 @@ decide(int32 source_id, const IdList *events)
 
 /* See tte_decision_begin(). */
 static void
-lock(const IdList *events)
+lock_events(const IdList *events)
 {
 	Oid			types[] = {INT8ARRAYOID};
 	Datum		args[1];
@@ -403,8 +403,8 @@ tte_sql_forget(PG_FUNCTION_ARGS)
 	if (events.n > 0)
 		find_unmatchable(&events, &unmatchable);
 	for (int i = 1; i < people.n; i++)
-		decide(people.person[i].source_id, &events);
-	lock(&events);
+		begin_decision(people.person[i].source_id, &events);
+	lock_events(&events);
 	(void) suppress(suppress_sql, &unmatchable, "forgotten");
 	erased = erase(&events);
 	SPI_finish();
@@ -430,8 +430,8 @@ tte_sql_withdraw_consent(PG_FUNCTION_ARGS)
 	SPI_execute_with_args(keyed_sql, 2, types, args, NULL, false, 0);
 	for (uint64 i = 0; i < SPI_processed; i++)
 		remember(&events, DatumGetInt64(column(i, 1, INT8OID, &isnull)));
-	decide(source_id, &events);
-	lock(&events);
+	begin_decision(source_id, &events);
+	lock_events(&events);
 
 	/*
 	 * final events first: one that an operator puts back meanwhile is found
