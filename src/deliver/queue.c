@@ -46,8 +46,7 @@ static TteStatement sources_sql = {2, {INT8OID, OIDOID},
 "SELECT s.id, s.name, s.event_source, s.event_source_id, s.enabled, s.batch_size, s.requests_per_second, "
 "least(extract(epoch FROM s.max_event_age), 4e12) * 1e6::numeric, "
 "t.token, t.system_identifier, t.database_oid, coalesce(c.paused, false), c.changed_at, "
-"NOT EXISTS (SELECT FROM tiktok.installation i WHERE i.system_identifier = $1 AND i.database_oid = $2) "
-"OR EXISTS (SELECT FROM tiktok.config_origin o WHERE o.system_identifier <> $1 OR o.database_oid <> $2), u.state "
+TTE_IS_COPY ", u.state "
 "FROM tiktok.source s LEFT JOIN tiktok.access_token t ON t.source_id = s.id "
 "LEFT JOIN tiktok.source_control c ON c.source_id = s.id "
 "LEFT JOIN tiktok.source_state u ON u.source_id = s.id ORDER BY s.id", NULL};

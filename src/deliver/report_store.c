@@ -24,8 +24,7 @@
 
 static TteStatement read_sql = {2, {INT8OID, OIDOID},
 "SELECT s.id, s.name, s.advertiser_id, s.event_source_id, t.set_at, (t.system_identifier = $1 AND t.database_oid = $2) IS NOT TRUE, "
-"NOT EXISTS (SELECT FROM tiktok.installation i WHERE i.system_identifier = $1 AND i.database_oid = $2) "
-"OR EXISTS (SELECT FROM tiktok.config_origin o WHERE o.system_identifier <> $1 OR o.database_oid <> $2), "
+TTE_IS_COPY ", "
 "r.state, r.token_stamp, coalesce(r.advertiser_id = s.advertiser_id AND r.pixel_code = s.event_source_id, false), "
 "r.pixel_id, r.failures, CASE WHEN isfinite(r.next_at) THEN r.next_at END "
 "FROM tiktok.source s LEFT JOIN tiktok.reporting_token t ON t.source_id = s.id "

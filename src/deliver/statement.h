@@ -14,6 +14,11 @@
 
 #define TTE_STATEMENT_ARGS	14
 
+/* $1 and $2 are the server and the database: is this a copy of another one? */
+#define TTE_IS_COPY \
+	"(NOT EXISTS (SELECT FROM tiktok.installation i WHERE i.system_identifier = $1 AND i.database_oid = $2) " \
+	"OR EXISTS (SELECT FROM tiktok.config_origin o WHERE o.system_identifier <> $1 OR o.database_oid <> $2))"
+
 /* Of an event e: it has no fate yet. */
 #define TTE_NO_FATE \
 	"AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id = e.id) " \
