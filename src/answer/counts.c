@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * counts.c
- *	  Answers of TikTok's reporting API: the number of a Pixel, and its counts.
+ *	  Calls and answers of TikTok's reporting API: the number of a Pixel, and its counts.
  *
  * Any field may be absent.  Names become visible to readers, so only letters,
  * digits, underscore and dash are taken, of which TikTok's names consist.
@@ -26,6 +26,37 @@ is_number_text(const TteJson *value, int most)
 			return false;
 	}
 	return true;
+}
+
+void
+tte_pixel_list_query(StringInfo url, const char *advertiser, const char *code, int page)
+{
+	appendStringInfo(url, "pixel/list/?advertiser_id=%s&code=%s&page=%d&page_size=20", advertiser, code, page);
+}
+
+/* pixel_ids is ["..."], date_range {"start_date":"...","end_date":"..."} */
+void
+tte_counts_query(StringInfo url, const char *advertiser, const char *pixel_id, const char *day)
+{
+	appendStringInfo(url, "pixel/event/stats/?advertiser_id=%s&pixel_ids=%%5B%%22%s%%22%%5D"
+					 "&date_range=%%7B%%22start_date%%22%%3A%%22%s%%22%%2C%%22end_date%%22%%3A%%22%s%%22%%7D",
+					 advertiser, pixel_id, day, day);
+}
+
+const char *
+tte_counts_trouble(const TteReply *reply)
+{
+	if (reply->outcome == TTE_OUTCOME_THROTTLE)
+		return "throttled";
+
+	/*
+	 * 40001, 40300, 40301: rights of the advertiser; other configuration may
+	 * be the endpoint's
+	 */
+	if (reply->outcome == TTE_OUTCOME_STOP_CREDENTIAL ||
+		(reply->has_code && (reply->code == 40001 || reply->code == 40300 || reply->code == 40301)))
+		return "stopped";
+	return "failed";
 }
 
 static bool

@@ -1,13 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * counts.h
- *	  Answers of TikTok's reporting API: the number of a Pixel, and its counts.
+ *	  Calls and answers of TikTok's reporting API: the number of a Pixel, and its counts.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef TTE_COUNTS_H
 #define TTE_COUNTS_H
 
+#include "answer/verdict.h"
 #include "event/json.h"
 
 #define TTE_PIXEL_ID_MAX	20	/* digits */
@@ -22,6 +23,16 @@ typedef enum TtePixelAnswer
 	TTE_PIXEL_UNBOUND,			/* TikTok does not count its events */
 	TTE_PIXEL_FOUND
 } TtePixelAnswer;
+
+/*
+ * Append path and parameters of a call.  All values consist of letters, digits,
+ * underscore and dash.
+ */
+extern void tte_pixel_list_query(StringInfo url, const char *advertiser, const char *code, int page);
+extern void tte_counts_query(StringInfo url, const char *advertiser, const char *pixel_id, const char *day);
+
+/* How an answer without counts is called in tiktok.report_fetch: throttled, stopped or failed. */
+extern const char *tte_counts_trouble(const TteReply *reply);
 
 /* Looks for the Pixel with this code; id is set if it is FOUND or UNBOUND. */
 extern TtePixelAnswer tte_pixel_find(const char *body, size_t len, const char *code, int page, char id[TTE_PIXEL_ID_MAX + 1]);

@@ -289,18 +289,6 @@ read_sources(int64 now)
  *-------------------------------------------------------------------------
  */
 
-static void
-append_json(StringInfo out, const char *json)
-{
-	for (; *json; json++)
-	{
-		if (strchr("[]{}\":,", *json) != NULL)
-			appendStringInfo(out, "%%%02X", (unsigned char) *json);
-		else
-			appendStringInfoChar(out, *json);
-	}
-}
-
 /* All of its values consist of letters, digits, underscore and dash. */
 static void
 write_url(const TteReportSource *source)
@@ -314,17 +302,14 @@ write_url(const TteReportSource *source)
 		initStringInfo(&url);
 	MemoryContextSwitchTo(old);
 	resetStringInfo(&url);
-	appendStringInfo(&url, "%spixel/%s/?advertiser_id=%s", tte_reporting_base(), call.stats ? "event/stats" : "list", source->advertiser);
+	appendStringInfoString(&url, tte_reporting_base());
 	if (!call.stats)
 	{
-		appendStringInfo(&url, "&code=%s&page=%d&page_size=20", source->code, source->page);
+		tte_pixel_list_query(&url, source->advertiser, source->code, source->page);
 		return;
 	}
 	j2date(call.day + UNIX_EPOCH_JDATE, &year, &month, &day);
-	appendStringInfoString(&url, "&pixel_ids=");
-	append_json(&url, psprintf("[\"%s\"]", source->pixel_id));
-	appendStringInfoString(&url, "&date_range=");
-	append_json(&url, psprintf("{\"start_date\":\"%04d-%02d-%02d\",\"end_date\":\"%04d-%02d-%02d\"}", year, month, day, year, month, day));
+	tte_counts_query(&url, source->advertiser, source->pixel_id, psprintf("%04d-%02d-%02d", year, month, day));
 }
 
 /* False: there is none that can be used, and the source's state says why. */
@@ -452,22 +437,6 @@ judge_counts(TteReportSource *source, TteCounts *counts, int64 now)
 	set_state(source, "ok", now, NULL);
 }
 
-static const char *
-trouble_of(const TteReply *reply)
-{
-	if (reply->outcome == TTE_OUTCOME_THROTTLE)
-		return "throttled";
-
-	/*
-	 * 40001, 40300, 40301: rights of the advertiser; other configuration may
-	 * be the endpoint's
-	 */
-	if (reply->outcome == TTE_OUTCOME_STOP_CREDENTIAL ||
-		(reply->has_code && (reply->code == 40001 || reply->code == 40300 || reply->code == 40301)))
-		return "stopped";
-	return "failed";
-}
-
 /* Stops, or says when the next call is made. */
 static void
 note_trouble(TteReportSource *source, int64 now)
@@ -501,7 +470,7 @@ record_call(int64 now)
 	bool		read = false;
 
 	if (call.reply.outcome != TTE_OUTCOME_DELIVERED)
-		call.outcome = trouble_of(&call.reply);
+		call.outcome = tte_counts_trouble(&call.reply);
 	else if (call.stats)
 	{
 		judge_counts(source, &counts, now);
