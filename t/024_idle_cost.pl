@@ -83,7 +83,8 @@ ok(Rehearsal::drained($node, 30), 'all finished');
 $tiktok->script({ action => 'delay', seconds => 1, when => 'after' });
 sql(track("'four'"));
 wait_for('in_flight = 1 FROM tiktok.worker_status');
-$lock = Rehearsal::session($node, 'BEGIN; LOCK TABLE tiktok.request;');
+# Readers do not wait for this lock, whoever writes a final status does
+$lock = Rehearsal::session($node, 'BEGIN; LOCK TABLE tiktok.delivery IN SHARE MODE;');
 wait_for("count(*) = 1 FROM pg_stat_activity WHERE pid = $worker AND wait_event_type = 'Lock'");
 is(activity(), 'active|tiktok_events: recording outcomes|Lock', 'and of one that records');
 Rehearsal::end_session($lock, 'COMMIT;');
