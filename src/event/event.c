@@ -514,32 +514,39 @@ check_match_key(TteEvent *event)
 					   "The event has no usable identifier by which TikTok could match it.");
 }
 
+const TteRequired *
+tte_event_required(const TteSourceRules *rules)
+{
+	static const TteRequired url = {TTE_FIELD_URL, "page_url_missing",
+		"A web event needs \"page.url\".",
+	"Give the address of the page on which it happened."};
+	static const TteRequired app = {TTE_FIELD_APP_ID, "app_id_missing",
+		"An app event needs \"app.app_id\".",
+	"Give the number in the App Store or the package name."};
+	static const TteRequired lead = {TTE_FIELD_LEAD_ID, "lead_id_missing",
+		"A CRM event needs \"lead.lead_id\", TikTok's number of the lead.",
+	"To send events without it, with email or phone, set require_lead_id to false for the source."};
+
+	switch (rules->source)
+	{
+		case TTE_WEB:
+			return &url;
+		case TTE_APP:
+			return &app;
+		case TTE_CRM:
+			return rules->require_lead_id ? &lead : NULL;
+		default:
+			return NULL;
+	}
+}
+
 static void
 check_required(TteEvent *event)
 {
-	switch (event->rules.source)
-	{
-		case TTE_WEB:
-			if (!is_written(event, TTE_FIELD_URL))
-				tte_builder_reject(event, TTE_PROBLEM_MISSING, "page_url_missing",
-								   "Give the address of the page on which it happened.",
-								   "A web event needs \"page.url\".");
-			break;
-		case TTE_APP:
-			if (!is_written(event, TTE_FIELD_APP_ID))
-				tte_builder_reject(event, TTE_PROBLEM_MISSING, "app_id_missing",
-								   "Give the number in the App Store or the package name.",
-								   "An app event needs \"app.app_id\".");
-			break;
-		case TTE_CRM:
-			if (event->rules.require_lead_id && !is_written(event, TTE_FIELD_LEAD_ID))
-				tte_builder_reject(event, TTE_PROBLEM_MISSING, "lead_id_missing",
-								   "To send events without it, with email or phone, set require_lead_id to false for the source.",
-								   "A CRM event needs \"lead.lead_id\", TikTok's number of the lead.");
-			break;
-		default:
-			break;
-	}
+	const TteRequired *required = tte_event_required(&event->rules);
+
+	if (required != NULL && !is_written(event, required->field))
+		tte_builder_reject(event, TTE_PROBLEM_MISSING, required->reason, required->hint, "%s", required->detail);
 }
 
 /* TikTok applies the flag by the place of the user, which it knows for web and app only. */

@@ -100,6 +100,18 @@ typedef struct TteRendered
 
 typedef struct TteEvent TteEvent;
 
+/* What an event cannot do without besides an identifier. */
+typedef struct TteRequired
+{
+	int			field;			/* index into tte_fields */
+	const char *reason;			/* of an event that lacks it */
+	const char *detail;
+	const char *hint;
+} TteRequired;
+
+/* NULL: nothing. */
+extern const TteRequired *tte_event_required(const TteSourceRules *rules);
+
 /*
  * What a word says about consent.  TTE_UNSET if it is blank or unknown; if
  * unknown, *readable is false.  Case, blanks, dashes and underscores do not

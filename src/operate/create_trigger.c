@@ -13,20 +13,14 @@
 #include "postgres.h"
 
 #include "access/relation.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_proc.h"
-#include "executor/spi.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_func.h"
-#include "parser/scansup.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 
 #include "enqueue/mapping.h"
 #include "enqueue/source.h"
@@ -37,6 +31,7 @@
 #include "operate/remarks.h"
 #include "operate/rows.h"
 #include "operate/stages.h"
+#include "operate/triggers.h"
 #include "server/common.h"
 #include "server/compat.h"
 
@@ -53,9 +48,6 @@ enum CreateTriggerArgument
 	ARG_REPLICA,
 	ARG_REPLACE
 };
-
-/* Ending of the second trigger's name, where two are needed. */
-#define UPDATE_SUFFIX	"_update"
 
 typedef struct NewTrigger
 {
@@ -76,66 +68,6 @@ typedef struct NewTrigger
 } NewTrigger;
 
 PG_FUNCTION_INFO_V1(tte_sql_create_trigger);
-PG_FUNCTION_INFO_V1(tte_sql_drop_trigger);
-
-/* As CREATE TRIGGER and DROP TRIGGER lock it; nobody can lock what these would not let them. */
-static Relation
-open_table(Oid relid, bool drop)
-{
-	AclResult	acl = drop ? (tte_class_ownercheck(relid, GetUserId()) ? ACLCHECK_OK : ACLCHECK_NOT_OWNER) :
-	pg_class_aclcheck(relid, GetUserId(), ACL_TRIGGER);
-
-	if (acl != ACLCHECK_OK && get_rel_name(relid) != NULL)
-		aclcheck_error(acl, get_relkind_objtype(get_rel_relkind(relid)), get_rel_name(relid));
-	return tte_table_open(relid, drop ? AccessExclusiveLock : ShareRowExclusiveLock);
-}
-
-static char *
-table_name(Relation rel)
-{
-	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)), RelationGetRelationName(rel));
-}
-
-static void
-run_statement(StringInfo executed, const char *sql)
-{
-	SPI_connect();
-	SPI_execute(sql, false, 0);
-	SPI_finish();
-	appendStringInfo(executed, "%s%s;", executed->len ? "\n" : "", sql);
-}
-
-/*
- * tiktok.created_trigger has those that tiktok.health() misses when they are
- * gone.  Without the privilege for it, a trigger works but is not missed.
- */
-static void
-note_trigger(const char *sql, AclMode privilege, Oid relid, const char *name, Oid trigger, const char *source)
-{
-	Oid			types[] = {OIDOID, NAMEOID, OIDOID, TEXTOID};
-	NameData	trigger_name;
-	Datum		values[4];
-
-	if (pg_class_aclcheck(tte_relation("created_trigger"), GetUserId(), privilege) != ACLCHECK_OK)
-		return;
-	namestrcpy(&trigger_name, name);
-	values[0] = ObjectIdGetDatum(relid);
-	values[1] = NameGetDatum(&trigger_name);
-	values[2] = ObjectIdGetDatum(trigger);
-	values[3] = CStringGetTextDatum(source);
-	SPI_connect();
-	SPI_execute_with_args(sql, lengthof(types), types, values, NULL, false, 0);
-	SPI_finish();
-}
-
-static const char remember_sql[] =
-"INSERT INTO tiktok.created_trigger (relation, trigger_name, trigger_oid, source) VALUES ($1, $2, $3, $4) "
-"ON CONFLICT (relation, trigger_name) DO UPDATE SET trigger_oid = excluded.trigger_oid, source = excluded.source";
-
-/* By its name now or when it was made. */
-static const char forget_sql[] =
-"DELETE FROM tiktok.created_trigger c WHERE c.relation OPERATOR(pg_catalog.=) $1"
-" AND (c.trigger_name OPERATOR(pg_catalog.=) $2 OR c.trigger_oid OPERATOR(pg_catalog.=) $3)";
 
 /*
  * Arguments
@@ -238,7 +170,7 @@ make_function(NewTrigger *new, const char *query)
 		return;
 	tte_compile(new->rel, new->name, query, arrows, &new->compiled);
 	foreach(cell, new->compiled.statements)
-		run_statement(&new->executed, lfirst(cell));
+		tte_trigger_run(&new->executed, lfirst(cell));
 	tte_compiled_check(&new->compiled);
 	new->args[new->nargs++] = psprintf("query_function=%s", new->compiled.name);
 }
@@ -334,48 +266,49 @@ check_time(const TteMapping *m)
 }
 
 static bool
-has_field(const TteMapping *m, TteSection section, int field)
+has_field(const TteMapping *m, int field)
 {
 	for (int i = 0; i < m->ntargets; i++)
 	{
-		if (m->targets[i].kind == TTE_TARGET_FIELD && tte_fields[m->targets[i].field].section == section &&
-			(field < 0 || m->targets[i].field == field))
+		if (m->targets[i].kind == TTE_TARGET_FIELD && m->targets[i].field == field)
+			return true;
+	}
+	return false;
+}
+
+static bool
+has_identifier(const TteMapping *m)
+{
+	for (int i = 0; i < m->ntargets; i++)
+	{
+		if (m->targets[i].kind == TTE_TARGET_FIELD && tte_fields[m->targets[i].field].section == TTE_SECTION_USER)
 			return true;
 	}
 	return false;
 }
 
 static void
-require_target(const NewTrigger *new, const TteSource *source, TteSection section, int field, const char *what, const char *hint)
+refuse_incomplete(const TteSource *source, const char *what, const char *hint)
 {
-	if (!has_field(new->mapping, section, field))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("mapping has no %s", what),
-				 errdetail("Every event of source \"%s\" would be invalid.", source->name),
-				 errhint("%s", hint)));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("mapping has no %s", what),
+			 errdetail("Every event of source \"%s\" would be invalid.", source->name),
+			 errhint("%s", hint)));
 }
 
 /* Without these no event can be sent; a function may give them. */
 static void
 check_required(const NewTrigger *new, const TteSource *source)
 {
-	const TteSourceRules *rules = &source->rules;
+	const TteRequired *required = tte_event_required(&source->rules);
 
 	if (new->mapping->using_name != NULL)
 		return;
-	if (rules->source == TTE_WEB)
-		require_target(new, source, TTE_SECTION_PAGE, TTE_FIELD_URL, "target \"url\"",
-					   "Give the address of the page on which it happened, a column or a literal.");
-	if (rules->source == TTE_APP)
-		require_target(new, source, TTE_SECTION_APP, TTE_FIELD_APP_ID, "target \"app_id\"",
-					   "Give the number in the App Store or the package name, a column or a literal.");
-	if (rules->source == TTE_CRM && rules->require_lead_id)
-		require_target(new, source, TTE_SECTION_LEAD, TTE_FIELD_LEAD_ID, "target \"lead_id\"",
-					   "Give TikTok's number of the lead, or set require_lead_id to false for the source.");
-	else
-		require_target(new, source, TTE_SECTION_USER, -1, "identifier",
-					   "Give as many as there are, such as email, phone, external_id, ttclid.");
+	if (required != NULL && !has_field(new->mapping, required->field))
+		refuse_incomplete(source, psprintf("target \"%s\"", tte_fields[required->field].name), required->hint);
+	if ((required == NULL || required->field != TTE_FIELD_LEAD_ID) && !has_identifier(new->mapping))
+		refuse_incomplete(source, "identifier", "Give as many as there are, such as email, phone, external_id, ttclid.");
 }
 
 /*
@@ -434,65 +367,8 @@ check(NewTrigger *new)
 }
 
 /*
- * Names
+ * Execution
  */
-
-/* The first len bytes at most, without the half of a character at the end. */
-static char *
-clip(const char *name, int len)
-{
-	return pnstrdup(name, pg_mbcliplen(name, strlen(name), len));
-}
-
-static const Trigger *
-find_trigger(Relation rel, const char *name)
-{
-	for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
-	{
-		const Trigger *trigger = &rel->trigdesc->triggers[i];
-
-		if (!trigger->tgisinternal && strcmp(trigger->tgname, name) == 0)
-			return trigger;
-	}
-	return NULL;
-}
-
-/* A trigger of tiktok.track_row() for these events. */
-static bool
-records(const Trigger *trigger, const char *source, const char *event)
-{
-	return tte_is_track_row(trigger->tgfoid) && trigger->tgnargs >= 2 &&
-		strcmp(trigger->tgargs[0], source) == 0 && strcmp(trigger->tgargs[1], event) == 0;
-}
-
-/*
- * tiktok_<source>_<event>.  Two long names may be the same after 63 bytes: then
- * the second one gets a number.
- */
-static char *
-default_name(Relation rel, const char *source, const char *event)
-{
-	char	   *whole = psprintf("tiktok_%s_%s", source + (*source == '='), event + (*event == '='));
-	char	   *name = downcase_identifier(whole, strlen(whole), false, false);
-	char	   *clipped;
-	const Trigger *trigger;
-
-	for (char *p = name; *p; p++)
-	{
-		if (*p == '"' || *p == ' ' || (*p == '-' && p[1] == '>') || *p == '>')
-			*p = '_';
-	}
-	if (strlen(name) < NAMEDATALEN)
-		return name;
-	clipped = clip(name, NAMEDATALEN - 1);
-	for (int i = 2; (trigger = find_trigger(rel, clipped)) != NULL && !records(trigger, source, event); i++)
-	{
-		char	   *number = psprintf("_%d", i);
-
-		clipped = psprintf("%s%s", clip(name, NAMEDATALEN - 1 - strlen(number)), number);
-	}
-	return clipped;
-}
 
 static char *
 given_name(FunctionCallInfo fcinfo)
@@ -506,79 +382,6 @@ given_name(FunctionCallInfo fcinfo)
 				 errhint("It has 1 to %d bytes.", NAMEDATALEN - 1)));
 	return name;
 }
-
-/* The name of the second trigger. */
-static char *
-update_name(const char *name)
-{
-	return psprintf("%s" UPDATE_SUFFIX, clip(name, NAMEDATALEN - sizeof(UPDATE_SUFFIX)));
-}
-
-/*
- * Dropping
- */
-
-static const Trigger *
-require_trigger(Relation rel, const char *name)
-{
-	const Trigger *trigger = find_trigger(rel, name);
-
-	if (trigger == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("trigger \"%s\" for table \"%s\" does not exist", name, RelationGetRelationName(rel))));
-	if (!tte_is_track_row(trigger->tgfoid))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("trigger \"%s\" does not record events", name),
-				 errhint("Name a trigger that calls tiktok.track_row().")));
-	return trigger;
-}
-
-/* The function that the trigger has of tiktok.create_trigger(), and no other. */
-static char *
-drop_function_statement(Relation rel, const Trigger *trigger)
-{
-	TteMapping *m = tte_mapping_parse(trigger, rel);
-
-	if (!OidIsValid(m->query_function))
-		return NULL;
-	return psprintf("DROP FUNCTION %s",
-					quote_qualified_identifier(get_namespace_name(get_func_namespace(m->query_function)), m->query_name));
-}
-
-static char *
-drop_statement(Relation rel, const char *name)
-{
-	return psprintf("DROP TRIGGER %s ON %s", quote_identifier(name), table_name(rel));
-}
-
-/* All that tiktok.create_trigger() has made for a trigger.  A table that is open cannot lose one. */
-static void
-drop_all(Relation rel, const char *name, StringInfo executed)
-{
-	const Trigger *trigger = require_trigger(rel, name);
-	const Trigger *twin = find_trigger(rel, update_name(name));
-	List	   *statements = list_make1(drop_statement(rel, name));
-	char	   *drop_function = drop_function_statement(rel, trigger);
-	ListCell   *cell;
-
-	note_trigger(forget_sql, ACL_DELETE, RelationGetRelid(rel), name, trigger->tgoid, "");
-	if (twin != NULL && trigger->tgnargs >= 2 && records(twin, trigger->tgargs[0], trigger->tgargs[1]))
-	{
-		statements = lappend(statements, drop_statement(rel, twin->tgname));
-		note_trigger(forget_sql, ACL_DELETE, RelationGetRelid(rel), twin->tgname, twin->tgoid, "");
-	}
-	if (drop_function != NULL)
-		statements = lappend(statements, drop_function);
-	relation_close(rel, NoLock);
-	foreach(cell, statements)
-		run_statement(executed, lfirst(cell));
-}
-
-/*
- * Execution
- */
 
 static void
 execute(NewTrigger *new, const char *name, const char *events, const char *when)
@@ -594,8 +397,8 @@ execute(NewTrigger *new, const char *name, const char *events, const char *when)
 	for (int i = 0; i < new->nargs; i++)
 		appendStringInfo(&sql, "%s%s", i ? ", " : "", quote_literal_cstr(new->args[i]));
 	appendStringInfoChar(&sql, ')');
-	run_statement(&new->executed, sql.data);
-	note_trigger(remember_sql, ACL_UPDATE, new->relid, name, get_trigger_oid(new->relid, name, false), new->args[0]);
+	tte_trigger_run(&new->executed, sql.data);
+	tte_trigger_remember(new->relid, name, get_trigger_oid(new->relid, name, false), new->args[0]);
 	if (new->replica)
 		new->at_end = lappend(new->at_end, psprintf("ALTER TABLE %s ENABLE REPLICA TRIGGER %s", new->table, quote_identifier(name)));
 }
@@ -615,7 +418,7 @@ create_triggers(NewTrigger *new, const char *condition)
 	execute(new, new->name, new->mapping->by_stage ? "INSERT OR UPDATE" : "INSERT", holds);
 	if (new->mapping->by_stage || expr == NULL)
 		return;
-	execute(new, update_name(new->name), "UPDATE",
+	execute(new, tte_trigger_update_name(new->name), "UPDATE",
 			psprintf("(%s) AND (%s) IS NOT TRUE", holds, tte_condition_text(new->rel, expr, "old")));
 }
 
@@ -660,18 +463,18 @@ open_for(NewTrigger *new, FunctionCallInfo fcinfo, const char *source, const cha
 {
 	bool		replace = optional_bool(fcinfo, ARG_REPLACE);
 
-	new->rel = open_table(new->relid, replace);
-	new->table = table_name(new->rel);
-	new->name = PG_ARGISNULL(ARG_NAME) ? default_name(new->rel, source, event) : given_name(fcinfo);
-	if (find_trigger(new->rel, new->name) == NULL)
+	new->rel = tte_trigger_open_table(new->relid, replace);
+	new->table = tte_trigger_table(new->rel);
+	new->name = PG_ARGISNULL(ARG_NAME) ? tte_trigger_default_name(new->rel, source, event) : given_name(fcinfo);
+	if (tte_trigger_find(new->rel, new->name) == NULL)
 		return;
 	if (!replace)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("trigger \"%s\" for relation \"%s\" already exists", new->name, RelationGetRelationName(new->rel)),
 				 errhint("Give replace => true to make it anew, or another name.")));
-	drop_all(new->rel, new->name, &new->executed);
-	new->rel = open_table(new->relid, true);
+	tte_trigger_drop(new->rel, new->name, &new->executed);
+	new->rel = tte_trigger_open_table(new->relid, true);
 }
 
 Datum
@@ -700,20 +503,7 @@ tte_sql_create_trigger(PG_FUNCTION_ARGS)
 	add_remarks(&new, !PG_ARGISNULL(ARG_CONDITION));
 	relation_close(new.rel, NoLock);
 	foreach(cell, new.at_end)
-		run_statement(&new.executed, lfirst(cell));
+		tte_trigger_run(&new.executed, lfirst(cell));
 	appendStringInfoString(&new.executed, new.remarks.data);
 	PG_RETURN_TEXT_P(cstring_to_text(new.executed.data));
-}
-
-Datum
-tte_sql_drop_trigger(PG_FUNCTION_ARGS)
-{
-	StringInfoData executed;
-	char	   *name = tte_required_text(fcinfo, 1, "name");
-
-	tte_require_argument(fcinfo, 0, "relation");
-	tte_require_writable("tiktok.drop_trigger()");
-	initStringInfo(&executed);
-	drop_all(open_table(PG_GETARG_OID(0), true), name, &executed);
-	PG_RETURN_TEXT_P(cstring_to_text(executed.data));
 }
