@@ -327,6 +327,8 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 		'Correct tiktok.source_of_truth, or the relation: it needs the columns event_id, value, currency and at.'
 	FROM tiktok._truth_relation t
 	WHERE t.problem IS NOT NULL
+	UNION ALL
+	SELECT h.check_name, h.state, h.detail, h.hint FROM tiktok._subscription_health() h
 $$;
 COMMENT ON FUNCTION tiktok.health() IS
 'what keeps events from TikTok. Rows of checks by source begin their detail with its name in quotes.
