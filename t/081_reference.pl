@@ -27,6 +27,7 @@ sub reasons
 		my $code = slurp_file($file);
 		$words{$1} = 1 while $code =~ /\b(?:tte_builder_reject|tte_event_fail)\(event, \w+, "(\w+)"/g;
 		$words{$1} = 1 while $code =~ /->reason = "(\w+)"/g;
+		$words{$1} = 1 while $code =~ /\bTteRequired \w+ = \{\w+, "(\w+)"/g;
 		$words{$1} = 1 while $code =~ /\bsuppress\(&\w+, "(\w+)"/g;
 		$words{$_} = 1 for map { /"(\w+)"/g } $code =~ /\brecord_unsent\(\w+, &[^,]+, "\w+", ([^;]*?), (?:true|false)/g;
 		$words{$1} = 1 while $code =~ /\bfinal = \{\w+, "invalid", "(\w+)"/g;
