@@ -64,92 +64,104 @@ INSERT INTO broken VALUES ('B1', 'ana@example.com', 'EUR', '2026-03-10'), ('B2',
 INSERT INTO tiktok.source_of_truth VALUES ('<script>alert(1)<b> & "x"', 'Purchase', 'report_test.orders'), ('Grüße 日本', 'Purchase', 'report_test.broken');
 INSERT INTO tiktok.platform_count VALUES ('<script>alert(1)<b> & "x"', '2026-03-05', 'Purchase', 10, 8, 13);
 
+INSERT INTO tiktok.pixel_seen (event_id, event, source_id, seen_at)
+SELECT CASE WHEN e.id % 7 = 0 THEN 'strange' || e.id ELSE e.event_id END, CASE WHEN e.id % 5 = 0 THEN 'CompletePayment' ELSE e.event END, 901, e.event_time + interval '2 s'
+FROM tiktok.event e WHERE e.source_id = 901 AND e.event = 'Purchase' AND e.id % 4 = 0;
 INSERT INTO page SELECT 'all', h, xmlparse(document h) FROM tiktok.report_html('2026-03-01', '2026-03-31') h;
+INSERT INTO page SELECT 'after', h, xmlparse(document h) FROM tiktok.report_html('2026-03-11', '2026-03-21') h;
 INSERT INTO page SELECT 'part', h, xmlparse(document h) FROM tiktok.report_html('2026-03-05 06:00', '2026-03-07 18:00', '<script>alert(1)<b> & "x"') h;
 
--- Nothing alive, nothing from elsewhere, nobody named, only ASCII
-SELECT name, html ~* 'https?:|//[a-z]|@import|javascript:', html ~* '<(script|iframe|img|link|object|embed|form|b>script|i>|u>)', html ~* 'ana@|secret|TEST1', html ~ '[^\x01-\x7f]' FROM page ORDER BY name;
-SELECT DISTINCT x::text FROM page, LATERAL unnest(xpath('//@*[starts-with(name(), "on") or name()="src" or name()="href"]', doc)) x;
+-- Nothing alive, nothing from elsewhere, nobody named, only ASCII; links lead down the page
+SELECT name, html ~* 'https?:|//[a-z]|@import|javascript:', html ~* '<(script|iframe|img|link|object|embed|form|b>script|u>)', html ~* 'ana@|secret|TEST1', html ~ '[^\x01-\x7f]' FROM page ORDER BY name;
+SELECT DISTINCT x::text FROM page, LATERAL unnest(xpath('//@*[starts-with(name(), "on") or name()="src" or name()="href"]', doc)) x WHERE NOT (x::text ~ '^#' AND xpath_exists('//section[@id="' || substr(x::text, 2) || '"]', doc));
 SELECT (xpath('//title/text()', doc))[1]::text, (xpath('/html/@lang', doc))[1]::text FROM page WHERE name = 'part';
 SELECT x::text FROM page, LATERAL unnest(xpath('//h3/text()', doc)) x WHERE name = 'all';
 SELECT sections('all'), sections('part');
 
--- Heads of columns and rows, captions and descriptions
+-- Heads of columns and rows, captions and descriptions; every picture has its numbers; wide tables are reached by keyboard, under names of their own
 SELECT name, count(t) AS tables, bool_and(xpath_exists('/table/caption/span/text()', t)) AS caption, bool_and(NOT xpath_exists('//th[not(@scope)]', t)) AS scope,
 	bool_and(xpath_exists('/table/tbody/tr/th[@scope="row"]', t)) AS row_heads
 FROM page, LATERAL unnest(xpath('//table', doc)) t GROUP BY 1 ORDER BY 1;
-SELECT name, count(s) AS charts, bool_and(xpath_exists('/svg[@role="img"][string-length(@aria-label) > 10]', s) OR xpath_exists('/svg[@aria-hidden="true"]', s)) AS described
-FROM page, LATERAL unnest(xpath('//svg', doc)) s GROUP BY 1 ORDER BY 1;
+SELECT name, count(f) AS pictures, bool_and(xpath_exists('/figure/figcaption/text()', f)) AS title, bool_and(xpath_exists('/figure/div[@role="img"][string-length(@aria-label) > 10]', f)) AS described,
+	bool_and(xpath_exists('/figure/details//table', f)) AS numbers
+FROM page, LATERAL unnest(xpath('//figure', doc)) f GROUP BY 1 ORDER BY 1;
+SELECT name, bool_and(xpath_exists('/svg[@aria-hidden="true"]', s)) AS hidden FROM page, LATERAL unnest(xpath('//svg', doc)) s GROUP BY 1 ORDER BY 1;
+SELECT name, count(d) - count(DISTINCT (xpath('/div/@aria-label', d))[1]::text) AS same_names, bool_and(xpath_exists('/div[@role="region"][@tabindex="0"]', d)) AS reached FROM page, LATERAL unnest(xpath('//div[table]', doc)) d GROUP BY 1 ORDER BY 1;
 
--- Headline: counts and money
-SELECT plain(x) AS what, plain(y) AS n FROM page, ROWS FROM (unnest(xpath('//dl/div/dt', doc)), unnest(xpath('//dl/div/dd/b', doc))) h (x, y) WHERE name = 'all' AND y IS NOT NULL;
-SELECT sum(events) AS recorded, sum(delivered) AS accepted, sum(rejected + invalid + expired + uncertain + discarded) AS not_accepted, sum(pending + retrying) AS waiting, sum(suppressed) AS suppressed
-FROM month;
-SELECT plain(x) FROM page, unnest(xpath('//dl/div/dd/p', doc)) x WHERE name = 'all';
-SELECT same($q$SELECT c[1], c[2], c[3], c[4], c[7] FROM shown('all', '//section[@id="headline"]//table')$q$,
-	$q$SELECT event, currency, tiktok._report_money(sum(value_not_accepted), currency), tiktok._report_money(sum(value_delivered), currency), tiktok._report_money(sum(value), currency)
-	FROM month GROUP BY event, currency HAVING sum(value) > 0$q$);
-SELECT c FROM shown('all', '//section[@id="headline"]//table') LIMIT 2;
+-- The verdicts, and the way from orders to TikTok: the steps are those of tiktok.bridge
+SELECT plain(x) FROM page, unnest(xpath('//ul[@class="verdicts"]/li', doc)) x WHERE name = 'all';
+SELECT c FROM shown('all', '//section[@id="agreement"]/figure//table');
+SELECT same($q$SELECT c[1], translate(c[2], U&'\2212,+', '-')::numeric FROM shown('all', '//section[@id="agreement"]//figure//table') WHERE c[2] ~ U&'^[\2212+]'$q$,
+	$q$SELECT coalesce(r.label, 'Reported by the Pixel alone'), sum(b.orders) FROM tiktok.bridge('<script>alert(1)<b> & "x"', '2026-03-01', '2026-03-31') b LEFT JOIN LATERAL tiktok._report_cause(b.step) r ON true
+	WHERE r.place IN (1, 2, 3, 5) OR b.step = 'pixel_alone' GROUP BY b.event, 1$q$);
+SELECT same($q$SELECT c[1], c[2]::numeric FROM shown('all', '//section[@id="agreement"]//figure//table') WHERE c[1] IN ('Your orders', 'TikTok should count') AND c[2] <> '0'$q$,
+	$q$SELECT CASE step WHEN 'your_orders' THEN 'Your orders' ELSE 'TikTok should count' END, sum(orders) FROM tiktok.bridge('<script>alert(1)<b> & "x"', '2026-03-01', '2026-03-31') WHERE step IN ('your_orders', 'explained') GROUP BY event, 1$q$);
+SELECT tiktok._report_sums(jsonb_agg(jsonb_build_object('currency', currency, 'value', money, 'n', orders))) = (SELECT c[3] FROM shown('all', '//section[@id="agreement"]/figure//table') WHERE c[1] = 'Your orders') AS money
+FROM tiktok.bridge('<script>alert(1)<b> & "x"', '2026-03-01', '2026-03-31') WHERE step = 'your_orders';
+
+-- The bars stand where the numbers say: a loss begins where the sum above it ends
+SELECT c, (xpath('/div/span/i/@style', b))[1]::text FROM page, unnest(xpath('//section[@id="agreement"]/figure/div/div', doc)) WITH ORDINALITY x (b, n), LATERAL (SELECT plain((xpath('/div/span[@class="l"]', b))[1]) AS c) l WHERE name = 'all' ORDER BY n;
+
+-- Problems: costs are those of tiktok.differences
+SELECT c[1], c[2], c[4], c[5] FROM shown('all', '//section[@id="problems"]//table');
+SELECT plain(x) FROM page, unnest(xpath('//ol[@class="costs"]/li/b', doc)) x WHERE name = 'all';
+SELECT same($q$SELECT split_part(c[1], '|', 1), c[4]::bigint FROM shown('all', '//section[@id="problems"]//table') WHERE c[1] !~ '^Events'$q$,
+	$q$SELECT r.label, count(*) FROM tiktok.differences('<script>alert(1)<b> & "x"', '2026-03-01', '2026-03-31') d, tiktok._report_cause(d.cause) r WHERE d.in_orders OR r.place = 5 AND d.cause <> 'no_order' GROUP BY d.event, 1$q$);
+
+-- Days: orders and what was accepted, as tiktok.reconcile has them
+SELECT same($q$SELECT left(right(c[1], -4), 11)::date, c[2]::bigint, c[3]::bigint FROM shown('all', '(//section[@id="days"]//table)[1]') WHERE c[2] <> '0' OR c[3] <> '0'$q$,
+	$q$SELECT day, sum(your_rows), sum(delivered) FROM tiktok.reconcile('<script>alert(1)<b> & "x"', '2026-03-01', '2026-03-31') WHERE your_rows IS NOT NULL GROUP BY 1 HAVING sum(your_rows) + sum(delivered) > 0$q$);
+SELECT c[1], c[3], c[4] FROM shown('all', '//section[@id="days"]/div/table');
+SELECT d.days, count(*) AS buckets, min(b.last - b.first + 1) AS shortest, max(b.last - b.first + 1) AS longest, count(*) FILTER (WHERE b.label) AS labels, count(*) FILTER (WHERE b.part) AS parts
+FROM unnest('{0.1,1,2,3,7,14,30,31,60,92,182,365,1000,10000}'::float8[]) d (days), tiktok._report_buckets(now() - d.days * interval '1 day', now()) b GROUP BY 1 ORDER BY 1;
+SELECT h, tiktok._report_step(h), tiktok._report_short(tiktok._report_step(h)) FROM unnest('{1,5,6,10,11,26,99,1000,12345,999999,123456789}'::numeric[]) h;
 SELECT tiktok._report_number(1234567), tiktok._report_money(1234567.891, 'EUR'), tiktok._report_money(1234567.891, 'JPY'), tiktok._report_money(0, NULL);
 
--- Deliveries: a row of the table for each day, a bar for each status of it, as high as the number
-SELECT same($q$SELECT d.day::timestamptz, h.status, d.c[h.n + 1] FROM (SELECT c, c[1]::timestamptz AS day FROM shown('all', '//section[@id="deliveries"]//table')) d,
-		(SELECT plain(h) AS status, n - 1 AS n FROM page, unnest(xpath('//section[@id="deliveries"]//thead/tr/th', doc)) WITH ORDINALITY x (h, n) WHERE name = 'all' AND n > 1) h WHERE d.c[h.n + 1] <> '0'$q$,
-	$q$SELECT date_trunc('day', hour), x.status, tiktok._report_number(sum(x.n)) FROM month, LATERAL (VALUES ('delivered', delivered), ('pending', pending), ('retrying', retrying), ('suppressed', suppressed),
-		('expired', expired), ('uncertain', uncertain), ('rejected', rejected), ('invalid', invalid), ('discarded', discarded)) x (status, n) GROUP BY 1, 2 HAVING sum(x.n) > 0$q$);
-SELECT count(*) FROM shown('all', '//section[@id="deliveries"]//table');
-SELECT same($q$SELECT plain(x) FROM page, unnest(xpath('//section[@id="deliveries"]//rect/title', doc)) x WHERE name = 'all'$q$,
-	$q$SELECT to_char(hour, 'DD Mon YYYY') || ': ' || sum(x.n) || ' ' || x.status FROM month, LATERAL (VALUES ('delivered', delivered), ('pending', pending), ('retrying', retrying), ('suppressed', suppressed),
-		('expired', expired), ('uncertain', uncertain), ('rejected', rejected), ('invalid', invalid), ('discarded', discarded)) x (status, n) GROUP BY to_char(hour, 'DD Mon YYYY'), x.status HAVING sum(x.n) > 0$q$);
-SELECT count(DISTINCT round((xpath('/rect/@height', r))[1]::text::numeric / (regexp_match(plain((xpath('/rect/title', r))[1]), ': (\d+) '))[1]::numeric, 1)) AS scales
-FROM page, unnest(xpath('//section[@id="deliveries"]//rect[title]', doc)) r WHERE name = 'all';
-SELECT string_agg(plain(x), ', ' ORDER BY n) FROM page, unnest(xpath('//section[@id="deliveries"]//text', doc)) WITH ORDINALITY u (x, n) WHERE name = 'all';
-SELECT plain(x) FROM page, unnest(xpath('//section[@id="deliveries"]//figcaption', doc)) x ORDER BY name;
-SELECT string_agg(plain(x), ', ' ORDER BY n) FROM page, unnest(xpath('//section[@id="deliveries"]//text', doc)) WITH ORDINALITY u (x, n) WHERE name = 'part';
-SELECT d.days, tiktok._report_width(now(), now() + d.days * interval '1 day') AS width, ceil(d.days * 86400 / extract(epoch FROM tiktok._report_width(now(), now() + d.days * interval '1 day'))) AS bars
-FROM unnest('{0.1,1,2,3,7,14,29,30,31,60,92,182,365,1000,10000}'::float8[]) d (days);
-SELECT h, tiktok._report_step(h), tiktok._report_short(tiktok._report_step(h)) FROM unnest('{1,5,6,10,11,26,99,1000,12345,999999,123456789}'::numeric[]) h;
+-- The time before
+SELECT same($q$SELECT c FROM shown('after', '//section[@id="before"]//table')$q$,
+	$q$SELECT ARRAY[event || ' of ' || source, coalesce(currency, 'none'), coalesce(sum(events) FILTER (WHERE now), 0)::text, coalesce(sum(events) FILTER (WHERE NOT now), 0)::text,
+		coalesce(sum(delivered) FILTER (WHERE now), 0)::text, coalesce(sum(delivered) FILTER (WHERE NOT now), 0)::text,
+		tiktok._report_money(sum(value_delivered) FILTER (WHERE now), currency), tiktok._report_money(sum(value_delivered) FILTER (WHERE NOT now), currency)]
+	FROM (SELECT *, hour >= '2026-03-11' AS now FROM month WHERE hour < '2026-03-21' AND source IS NOT NULL) x GROUP BY source, event, currency$q$);
+
+-- The Pixel
+SELECT c FROM shown('all', '//section[@id="pixel"]//table');
 
 -- Lateness
-SELECT same($q$SELECT t[2 * g - 1], split_part(t[2 * g], ' ', 1) FROM (SELECT array_agg(plain(x) ORDER BY n) AS t FROM page, unnest(xpath('//section[@id="lateness"]//text[not(@class)]', doc)) WITH ORDINALITY u (x, n)
-		WHERE name = 'all') t, generate_series(1, 10) g WHERE t[2 * g] <> '0'$q$,
-	$q$SELECT lateness, sum(events)::text FROM tiktok.lateness WHERE hour >= '2026-03-01' AND hour < '2026-03-31' GROUP BY 1$q$);
+SELECT same($q$SELECT d.c[1], h.label, d.c[h.n]::bigint FROM shown('all', '//section[@id="lateness"]/details//table') d,
+		(SELECT plain(h) AS label, n FROM page, unnest(xpath('//section[@id="lateness"]/details//thead/tr/th', doc)) WITH ORDINALITY x (h, n) WHERE name = 'all' AND n > 1) h WHERE d.c[h.n] <> '0'$q$,
+	$q$SELECT event || ' of ' || source, ('{to 10 s,to 1 min,to 5 min,to 1 h,to 6 h,to 24 h,to 48 h,to 7 days,longer,expired}'::text[])[bucket], sum(events) FROM tiktok.lateness
+	WHERE hour >= '2026-03-01' AND hour < '2026-03-31' AND source IS NOT NULL GROUP BY 1, 2$q$);
 
 -- Coverage
-SELECT same($q$SELECT d.c[1], d.c[2], h.match_key, d.c[h.n + 2] FROM shown('all', '//section[@id="coverage"]//table') d,
-		(SELECT plain(h) AS match_key, n - 2 AS n FROM page, unnest(xpath('//section[@id="coverage"]//thead/tr/th', doc)) WITH ORDINALITY x (h, n) WHERE name = 'all' AND n > 2) h
+SELECT same($q$SELECT d.c[1], d.c[2], h.match_key, d.c[h.n + 2] FROM shown('all', '(//section[@id="coverage"]//table)[1]') d,
+		(SELECT plain(h) AS match_key, n - 2 AS n FROM page, unnest(xpath('(//section[@id="coverage"]//table)[1]/thead/tr/th', doc)) WITH ORDINALITY x (h, n) WHERE name = 'all' AND n > 2) h
 		WHERE d.c[h.n + 2] <> U&'\00B7'$q$,
-	$q$SELECT source || ': ' || event, sum(events)::text, match_key, round(100 * sum(with_key) / sum(events))::text FROM tiktok.match_key_coverage WHERE hour >= '2026-03-01' AND hour < '2026-03-31'
+	$q$SELECT event || ' of ' || source, sum(events)::text, match_key, round(100 * sum(with_key) / sum(events))::text FROM tiktok.match_key_coverage WHERE hour >= '2026-03-01' AND hour < '2026-03-31'
 	GROUP BY source, event, match_key$q$);
+SELECT c FROM shown('all', '(//section[@id="coverage"]//table)[2]');
 
 -- Leads
 SELECT c FROM shown('all', '//section[@id="funnel"]//table');
 SELECT event, sum(events), sum(delivered) FROM month WHERE source LIKE 'a"%' GROUP BY 1 ORDER BY 1;
 
--- Reconciliation; a relation that cannot be read is named by its error's code alone
-SELECT same($q$SELECT c FROM shown('all', '//section[@id="reconciliation"]//table')$q$,
-	$q$SELECT ARRAY['<script>alert(1)<b> & "x": ' || event, coalesce(currency, 'none'), sum(your_rows)::text, sum(recorded)::text, sum(delivered)::text, sum(not_accepted)::text, sum(missing)::text, sum(extra)::text,
-		tiktok._report_money(sum(value), currency), tiktok._report_money(sum(value_sent), currency), tiktok._report_money(sum(value_not_accepted), currency), U&'\2013', U&'\2013']
-	FROM tiktok.reconcile('<script>alert(1)<b> & "x"', '2026-03-01', '2026-03-31') WHERE your_rows IS NOT NULL GROUP BY event, currency
-	UNION ALL SELECT ARRAY['<script>alert(1)<b> & "x": Purchase', 'TikTok counts'] || array_fill(U&'\2013'::text, '{9}') || '{10,8}'$q$);
-SELECT plain(x) FROM page, unnest(xpath('//section[@id="reconciliation"]/p', doc)) x WHERE name = 'all';
-SELECT plain(x) FROM page, unnest(xpath('//section[@id="checks"]/p', doc)) x WHERE name = 'all';
-
 -- Reasons
-SELECT same($q$SELECT c[1], split_part(c[2], '|', 1), c[3] FROM shown('all', '//section[@id="reasons"]//table')$q$,
-	$q$SELECT coalesce(source, 'no such source') || ': ' || status, reason, count(*)::text FROM tiktok.event_status WHERE NOT is_test AND status IN ('rejected', 'invalid', 'expired', 'uncertain', 'discarded') GROUP BY 1, source, status, reason
-	ORDER BY count(*) DESC, source, status, reason LIMIT 15$q$);
-SELECT c FROM shown('all', '//section[@id="reasons"]//table') LIMIT 4;
+SELECT same($q$SELECT c[1], split_part(c[2], '|', 1), c[3] FROM shown('all', '//section[@id="refused"]//table')$q$,
+	$q$SELECT event || ' of ' || coalesce(source, 'no such source'), status || ': ' || reason, count(*)::text FROM tiktok.event_status WHERE NOT is_test AND status IN ('rejected', 'invalid', 'expired', 'uncertain', 'discarded') GROUP BY 1, event, source, status, reason
+	ORDER BY count(*) DESC, source, event, status, reason LIMIT 15$q$);
+SELECT c FROM shown('all', '//section[@id="refused"]//table') LIMIT 4;
 
--- Health and checks
-SELECT same($q$SELECT c[1], c[2] FROM shown('part', '//section[@id="checks"]//table')$q$,
-	$q$SELECT replace(mode, '_', ' '), CASE state WHEN 'ok' THEN U&'\2713 ok' WHEN 'warn' THEN U&'\26A0 warn' ELSE U&'\2717 fail' END FROM tiktok.failure_modes('<script>alert(1)<b> & "x"')
-	UNION ALL SELECT item || '. ' || what, CASE state WHEN 'ok' THEN U&'\2713 ok' WHEN 'warn' THEN U&'\26A0 warn' WHEN 'todo' THEN U&'\25CB todo' ELSE U&'\2717 fail' END FROM tiktok.checklist('<script>alert(1)<b> & "x"')$q$);
-SELECT same($q$SELECT DISTINCT c[1] FROM shown('all', '//section[@id="health"]//table')$q$, $q$SELECT DISTINCT replace(check_name, '_', ' ') FROM tiktok.health()$q$);
+-- Health and checks, each once
+SELECT same($q$SELECT c[1], c[2] FROM shown('part', '//section[@id="health"]//table')$q$,
+	$q$SELECT replace(check_name, '_', ' '), CASE state WHEN 'ok' THEN U&'\2713 ok' WHEN 'warn' THEN U&'\26A0 warn' WHEN 'todo' THEN U&'\25CB todo' ELSE U&'\2717 fail' END FROM tiktok._checks('<script>alert(1)<b> & "x"')$q$);
+SELECT same($q$SELECT check_name, state FROM tiktok._checks() WHERE area = 'health'$q$, $q$SELECT check_name, state FROM tiktok.health()$q$);
+SELECT same($q$SELECT check_name, state FROM tiktok._checks('<script>alert(1)<b> & "x"') WHERE area = 'mode'$q$, $q$SELECT mode, state FROM tiktok.failure_modes('<script>alert(1)<b> & "x"')$q$);
+SELECT same($q$SELECT state, detail FROM tiktok._checks('<script>alert(1)<b> & "x"') WHERE area = 'checklist'$q$, $q$SELECT state, what || ': ' || evidence FROM tiktok.checklist('<script>alert(1)<b> & "x"')$q$);
+SELECT DISTINCT source, check_name, state, detail FROM tiktok._checks() WHERE detail ~ 'SQLSTATE';
 
 -- Two days and a half of one source: its events only, of that time only
-SELECT plain(y) AS n FROM page, unnest(xpath('//dl/div/dd/b', doc)) y WHERE name = 'part' LIMIT 1;
-SELECT sum(events) FROM tiktok.delivery_stats WHERE hour >= '2026-03-05 06:00' AND hour < '2026-03-07 18:00' AND source = '<script>alert(1)<b> & "x"';
+SELECT same($q$SELECT c[1], c[3]::numeric FROM shown('part', '//section[@id="before"]//table')$q$, $q$SELECT event || ' of ' || source, sum(events) FILTER (WHERE hour >= '2026-03-05 06:00')
+	FROM tiktok.delivery_stats WHERE hour >= '2026-03-02 18:00' AND hour < '2026-03-07 18:00' AND source = '<script>alert(1)<b> & "x"' GROUP BY source, event, currency$q$);
 SELECT count(*) FROM page, unnest(xpath('//h3', doc)) x WHERE name = 'part';
 
 -- Characters of every length in UTF-8, and those that no page may have

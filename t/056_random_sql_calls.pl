@@ -130,7 +130,7 @@ SQL
 $fixtures =~ s/TOKEN/$Rehearsal::TOKEN/;
 sql($fixtures);
 
-my %slow = map { $_ => 0.1 } qw(health checklist failure_modes report_html self_test wait reconcile differences bridge create_trigger backfill), map { "_report_$_" } qw(facts health checks source_checks reconciled reconciliation deliveries);
+my %slow = map { $_ => 0.1 } qw(health checklist failure_modes report_html self_test wait reconcile differences bridge create_trigger backfill), qw(_checks _source_checks), map { "_report_$_" } qw(facts health compared sales pixel);
 my %often = (track => 12, preview => 2, retry => 2, discard => 2, withdraw_consent => 2, pixel_event => 2);
 my (@functions, @trigger_functions, @weighted);
 for my $row (split /\n/, sql(<<'SQL'))

@@ -1,0 +1,26 @@
+-- The report's heat map of identifiers.
+
+CREATE FUNCTION tiktok._report_identifiers(facts jsonb) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+	WITH cell AS MATERIALIZED (
+		SELECT c.*, k.match_key, dense_rank() OVER (ORDER BY array_position('{sale,other,lead}', c.class), c.events DESC, c.source, c.event) AS pos,
+			row_number() OVER (PARTITION BY c.source, c.event ORDER BY NOT (c.is_strong AND c.with_key > 0 AND c.with_key < c.events), c.with_key, c.bit) AS weakest
+		FROM jsonb_to_recordset(facts->'coverage') c (source text, class text, event text, events numeric, bit int, is_strong boolean, with_key numeric, weak numeric)
+		JOIN tiktok._match_key k ON k.bit = c.bit
+	), weak AS (
+		-- of those that are sent and can match alone, the rarest
+		SELECT c.* FROM cell c WHERE c.weakest = 1 AND c.is_strong AND c.with_key > 0 AND c.with_key < c.events
+	)
+	SELECT '<section id="coverage"><h2>Identifiers</h2>'
+		|| (SELECT tiktok._report_heat('Share of the events fit to be sent that have each kind of identifier TikTok could match them by, in per cent; a dot where the kind of source does not take it. The weakest is underlined.',
+				jsonb_agg(jsonb_build_object('pos', c.pos, 'label', tiktok._report_name(c.source, c.event), 'total', c.events, 'k', c.bit, 'key', c.match_key, 'share', c.with_key / c.events,
+					'weak', EXISTS (SELECT FROM weak w WHERE w.pos = c.pos AND w.bit = c.bit))))
+			FROM cell c)
+		|| coalesce((SELECT tiktok._report_table('What the weakest identifier costs: events that nothing matches but address, browser and name', '{Event,"The weakest",Without,"Without any that matches alone",Share}',
+				string_agg(tiktok._report_row(ARRAY[tiktok._report_text(tiktok._report_name(w.source, w.event)), tiktok._report_text(w.match_key), tiktok._report_number(w.events - w.with_key),
+					tiktok._report_number(w.weak), tiktok._percent(w.weak, w.events)], 2), '' ORDER BY w.weak DESC, w.pos), 2)
+			FROM weak w), '')
+		|| '</section>'
+	WHERE facts ? 'coverage'
+$$;
+COMMENT ON FUNCTION tiktok._report_identifiers(jsonb) IS 'the report''s heat map of identifiers; NULL without events';
