@@ -62,9 +62,9 @@ i.before { background: var(--mute); }
 .chart { display: grid; grid-template-columns: auto 1fr; gap: 0 8px; font-size: .82rem; color: var(--soft); }
 .chart .y { position: relative; width: 3.2rem; }
 .chart .y span { position: absolute; right: 0; transform: translateY(50%); line-height: 1; }
-.chart .x { grid-column: 2; position: relative; height: 1.5rem; }
+.chart .x { grid-column: 2; position: relative; height: 1.4rem; margin-top: 9px; }
 .chart .x span { position: absolute; transform: translateX(-50%); white-space: nowrap; }
-.chart .x .end { transform: translateX(-80%); }
+.chart .x .end { transform: translateX(-95%); }
 .chart svg { display: block; width: 100%; height: 200px; overflow: visible; }
 svg path, svg line { fill: none; vector-effect: non-scaling-stroke; }
 .weekend { fill: var(--card); }

@@ -4,11 +4,11 @@ CREATE FUNCTION tiktok._report_problems(sales jsonb) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT '<section id="problems"><h2>Problems by money</h2>'
 		|| coalesce(tiktok._report_table('What keeps sales from TikTok or changes them, the costliest first; then what is meant so. Three event_ids each are for tiktok.event_status and tiktok.differences().',
-			'{Cause,Sale,Since,Orders,Money}',
+			'{Cause,Orders,Money,Since}',
 			string_agg(tiktok._report_row(ARRAY[
-				tiktok._report_finding(c.label, c.hint)
+				tiktok._report_finding(c.label, tiktok._report_name(c.source, c.event) || '. ' || c.hint)
 				|| coalesce((SELECT format('<div>%s</div>', string_agg(format('<code>%s</code>', tiktok._report_text(i)), ' ' ORDER BY x.n)) FROM jsonb_array_elements_text(c.ids) WITH ORDINALITY x (i, n)), ''),
-				tiktok._report_text(tiktok._report_name(c.source, c.event)), coalesce(to_char(c.since, 'DD Mon HH24:MI'), ''), tiktok._report_number(c.orders), coalesce(tiktok._report_text(c.money), '')], 3), '' ORDER BY c.n), 3),
+				tiktok._report_number(c.orders), coalesce(tiktok._report_text(c.money), ''), coalesce(to_char(c.since, 'DD Mon HH24:MI'), '')]), '' ORDER BY c.n)),
 			'<p>Nothing is missing, and no value differs.</p>')
 		|| '</section>'
 	FROM tiktok._report_costs(sales) c

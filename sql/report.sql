@@ -103,9 +103,9 @@ FROM tiktok.bridge('<script>alert(1)<b> & "x"', '2026-03-01', '2026-03-31') WHER
 SELECT c, (xpath('/div/span/i/@style', b))[1]::text FROM page, unnest(xpath('//section[@id="agreement"]/figure/div/div', doc)) WITH ORDINALITY x (b, n), LATERAL (SELECT plain((xpath('/div/span[@class="l"]', b))[1]) AS c) l WHERE name = 'all' ORDER BY n;
 
 -- Problems: costs are those of tiktok.differences
-SELECT c[1], c[2], c[4], c[5] FROM shown('all', '//section[@id="problems"]//table');
+SELECT c[1], c[2], c[3] FROM shown('all', '//section[@id="problems"]//table');
 SELECT plain(x) FROM page, unnest(xpath('//ol[@class="costs"]/li/b', doc)) x WHERE name = 'all';
-SELECT same($q$SELECT split_part(c[1], '|', 1), c[4]::bigint FROM shown('all', '//section[@id="problems"]//table') WHERE c[1] !~ '^Events'$q$,
+SELECT same($q$SELECT split_part(c[1], '|', 1), c[2]::bigint FROM shown('all', '//section[@id="problems"]//table') WHERE c[1] !~ '^Events'$q$,
 	$q$SELECT r.label, count(*) FROM tiktok.differences('<script>alert(1)<b> & "x"', '2026-03-01', '2026-03-31') d, tiktok._report_cause(d.cause) r WHERE d.in_orders OR r.place = 5 AND d.cause <> 'no_order' GROUP BY d.event, 1$q$);
 
 -- Days: orders and what was accepted, as tiktok.reconcile has them
