@@ -90,7 +90,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_cata
 	), cause AS (
 		SELECT s.source, s.event, s.cause, s.label, s.hint, s.place, s.meant, sum(s.n) AS orders, coalesce(sum(s.cost) FILTER (WHERE s.currency = (SELECT m.currency FROM main m)), 0) AS cost,
 			tiktok._report_sums(jsonb_agg(jsonb_build_object('currency', s.currency, 'value', s.cost, 'n', s.n))) AS money, min(s.since) AS since,
-			(SELECT jsonb_agg(u.id) FROM (SELECT i.id FROM sum o, jsonb_array_elements(o.ids) i (id) WHERE (o.source, o.event, o.cause) = (s.source, s.event, s.cause)
+			(SELECT jsonb_agg(u.id) FROM (SELECT i.id FROM sum o, jsonb_array_elements(o.ids) i (id) WHERE (o.source, o.event, o.cause) = (s.source, s.event, s.cause) AND (o.in_orders OR o.place = 5)
 				ORDER BY o.n DESC LIMIT 3) u) AS ids
 		FROM sum s
 		WHERE s.place IS NOT NULL AND (s.in_orders OR s.place = 5)
