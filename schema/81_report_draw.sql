@@ -36,6 +36,7 @@ caption span { display: inline-block; position: sticky; left: 0; max-width: min(
 .verdicts .ok { border-color: var(--accent); }
 .verdicts .warn { border-color: var(--warn); }
 .verdicts .fail { border-color: var(--fail); }
+.l, figcaption, b, code { unicode-bidi: isolate; }
 .state { white-space: nowrap; font-weight: 600; }
 .verdicts .state.ok, .state.ok { color: var(--accent); }
 .state.todo { color: var(--soft); }

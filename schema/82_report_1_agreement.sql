@@ -109,10 +109,11 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 				CASE WHEN s.sale ? 'counted' THEN format('TikTok''s counts are of the days (UTC) from %s to %s%s.', s.sale->'counted'->>'first', s.sale->'counted'->>'last',
 					CASE WHEN s.sale->>'rule' <> 'before' THEN ', and are not compared: it is not known whether TikTok counts before or after it drops copies' ELSE '' END) END) AS picture
 		FROM jsonb_array_elements(sales) WITH ORDINALITY s (sale, n), tiktok._report_verdict(s.sale) v
+		WHERE s.n <= 12
 	)
 	SELECT '<section id="agreement"><h2>Do TikTok and your orders agree?</h2>'
 		|| coalesce((SELECT '<ul class="verdicts">' || string_agg(format('<li class="%s"><span class="state %1$s">%s</span> <b>%s</b>: %s</li>', s.state,
-				tiktok._report_sign(s.state) || ' ' || s.word, s.name, tiktok._report_text(s.said)), '' ORDER BY s.n) || '</ul>' FROM sale s WHERE s.n <= 12),
+				tiktok._report_sign(s.state) || ' ' || s.word, s.name, tiktok._report_text(s.said)), '' ORDER BY s.n) || '</ul>' FROM sale s),
 			'<p>Nothing was sold in this time, as far as is recorded here: no event of a sale, and no order of a relation in tiktok.source_of_truth.</p>')
 		|| coalesce((SELECT s.picture FROM sale s WHERE s.n = 1), '')
 		|| coalesce((SELECT '<h3>What costs most</h3><ol class="costs">' || string_agg(format('<li><b>%s</b>%s%s<small>%s</small><a href="#%s">%s</a></li>',

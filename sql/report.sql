@@ -59,6 +59,7 @@ SELECT id, 1, CASE WHEN id % 10 = 9 THEN 'invalid' WHEN id % 10 < 6 THEN 'delive
 FROM tiktok.event WHERE id < 9700;
 INSERT INTO tiktok.retry (id, source_id, attempts, first_attempt_at, next_attempt_at) SELECT id, source_id, 1, enqueued_at, enqueued_at FROM tiktok.event WHERE id BETWEEN 9700 AND 9710;
 CREATE TABLE orders AS SELECT event_id, value, currency, event_time AS at FROM tiktok.event WHERE source_id = 901 AND event = 'Purchase' AND id % 12 > 0;
+INSERT INTO orders VALUES ('ana@example.com', 5, 'EUR', '2026-03-12');
 CREATE TABLE broken (event_id text, value text, currency text, at timestamptz);
 INSERT INTO broken VALUES ('B1', 'ana@example.com', 'EUR', '2026-03-10'), ('B2', 'ana@example.com', 'EUR', now());
 INSERT INTO tiktok.source_of_truth VALUES ('<script>alert(1)<b> & "x"', 'Purchase', 'report_test.orders'), ('Grüße 日本', 'Purchase', 'report_test.broken');
@@ -139,7 +140,11 @@ SELECT same($q$SELECT d.c[1], d.c[2], h.match_key, d.c[h.n + 2] FROM shown('all'
 		WHERE d.c[h.n + 2] <> U&'\00B7'$q$,
 	$q$SELECT event || ' of ' || source, sum(events)::text, match_key, round(100 * sum(with_key) / sum(events))::text FROM tiktok.match_key_coverage WHERE hour >= '2026-03-01' AND hour < '2026-03-31'
 	GROUP BY source, event, match_key$q$);
-SELECT c FROM shown('all', '(//section[@id="coverage"]//table)[2]');
+SELECT c FROM shown('all', '(//section[@id="coverage"]//table)[3]');
+SELECT same($q$SELECT d.c[1], h.match_key, d.c[h.n]::bigint FROM shown('all', '(//section[@id="coverage"]//table)[2]') d,
+		(SELECT plain(h) AS match_key, n FROM page, unnest(xpath('(//section[@id="coverage"]//table)[2]/thead/tr/th', doc)) WITH ORDINALITY x (h, n) WHERE name = 'all' AND n > 2) h
+		WHERE d.c[h.n] <> U&'\00B7'$q$,
+	$q$SELECT event || ' of ' || source, match_key, sum(with_key) FROM tiktok.match_key_coverage WHERE hour >= '2026-03-01' AND hour < '2026-03-31' GROUP BY source, event, match_key$q$);
 
 -- Leads
 SELECT c FROM shown('all', '//section[@id="funnel"]//table');
