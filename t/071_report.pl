@@ -58,7 +58,7 @@ sub browse
 	append_to_file("$dir/page.html", $html);
 	IPC::Run::run([ $chromium, '--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--hide-scrollbars',
 			"--user-data-dir=$dir/profile", '--enable-logging=stderr', @options, '--dump-dom', "file://$dir/page.html" ],
-		'>', \$dom, '2>', \$log, IPC::Run::timeout(300));
+		'>', \$dom, '2>', \$log, IPC::Run::timeout(900));
 	return ($dom, join "\n", grep { /CONSOLE/ && !m{source: chrome://} } split /\n/, $log);
 }
 
