@@ -143,9 +143,9 @@ keep_word(Compare *c, TupleTableSlot *slot, int column)
 	if (slot->tts_isnull[column])
 		return NULL;
 	t = DatumGetTextPP(slot->tts_values[column]);
-	if (c->last[column] == NULL || !equals_word(c->last[column], t))
-		c->last[column] = find_word(c, t);
-	return c->last[column];
+	if (c->seen[column] == NULL || !equals_word(c->seen[column], t))
+		c->seen[column] = find_word(c, t);
+	return c->seen[column];
 }
 
 static Numeric
@@ -163,24 +163,46 @@ keep_numeric(Compare *c, Numeric value)
 /* ---- Keys ---- */
 
 static Key *
+add_key(Compare *c, const Key *wanted)
+{
+	Key		   *key = allocate(c, sizeof(Key));
+
+	*key = *wanted;
+	key->event_id = keep_bytes(c, wanted->event_id, wanted->length);
+	if (c->last == NULL)
+		c->first = key;
+	else
+		c->last->next = key;
+	c->last = key;
+	return key;
+}
+
+/* Orders, events and reports mostly come in the same order, so the next key is tried before the hash table. */
+static Key *
 find_event_key(Compare *c, int event, const char *event_id, int length, bool make)
 {
 	Key			wanted = {.event_id = event_id, .length = length, .event = event};
 	KeySlot    *slot;
 	bool		found;
 
-	if (!make)
+	if (c->expected != NULL && same_key(c->expected, &wanted))
 	{
+		Key		   *key = c->expected;
+
+		c->expected = key->next;
+		return key;
+	}
+	if (make)
+	{
+		slot = keys_insert(c->keys, &wanted, &found);
+		if (!found)
+			slot->key = add_key(c, &wanted);
+	}
+	else
 		slot = keys_lookup(c->keys, &wanted);
-		return slot ? slot->key : NULL;
-	}
-	slot = keys_insert(c->keys, &wanted, &found);
-	if (!found)
-	{
-		slot->key = allocate(c, sizeof(Key));
-		*slot->key = wanted;
-		slot->key->event_id = keep_bytes(c, event_id, length);
-	}
+	if (slot == NULL)
+		return NULL;
+	c->expected = slot->key->next;
 	return slot->key;
 }
 
@@ -300,10 +322,19 @@ tte_compare_agreement(Compare *c, const Key *key)
 
 /* ---- Reading ---- */
 
+/* Without the zeros behind the cents that a division leaves: 12.5000000000000000 is 12.50. */
 static Numeric
 numeric_of(TupleTableSlot *slot, int column)
 {
-	return slot->tts_isnull[column] ? NULL : DatumGetNumeric(slot->tts_values[column]);
+	Datum		value = slot->tts_values[column];
+
+	if (slot->tts_isnull[column])
+		return NULL;
+	if (numeric_is_nan(DatumGetNumeric(value)) || numeric_is_inf(DatumGetNumeric(value)) ||
+		DatumGetInt32(DirectFunctionCall1(numeric_scale, value)) <= 2)
+		return DatumGetNumeric(value);
+	return DatumGetNumeric(DirectFunctionCall2(numeric_round, value,
+											   Int32GetDatum(Max(2, DatumGetInt32(DirectFunctionCall1(numeric_min_scale, value))))));
 }
 
 static TimestampTz
@@ -549,6 +580,7 @@ read_rows(Compare *c, const char *sql, Datum sources, Datum events, int64 margin
 	}
 	options.read_only = true;
 	options.dest = &r.pub;
+	c->expected = c->first;
 	level = NewGUCNestLevel();
 
 	/*

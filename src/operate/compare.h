@@ -57,6 +57,7 @@ typedef struct Key
 								 * order says */
 	TimestampTz delivered_at;	/* IN_RUN: time of the first order of the run */
 	TimestampTz seen_at;
+	struct Key *next;			/* that was made after it */
 } Key;
 
 typedef struct KeySlot
@@ -115,10 +116,14 @@ typedef struct Compare
 	Datum	   *events;			/* names */
 	int64	   *whole;			/* delivered events of whole days, by name */
 	keys_hash  *keys;
+	Key		   *first;			/* all keys, in the order of memory: walking
+								 * the hash table misses the cache with each */
+	Key		   *last;
+	Key		   *expected;		/* after the one that was found last */
 	HTAB	   *groups;
 	List	   *words;			/* currencies, statuses and reasons that were
 								 * seen */
-	const char *last[COLUMNS_READ]; /* of each column */
+	const char *seen[COLUMNS_READ]; /* last word of each column */
 	Numeric		half_a_cent;
 	MemoryContext context;
 	MemoryContext row;			/* reset after each row */

@@ -143,57 +143,74 @@ compare_times(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void
-mark_runs(Key **orders, int64 n)
+/* How many of the orders are before that time. */
+static int64
+count_before(Key **orders, int64 n, TimestampTz at)
 {
+	int64		low = 0;
+
+	while (low < n)
+	{
+		int64		middle = low + (n - low) / 2;
+
+		if (orders[middle]->order.at < at)
+			low = middle + 1;
+		else
+			n = middle;
+	}
+	return low;
+}
+
+/* Orders of a name that have no event, in the order of time. */
+static void
+mark_runs(Compare *c, int event, Key **missing, int64 n)
+{
+	bool	   *starts = MemoryContextAllocExtended(c->context, n + 1, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	int64		first = 0;
 
-	qsort(orders, n, sizeof(Key *), compare_times);
-	for (int64 i = 0; i <= n; i++)
+	qsort(missing, n, sizeof(Key *), compare_times);
+	for (const Key *key = c->first; key != NULL; key = key->next)
 	{
-		if (i < n && (orders[i]->flags & HAS_EVENT) == 0)
+		if (key->event == event && (key->flags & (HAS_ORDER | HAS_EVENT)) == (HAS_ORDER | HAS_EVENT))
+			starts[count_before(missing, n, key->order.at)] = true;
+	}
+	starts[n] = true;
+	for (int64 i = 1; i <= n; i++)
+	{
+		if (!starts[i])
 			continue;
 		for (int64 j = first; i - first >= RUN && j < i; j++)
 		{
-			orders[j]->flags |= IN_RUN;
-			orders[j]->delivered_at = orders[first]->order.at;
+			missing[j]->flags |= IN_RUN;
+			missing[j]->delivered_at = missing[first]->order.at;
 		}
-		first = i + 1;
+		first = i;
 	}
+	pfree(starts);
 }
 
-/* Orders of each name in the order of time, where enough have no event. */
 static void
 find_runs(Compare *c)
 {
-	int64	   *missing = palloc0((c->nevents + 1) * sizeof(int64));
-	int64	   *orders = palloc0((c->nevents + 1) * sizeof(int64));
-	keys_iterator keys;
-	KeySlot    *slot;
-
-	keys_start_iterate(c->keys, &keys);
-	while ((slot = keys_iterate(c->keys, &keys)) != NULL)
-	{
-		orders[slot->key->event] += (slot->key->flags & HAS_ORDER) != 0;
-		missing[slot->key->event] += (slot->key->flags & (HAS_ORDER | HAS_EVENT)) == HAS_ORDER;
-	}
 	for (int i = 0; i < c->nevents; i++)
 	{
-		Key		  **list;
+		Key		  **missing;
 		int64		n = 0;
 
-		if (missing[i] < RUN)
+		for (const Key *key = c->first; key != NULL; key = key->next)
+			n += key->event == i && (key->flags & (HAS_ORDER | HAS_EVENT)) == HAS_ORDER;
+		if (n < RUN)
 			continue;
-		list = MemoryContextAllocHuge(c->context, orders[i] * sizeof(Key *));
-		keys_start_iterate(c->keys, &keys);
-		while ((slot = keys_iterate(c->keys, &keys)) != NULL)
+		missing = MemoryContextAllocHuge(c->context, n * sizeof(Key *));
+		n = 0;
+		for (Key *key = c->first; key != NULL; key = key->next)
 		{
-			if (slot->key->event == i && (slot->key->flags & HAS_ORDER))
-				list[n++] = slot->key;
+			if (key->event == i && (key->flags & (HAS_ORDER | HAS_EVENT)) == HAS_ORDER)
+				missing[n++] = key;
 		}
 		CHECK_FOR_INTERRUPTS();
-		mark_runs(list, n);
-		pfree(list);
+		mark_runs(c, i, missing, n);
+		pfree(missing);
 	}
 }
 
@@ -243,17 +260,14 @@ put_group(Compare *c, const Agreement *group)
 void
 tte_compare_put_results(Compare *c)
 {
-	keys_iterator keys;
 	HASH_SEQ_STATUS groups;
-	KeySlot    *slot;
 	Agreement  *group;
 
 	find_runs(c);
-	keys_start_iterate(c->keys, &keys);
-	while ((slot = keys_iterate(c->keys, &keys)) != NULL)
+	for (const Key *key = c->first; key != NULL; key = key->next)
 	{
 		CHECK_FOR_INTERRUPTS();
-		put_key(c, slot->key);
+		put_key(c, key);
 	}
 	for (int i = 0; i < c->nevents; i++)
 	{
