@@ -48,7 +48,7 @@ COMMENT ON COLUMN tiktok.platform_count.source IS 'name of the source';
 COMMENT ON COLUMN tiktok.platform_count.day IS 'day (UTC), as TikTok''s reporting API counts';
 COMMENT ON COLUMN tiktok.platform_count.event IS 'event name, spelled as in tiktok.event_status; a type of TikTok''s that tiktok.platform_event_type lacks is kept as it came';
 COMMENT ON COLUMN tiktok.platform_count.browser IS 'events that TikTok had from the Pixel';
-COMMENT ON COLUMN tiktok.platform_count.server IS 'events that TikTok had from the Events API';
+COMMENT ON COLUMN tiktok.platform_count.server IS 'events that TikTok had from the Events API; here and in browser, NULL is unknown, and 0 also stands for an event that is not in an answer with other counts';
 COMMENT ON COLUMN tiktok.platform_count.total IS 'browser + server, as TikTok shows it: not deduplicated, so that it says nothing of an overlap; not used';
 COMMENT ON COLUMN tiktok.platform_count.value IS 'what TikTok says these events were worth; NULL: unknown, as its reporting API does not say';
 
@@ -168,6 +168,41 @@ COMMENT ON COLUMN tiktok.reporting.last_ok IS 'when counts were fetched last';
 COMMENT ON COLUMN tiktok.reporting.next_at IS 'when the next call is made';
 COMMENT ON COLUMN tiktok.reporting.unmapped IS 'types in TikTok''s counts of the last 30 days that tiktok.platform_event_type lacks';
 
+-- A day that was fetched only before it was over has a part of its counts.
+CREATE VIEW tiktok._count AS
+SELECT c.source, c.day, c.event, c.browser, c.server, c.value
+FROM tiktok.platform_count c
+WHERE NOT EXISTS (SELECT FROM tiktok.report_fetch f WHERE f.source = c.source AND f.day = c.day AND f.outcome = 'ok')
+OR EXISTS (SELECT FROM tiktok.report_fetch f WHERE f.source = c.source AND f.day = c.day AND f.outcome = 'ok' AND f.started_at >= (c.day + 1)::timestamp AT TIME ZONE 'UTC');
+COMMENT ON VIEW tiktok._count IS 'TikTok''s counts of days that were over when they were fetched, or that were loaded';
+
+CREATE VIEW tiktok._count_health AS
+SELECT r.source, CASE WHEN p.said IS NULL THEN 'ok' ELSE 'warn' END AS state,
+	format('"%s": TikTok''s counts %s', r.source, CASE WHEN p.said IS NULL THEN 'were fetched at ' || date_trunc('second', r.last_ok)
+		ELSE 'are not fetched' || coalesce(' since ' || date_trunc('second', r.last_ok), '') || ': ' || p.said || coalesce(' (' || r.reason || ')', '') END) AS detail,
+	p.hint || ' Events are sent all the same.' AS hint
+FROM tiktok.reporting r
+LEFT JOIN LATERAL (SELECT min(f.started_at) AS first_at FROM tiktok.report_fetch f WHERE f.source = r.source) f ON true
+LEFT JOIN LATERAL (
+	SELECT x.said, x.hint
+	FROM (SELECT substring(r.reason FROM '^code ([0-9]{1,9})')::int AS code) c,
+		LATERAL (VALUES
+			(1, r.state = 'stopped' AND c.code IN (40001, 40125), 'the token may not read them',
+				'Give the developer app the scopes Read Pixels and Pixel Level Reporting, let an administrator of the advertiser account authorise it again, and call tiktok.set_reporting_token() with the new token.'),
+			(2, r.state = 'stopped' AND c.code IN (40300, 40301), 'the app has no access to the advertiser account',
+				'Let an administrator of that account authorise the developer app, or correct the number of the account, with tiktok.set_reporting_token().'),
+			(3, r.state = 'stopped', 'TikTok does not take the token', 'It has expired or was withdrawn: authorise the developer app again and call tiktok.set_reporting_token() with the new token.'),
+			(4, r.state = 'no_token', 'there is no token for them', 'Call tiktok.set_reporting_token(), or put the token into its file.'),
+			(5, r.state = 'no_pixel', 'the advertiser account has no such Pixel', 'Correct advertiser_id or event_source_id in tiktok.source.'),
+			(6, r.state = 'unbound', 'the Pixel belongs to no advertiser account', 'Connect it with one in Business Center; TikTok does not count before.'),
+			(7, r.state = 'copied', 'this database is a copy', 'Set a reporting token here, or call tiktok.confirm_database().'),
+			(8, r.state = 'failing' AND coalesce(r.last_ok < now() - interval '24 hours', f.first_at < now() - interval '1 hour'), 'TikTok does not answer as it should',
+				'They are asked for again by themselves, after too many requests more slowly. tiktok.report_fetch has each call.'),
+			(9, r.state = 'ok' AND r.last_ok < now() - interval '24 hours', 'the worker does not ask', 'Look at tiktok.worker_status and tiktok_events.enabled.')) x (n, holds, said, hint)
+	WHERE x.holds ORDER BY x.n LIMIT 1) p ON true
+WHERE r.state NOT IN ('off', 'paused', 'no_endpoint', 'waiting') AND (p.said IS NOT NULL OR r.last_ok IS NOT NULL);
+COMMENT ON VIEW tiktok._count_health IS 'whether TikTok''s counts are fetched, as tiktok.health says it';
+
 CREATE FUNCTION tiktok._truth_is_readable(relation oid) RETURNS boolean
 LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_truth_is_readable';
 COMMENT ON FUNCTION tiktok._truth_is_readable(oid) IS 'whether the rows of a relation are read for the current user';
@@ -197,7 +232,7 @@ RETURNS SETOF record LANGUAGE c STABLE STRICT PARALLEL UNSAFE SET search_path = 
 AS 'MODULE_PATHNAME', 'tte_sql_compare';
 COMMENT ON FUNCTION tiktok._compare(int[], text[], oid[], timestamptz, timestamptz) IS
 'orders, events and reports of the Pixel side by side, read once.
-kind: agree (n of a day and currency); order; event (without an order); report (that TikTok counts beside the event); whole (n delivered in the whole days).';
+kind: agree (n of a day and currency); order; event (without an order); report (that TikTok counts beside the event).';
 
 CREATE FUNCTION tiktok._compared(source text, since timestamptz, until timestamptz,
 	OUT kind text, OUT n bigint, OUT day date, OUT event text, OUT event_id text, OUT at timestamptz, OUT value numeric, OUT currency text,
@@ -211,6 +246,9 @@ DECLARE
 	relations oid[];
 BEGIN
 	PERFORM tiktok._source_id(source);
+	IF since > until THEN
+		RAISE invalid_parameter_value USING MESSAGE = 'since must not be after until';
+	END IF;
 	SELECT INTO wrong t.* FROM tiktok._truth_relation t JOIN tiktok._sibling s ON s.sibling = t.source
 	WHERE s.source = _compared.source AND t.problem IS NOT NULL ORDER BY t.source, t.event LIMIT 1;
 	IF FOUND THEN
@@ -317,7 +355,6 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 			LIMIT 1) w ON true
 		LEFT JOIN constant k ON m.problem = 'value_differs' AND k.event = m.event AND k.value_sent = m.value_sent AND k.n >= 5 AND k.varies >= 3 AND k.n * 2 >= k.of_all
 		LEFT JOIN ratio r ON m.problem = 'value_differs' AND r.event = m.event AND r.ratio = round(m.value_sent / nullif(m.value, 0), 2) AND r.n >= 5 AND r.n * 2 >= r.of_all
-		WHERE m.kind <> 'whole'
 	)
 	SELECT j.cause, j.n, j.day, j.event, j.event_id, j.at, j.value, coalesce(j.currency, CASE WHEN j.kind = 'order' THEN j.currency_sent END), j.value_sent, j.currency_sent,
 		j.kind IN ('order', 'agree'),
@@ -383,7 +420,7 @@ CREATE FUNCTION tiktok._bridge(source text, since timestamptz, until timestamptz
 	OUT event text, OUT currency text, OUT step text, OUT orders bigint, OUT money numeric)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 	WITH judged AS MATERIALIZED (
-		SELECT coalesce(j.cause, CASE WHEN j.kind IN ('agree', 'order') THEN 'rounding' END) AS cause, j.event, j.n, j.in_orders, j.in_tiktok, j.kind,
+		SELECT CASE WHEN j.cause IS NULL OR j.cause = 'late' THEN 'rounding' ELSE j.cause END AS cause, j.event, j.n, j.in_orders, j.in_tiktok, j.kind,
 			coalesce(j.status = 'delivered', false) AND j.cause IS DISTINCT FROM 'duplicate' AS by_server,
 			coalesce(j.currency, j.currency_sent) AS currency,
 			CASE WHEN j.in_orders AND (j.value_sent IS NULL OR j.currency_sent IS NULL) THEN coalesce(j.currency, j.currency_sent) ELSE j.currency_sent END AS currency_sent,
@@ -418,7 +455,7 @@ CREATE FUNCTION tiktok._count_rule(OUT rule text, OUT evidence text)
 RETURNS record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 	WITH counted AS MATERIALIZED (
 		SELECT h.source_id, c.event, c.day, c.browser, c.server
-		FROM tiktok.platform_count c JOIN tiktok._source_health h ON h.source = c.source
+		FROM tiktok._count c JOIN tiktok._source_health h ON h.source = c.source
 		WHERE c.browser IS NOT NULL AND c.server IS NOT NULL AND h.event_source = 'web'
 		AND c.day BETWEEN (now() AT TIME ZONE 'UTC')::date - 28 AND (now() AT TIME ZONE 'UTC')::date - 3
 	), enough AS MATERIALIZED (
@@ -468,27 +505,28 @@ CREATE FUNCTION tiktok.bridge(source text, since timestamptz DEFAULT NULL, until
 	OUT event text, OUT currency text, OUT step text, OUT "position" int, OUT orders bigint, OUT money numeric)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 	WITH period AS MATERIALIZED (
-		SELECT p.since_at, p.until_at, whole.first, whole.last
-		FROM tiktok._period(bridge.source, since, until) p,
-			LATERAL (SELECT ceil(extract(epoch FROM p.since_at) / 86400)::int + date '1970-01-01' AS first,
-				floor(extract(epoch FROM p.until_at) / 86400)::int + date '1970-01-01' AS last
-				WHERE isfinite(p.since_at) AND isfinite(p.until_at)) whole
+		-- whole days (UTC), of a period that ends
+		SELECT p.since_at, p.until_at, CASE WHEN p.ends THEN ceil(extract(epoch FROM p.since_at) / 86400)::int + date '1970-01-01' END AS first,
+			CASE WHEN p.ends THEN floor(extract(epoch FROM p.until_at) / 86400)::int + date '1970-01-01' END AS last
+		FROM (SELECT p.*, isfinite(p.since_at) AND isfinite(p.until_at) AS ends FROM tiktok._period(bridge.source, since, until) p) p
 	), step AS MATERIALIZED (
 		SELECT b.* FROM period p, tiktok._bridge(bridge.source, p.since_at, p.until_at) b
 	), counted AS MATERIALIZED (
-		-- two sources that are one to TikTok have the same counts
-		SELECT c.event, sum(c.server)::bigint AS server, sum(c.browser)::bigint AS browser, sum(c.value) AS value, bool_and(c.server IS NOT NULL) AS known, count(*) AS days
+		-- two sources that are one to TikTok have the same counts; NULL: not all whole days have one
+		SELECT c.event, CASE WHEN count(c.server) = p.last - p.first THEN sum(c.server)::bigint END AS server, count(c.server) > 0 AS some_server,
+			CASE WHEN count(c.browser) = p.last - p.first THEN sum(c.browser)::bigint END AS browser, count(c.browser) > 0 AS some_browser,
+			CASE WHEN count(c.value) = p.last - p.first THEN sum(c.value) END AS value
 		FROM period p, (
 			SELECT c.event, c.day, max(c.server) AS server, max(c.browser) AS browser, max(c.value) AS value
-			FROM tiktok.platform_count c JOIN tiktok._sibling s ON s.sibling = c.source
+			FROM tiktok._count c JOIN tiktok._sibling s ON s.sibling = c.source
 			WHERE s.source = bridge.source
 			GROUP BY 1, 2) c
 		WHERE c.day >= p.first AND c.day < p.last
-		GROUP BY 1
+		GROUP BY 1, p.first, p.last
 	), compared AS MATERIALIZED (
-		-- only where all whole days have a count, and it is known what TikTok counts
+		-- only where it is known what TikTok counts
 		SELECT c.event, c.server, c.value, w.n AS whole
-		FROM counted c JOIN period p ON c.known AND c.days = p.last - p.first
+		FROM counted c JOIN period p ON c.server IS NOT NULL
 		JOIN LATERAL (SELECT count(*) AS n FROM tiktok._real_event f WHERE f.status = 'delivered' AND f.event = c.event
 			AND f.source_id IN (SELECT s.sibling_id FROM tiktok._sibling s WHERE s.source = bridge.source)
 			AND f.hour >= p.first - interval '2 hours' AND f.event_time >= p.first::timestamp AT TIME ZONE 'UTC' AND f.event_time < p.last::timestamp AT TIME ZONE 'UTC') w ON true
@@ -512,9 +550,9 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		UNION ALL
 		SELECT s.event, NULL, 'unexplained', s.server - s.whole, NULL FROM sent s
 		UNION ALL
-		SELECT c.event, NULL, 'tiktok_server', c.server, c.value FROM counted c WHERE c.server IS NOT NULL
+		SELECT c.event, NULL, 'tiktok_server', c.server, c.value FROM counted c WHERE c.some_server
 		UNION ALL
-		SELECT c.event, NULL, 'tiktok_browser', c.browser, NULL FROM counted c WHERE c.browser IS NOT NULL
+		SELECT c.event, NULL, 'tiktok_browser', c.browser, NULL FROM counted c WHERE c.some_browser
 	) r
 	JOIN named n ON n.step = r.step
 	ORDER BY 1, 2, 4
@@ -523,8 +561,8 @@ COMMENT ON FUNCTION tiktok.bridge(text, timestamptz, timestamptz) IS
 'from your orders to what TikTok should show: by event and currency, the steps from your_orders on add up to explained, in orders and money.
 A step is a cause of tiktok.differences, with what it takes away or adds; an order in another currency leaves one and comes to the other.
 rounding: parts of a cent; pixel_alone: of what is not delivered from here, what the Pixel reported. The value of a report of the Pixel is unknown, and counts as 0.
-Then, where TikTok''s counts of all whole days (UTC) of the period are in tiktok.platform_count: from_server, outside_whole_days and unexplained add up to tiktok_server.
-They are left out as long as it is undecided whether TikTok counts before it drops copies; see docs/truth.md.';
+tiktok_server and tiktok_browser: what TikTok counted in the whole days (UTC) of the period, by tiktok.platform_count; NULL unless each of these days has a count.
+from_server, outside_whole_days and unexplained add up to tiktok_server; they are left out as long as it is undecided whether TikTok counts before it drops copies; see docs/truth.md.';
 
 CREATE FUNCTION tiktok.reconcile(source text, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
 	OUT day date, OUT event text, OUT currency text,

@@ -323,6 +323,8 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 			|| ' If that is not meant: ' || p.remedy END
 	FROM tiktok._publication p
 	UNION ALL
+	SELECT 'counts', c.state, c.detail, c.hint FROM tiktok._count_health c
+	UNION ALL
 	SELECT 'source_of_truth', 'warn', format('relation "%s" of "%s" %s', t.relation, t.source, t.problem),
 		'Correct tiktok.source_of_truth, or the relation: it needs the columns event_id, value, currency and at.'
 	FROM tiktok._truth_relation t

@@ -7,7 +7,7 @@ RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_c
 		('reader', '{event_status, backlog, backlog_kind, worker_status, enqueue_counters, unmapped_stage, unmapped_source, query_counters, request_log,
 			delivery_stats, match_key_coverage, lateness, value_problems, identifier_problems, stage_coverage, dedup_overlap, volume_floor,
 			_real_event, _match_key, _pixel_match, _pixel_report, _event_of_id, _sibling, _truth_relation, _source_health, _publication, _trigger, _optimised, _gone_trigger, _disabled_trigger, _event_trigger, _subscribed, _recorded, _silence, _report_stage, _report_source,
-			created_trigger, weekly_floor, source_of_truth, platform_count, platform_event_type, report_fetch, reporting}'::text[])) v (role, objects),
+			created_trigger, weekly_floor, source_of_truth, platform_count, platform_event_type, report_fetch, reporting, _count, _count_health}'::text[])) v (role, objects),
 		unnest(v.objects) o
 	UNION ALL
 	SELECT v.role, 'SELECT, INSERT, UPDATE, DELETE', 'TABLE tiktok.' || o

@@ -44,6 +44,9 @@ sub asked
 
 sub reporting { my ($source, $db) = @_; return sql("SELECT state || coalesce(': ' || reason, '') FROM tiktok.reporting WHERE source = '" . ($source // 'shop') . "'", $db) }
 
+# What tiktok.health() says of the counts of a source
+sub health { return sql("SELECT state || ' ' || detail || ' ' || coalesce(hint, '') FROM tiktok.health() WHERE check_name = 'counts' AND detail LIKE '\"$_[0]\"%'") }
+
 sub state_is
 {
 	my ($expected, $name, $source) = @_;
@@ -82,6 +85,7 @@ sub answer_is
 	Rehearsal::await($name, sub { sql("SELECT count(*) FROM tiktok.report_fetch WHERE id > $before AND outcome <> 'ok'") }, 30);
 	is(newest(), $outcome, "$name: the call");
 	is(reporting(), $state, "$name: the source");
+	like(health('shop'), $state =~ /40105/ ? qr/^warn .* TikTok does not take the token .* It has expired or was withdrawn/ : $state =~ /stopped/ ? qr/^warn .* may not read/ : qr/^ok /, "$name: tiktok.health");
 	is(sql("SELECT CASE WHEN isfinite(next_at) THEN round(extract(epoch FROM next_at - now()) / 60) END FROM tiktok.report_state"), $delay, "$name: and when it is asked again (minutes)");
 	$tiktok->script;
 	if ($delay eq '' || $delay == 5)
@@ -150,7 +154,7 @@ is(sql("SELECT pixel_id, unmapped, last_ok > now() - interval '1 minute' FROM ti
 is(counts(day(1)), 'AddToCart 9/-/9, Lead -/-/-, ON_WEB_SCHEDULE 1/0/1, Purchase 3/4/7, Quote -/2/2', 'counts of a day: parts, a total made of them, absent fields, own names, no events of the Pixel itself');
 is(counts(day(29)), 'AddToCart 0/0/0, Lead 0/0/0, Purchase 4/5/9, Quote 0/0/0, ON_WEB_SCHEDULE 0/0/0' =~ s/(, ON_WEB_SCHEDULE 0\/0\/0)$//r =~ s/Lead 0\/0\/0, /Lead 0\/0\/0, ON_WEB_SCHEDULE 0\/0\/0, /r,
 	'the same event twice is a sum');
-is(counts(day(2)), 'AddToCart 0/0/0, Lead 0/0/0, ON_WEB_SCHEDULE 0/0/0, Purchase 0/0/0, Quote 0/0/0', 'a day without any is zero');
+is(counts(day(2)), '', 'a day without any is unknown');
 is(sql('SELECT count(*) FROM tiktok.report_fetch WHERE outcome = $$ok$$ AND http_status = 200 AND code = 0'), 31, 'one row a call');
 is(sql("SET ROLE reader; SELECT count(*) FROM tiktok.report_fetch, tiktok.reporting, tiktok.platform_event_type WHERE call = 'pixel/list' AND reporting.source = 'shop'"), 17, 'a reader sees it all');
 is(sql("SELECT browser, server FROM tiktok.reconcile('shop', '@{[day(1)]}', '@{[day(0)]}') WHERE event = 'Purchase'"), '3|4', 'tiktok.reconcile has the counts');
@@ -203,6 +207,10 @@ for my $minutes (1, 2, 4, 8)
 }
 sql("UPDATE tiktok.report_state SET failures = 50");
 due_now();
+like(health('shop'), qr/^ok /, 'a failure of minutes is no warning');
+sql("UPDATE tiktok.report_fetch SET finished_at = finished_at - interval '25 hours' WHERE source = 'shop'");
+like(health('shop'), qr/^warn "shop": .* since .*: TikTok does not answer as it should \(code 50002.*\) They are asked for again by themselves/, 'one of a day is');
+sql("UPDATE tiktok.report_fetch SET finished_at = finished_at + interval '25 hours' WHERE source = 'shop'");
 ok(eval { Rehearsal::await('the longest pause', sub { sql("SELECT next_at BETWEEN now() + interval '5 hours 50 minutes' AND now() + interval '6 hours' FROM tiktok.report_state") eq 't' }, 20) }, 'and at least every six hours');
 $tiktok->script;
 due_now();
@@ -229,9 +237,13 @@ Rehearsal::await('thirty days', sub { fetched(31, 'other') }, 60);
 is(counts(day(5), 'other'), 'Purchase 3/4/7', 'has its own counts');
 sql("SELECT tiktok.set_reporting_token('nowhere', '$reads_other', '8000001')");
 state_is('no_pixel: the advertiser account has no Pixel of this code', 'a Pixel that the account does not have', 'nowhere');
+like(health('nowhere'), qr/^warn "nowhere": TikTok's counts are not fetched: the advertiser account has no such Pixel .* Correct advertiser_id/, 'tiktok.health says it');
+like(health('unbound'), qr/^warn "unbound": .* the Pixel belongs to no advertiser account .* Connect it with one/, 'and that of another');
+like(health('other'), qr/^ok "other": TikTok's counts were fetched at \d/, 'and that all is well');
 is(join(' ', grep { /list/ } asked()) =~ s/^.*?(?=pixel\/list 1 pixel\/list 2)//r, 'pixel/list 1 pixel/list 2 pixel/list 3', 'is looked for on all pages');
 sql("SELECT tiktok.set_reporting_token('scope', '$narrow', '7000001')");
 state_is('stopped: code 40125: The access token *** the scope 802', 'a token without the scope', 'scope');
+like(health('scope'), qr/^warn "scope": .* not fetched: the token may not read them \(code 40125: .*\) Give the developer app the scopes .* Events are sent all the same/, 'tiktok.health says what to do');
 asked();
 sql('UPDATE tiktok.source SET batch_size = batch_size');
 sleep 2;
@@ -240,6 +252,7 @@ sql("SELECT tiktok.set_reporting_token('scope', '$reads')");
 state_is('ok', 'until it is replaced; the advertiser stays', 'scope');
 sql("SELECT tiktok.set_reporting_token('scope', NULL)");
 state_is('no_token: no reporting token is set', 'a token that is taken away', 'scope');
+like(health('scope'), qr/not fetched since \d.*: there is no token for them .* Call tiktok.set_reporting_token/, 'and since when');
 sql("SELECT tiktok.pause('other')");
 is(reporting('other'), 'paused', 'a source that is paused');
 due_now();

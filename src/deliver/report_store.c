@@ -80,12 +80,17 @@ static TteStatement counts_sql = {7, {INT4OID, DATEOID, TEXTARRAYOID, INT8ARRAYO
 "server = coalesce(excluded.server, c.server), total = excluded.total "
 "WHERE (coalesce(excluded.browser, c.browser), coalesce(excluded.server, c.server), excluded.total) IS DISTINCT FROM (c.browser, c.server, c.total)", NULL};
 
+/*
+ * TikTok does not say whether an answer leaves out what it counted as 0.  So an
+ * event that is missing in an answer is 0 only where the answer has other counts
+ * of that day; an empty answer says nothing.
+ */
 static TteStatement zero_sql = {4, {INT4OID, TEXTOID, TEXTOID, DATEOID},
 "INSERT INTO tiktok.platform_count (source, day, event, browser, server, total) "
 "SELECT s.name, f.day, e.event, 0, 0, 0 "
 "FROM tiktok.source s, "
 "(SELECT DISTINCT f.day FROM tiktok.report_fetch f WHERE f.source = $2 AND f.pixel_id = $3 AND f.day BETWEEN $4 - 29 AND $4 "
-"AND f.outcome = 'ok' AND f.counts IS NOT NULL) f, "
+"AND f.outcome = 'ok' AND f.counts > 0) f, "
 "(SELECT DISTINCT c.event FROM tiktok.platform_count c WHERE c.source = $2 AND c.day BETWEEN $4 - 29 AND $4) e "
 "WHERE s.id = $1 AND s.name = $2 AND NOT EXISTS (SELECT FROM tiktok.platform_event_type t WHERE t.type = e.event) "
 "FOR KEY SHARE OF s "

@@ -51,11 +51,14 @@ PG_FUNCTION_INFO_V1(tte_sql_compare);
 
 #define BLOCK		(256 * 1024)
 
+typedef void (*PutRow) (Compare *c, TupleTableSlot *slot, int event);
+
 /* The event that the rows of a receiver are of; -1: they say it themselves. */
 typedef struct Receiver
 {
 	DestReceiver pub;
 	Compare    *compare;
+	PutRow		put;
 	int			event;
 } Receiver;
 
@@ -369,15 +372,11 @@ add_order(Compare *c, Key *key, Order order)
 }
 
 /* (event_id, value, currency, at) of one relation */
-static bool
-receive_order(TupleTableSlot *slot, DestReceiver *self)
+static void
+put_order(Compare *c, TupleTableSlot *slot, int event)
 {
-	Receiver   *receiver = (Receiver *) self;
-	Compare    *c = receiver->compare;
-	MemoryContext old = MemoryContextSwitchTo(c->row);
 	Order		order = {0};
 
-	slot_getallattrs(slot);
 	order.value = keep_numeric(c, numeric_of(slot, 1));
 	order.currency = keep_word(c, slot, 2);
 	order.at = time_of(slot, 3);
@@ -385,19 +384,16 @@ receive_order(TupleTableSlot *slot, DestReceiver *self)
 	{
 		text	   *id = DatumGetTextPP(slot->tts_values[0]);
 
-		add_order(c, find_event_key(c, receiver->event, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), true), order);
+		add_order(c, find_event_key(c, event, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), true), order);
 	}
 	else if (tte_compare_in_period(c, order.at))
 	{
 		Order	   *unnamed = allocate(c, sizeof(Order));
 
 		*unnamed = order;
-		unnamed->next = c->unnamed[receiver->event];
-		c->unnamed[receiver->event] = unnamed;
+		unnamed->next = c->unnamed[event];
+		c->unnamed[event] = unnamed;
 	}
-	MemoryContextSwitchTo(old);
-	MemoryContextReset(c->row);
-	return true;
 }
 
 static Sent *
@@ -417,11 +413,10 @@ keep_sent(Compare *c, TupleTableSlot *slot)
 
 /* As of events_sql. */
 static void
-add_event(Compare *c, TupleTableSlot *slot)
+put_event(Compare *c, TupleTableSlot *slot, int event)
 {
 	TimestampTz event_time = time_of(slot, 2);
 	text	   *id = DatumGetTextPP(slot->tts_values[1]);
-	int			event = number_of_event(c, slot->tts_values[0]);
 	const char *status = keep_word(c, slot, 5);
 	bool		delivered = status != NULL && strcmp(status, "delivered") == 0;
 	Key		   *key = find_event_key(c, event, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), tte_compare_in_period(c, event_time));
@@ -437,79 +432,54 @@ add_event(Compare *c, TupleTableSlot *slot)
 
 		key->flags |= DELIVERED;
 		key->delivered_at = time_of(slot, 7);
-		if (event_time >= c->whole_since && event_time < c->whole_until)
-			c->whole[event]++;
 		if ((key->flags & HAS_ORDER) && same_money(c, &key->order, value, currency))
 		{
 			key->flags |= SAME;
-			if (value == NULL || (key->order.currency != NULL && VARSIZE(value) == VARSIZE(key->order.value) &&
-								  memcmp(value, key->order.value, VARSIZE(value)) == 0))
+			if (currency == key->order.currency &&
+				(value == NULL || (VARSIZE(value) == VARSIZE(key->order.value) && memcmp(value, key->order.value, VARSIZE(value)) == 0)))
 				return;
 		}
 	}
 	key->sent = keep_sent(c, slot);
 }
 
-static bool
-receive_event(TupleTableSlot *slot, DestReceiver *self)
-{
-	Compare    *c = ((Receiver *) self)->compare;
-	MemoryContext old = MemoryContextSwitchTo(c->row);
-
-	slot_getallattrs(slot);
-	add_event(c, slot);
-	MemoryContextSwitchTo(old);
-	MemoryContextReset(c->row);
-	return true;
-}
-
 /* (event, event_id, seen_at) of the events that are compared */
-static bool
-receive_report(TupleTableSlot *slot, DestReceiver *self)
+static void
+put_report(Compare *c, TupleTableSlot *slot, int event)
 {
-	Compare    *c = ((Receiver *) self)->compare;
-	MemoryContext old = MemoryContextSwitchTo(c->row);
-	text	   *id;
-	Key		   *key;
+	text	   *id = DatumGetTextPP(slot->tts_values[1]);
+	Key		   *key = find_event_key(c, event, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), true);
 
-	slot_getallattrs(slot);
-	id = DatumGetTextPP(slot->tts_values[1]);
-	key = find_event_key(c, number_of_event(c, slot->tts_values[0]), VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), false);
-	if (key == NULL)
-		tte_compare_put_report(c, "alone", slot->tts_values[0], slot->tts_values[1], time_of(slot, 2), NULL);
-	else if ((key->flags & HAS_REPORT) == 0 || time_of(slot, 2) < key->seen_at)
+	if ((key->flags & HAS_REPORT) == 0 || time_of(slot, 2) < key->seen_at)
 	{
 		key->flags |= HAS_REPORT;
 		key->seen_at = time_of(slot, 2);
 	}
-	MemoryContextSwitchTo(old);
-	MemoryContextReset(c->row);
-	return true;
 }
 
-/* The same of other events: their event_id may be that of an order that the Pixel did not report under its own name. */
-static bool
-receive_other_report(TupleTableSlot *slot, DestReceiver *self)
+/* Of another event: an order or event that the Pixel did not report under its own name. */
+Key *
+tte_compare_other_name(Compare *c, int event, const char *event_id, int length)
 {
-	Compare    *c = ((Receiver *) self)->compare;
-	MemoryContext old = MemoryContextSwitchTo(c->row);
-	text	   *id;
-
-	slot_getallattrs(slot);
-	id = DatumGetTextPP(slot->tts_values[1]);
 	for (int i = 0; i < c->nevents; i++)
 	{
-		Key		   *key = find_event_key(c, i, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), false);
+		Key		   *key = i == event ? NULL : find_event_key(c, i, event_id, length, false);
 
-		if (key != NULL && (key->flags & HAS_REPORT) == 0)
-		{
-			tte_compare_put_report(c, "other_name", slot->tts_values[0], slot->tts_values[1], time_of(slot, 2), key);
-			break;
-		}
+		if (key != NULL && (key->flags & (HAS_ORDER | HAS_EVENT)) && (key->flags & HAS_REPORT) == 0)
+			return key;
 	}
-	MemoryContextSwitchTo(old);
-	MemoryContextReset(c->row);
-	return true;
+	return NULL;
+}
+
+/* The same of events that are not compared. */
+static void
+put_other_report(Compare *c, TupleTableSlot *slot, int event)
+{
+	text	   *id = DatumGetTextPP(slot->tts_values[1]);
+	const Key  *key = tte_compare_other_name(c, event, VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id));
+
+	if (key != NULL)
+		tte_compare_put_report(c, "other_name", slot->tts_values[0], slot->tts_values[1], time_of(slot, 2), key);
 }
 
 /* ---- The function ---- */
@@ -524,11 +494,25 @@ nothing(DestReceiver *self)
 {
 }
 
+static bool
+receive(TupleTableSlot *slot, DestReceiver *self)
+{
+	const Receiver *receiver = (Receiver *) self;
+	Compare    *c = receiver->compare;
+	MemoryContext old = MemoryContextSwitchTo(c->row);
+
+	slot_getallattrs(slot);
+	receiver->put(c, slot, receiver->event >= 0 ? receiver->event : number_of_event(c, slot->tts_values[0]));
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(c->row);
+	return true;
+}
+
 /* mydest says only that the rows are wanted. */
 static Receiver
-receiver_of(Compare *c, bool (*receive) (TupleTableSlot *, DestReceiver *), int event)
+receiver_of(Compare *c, PutRow put, int event)
 {
-	Receiver	r = {{receive, startup, nothing, nothing, DestTuplestore}, c, event};
+	Receiver	r = {{receive, startup, nothing, nothing, DestTuplestore}, c, put, event};
 
 	return r;
 }
@@ -545,22 +529,10 @@ shifted(TimestampTz at, int64 by)
 	return result;
 }
 
-/* The first midnight (UTC) that is not before a time. */
-static TimestampTz
-midnight_from(TimestampTz at)
-{
-	int64		past = at % USECS_PER_DAY;
-
-	if (TIMESTAMP_NOT_FINITE(at) || past == 0)
-		return at;
-	return past < 0 ? at - past : at - past + USECS_PER_DAY;
-}
-
 static void
-read_rows(Compare *c, const char *sql, Datum sources, Datum events, int64 margin,
-		  bool (*receive) (TupleTableSlot *, DestReceiver *))
+read_rows(Compare *c, const char *sql, Datum sources, Datum events, int64 margin, PutRow put)
 {
-	Receiver	r = receiver_of(c, receive, -1);
+	Receiver	r = receiver_of(c, put, -1);
 	SPIExecuteOptions options = {0};
 	Datum		args[] = {
 		sources, events,
@@ -604,15 +576,12 @@ start_comparison(Compare *c, FunctionCallInfo fcinfo)
 	c->result = (ReturnSetInfo *) fcinfo->resultinfo;
 	c->since = PG_GETARG_TIMESTAMPTZ(3);
 	c->until = PG_GETARG_TIMESTAMPTZ(4);
-	c->whole_since = midnight_from(c->since);
-	c->whole_until = TIMESTAMP_NOT_FINITE(c->until) ? c->until : midnight_from(c->until - USECS_PER_DAY + 1);
 	c->quarter = PG_INT64_MIN;
 	c->keys = keys_create(CurrentMemoryContext, 1024, NULL);
 	ctl.hcxt = CurrentMemoryContext;
 	c->groups = hash_create("days that agree", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	c->half_a_cent = int64_div_fast_to_numeric(5, 3);
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), TEXTOID, -1, false, TYPALIGN_INT, &c->events, NULL, &c->nevents);
-	c->whole = palloc0((c->nevents + 1) * sizeof(int64));
 	c->unnamed = palloc0((c->nevents + 1) * sizeof(Order *));
 }
 
@@ -635,13 +604,13 @@ tte_sql_compare(PG_FUNCTION_ARGS)
 	for (int i = 0; i < nrelations; i++)
 	{
 		/* a name that two sources share has two relations */
-		Receiver	r = receiver_of(&c, receive_order, number_of_event(&c, c.events[i]));
+		Receiver	r = receiver_of(&c, put_order, number_of_event(&c, c.events[i]));
 
 		tte_truth_read(DatumGetObjectId(relations[i]), shifted(c.since, -MARGIN), shifted(c.until, MARGIN), &r.pub);
 	}
-	read_rows(&c, events_sql, PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), USECS_PER_DAY, receive_event);
-	read_rows(&c, reports_sql, PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), MARGIN, receive_report);
-	read_rows(&c, other_reports_sql, PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), MARGIN, receive_other_report);
+	read_rows(&c, events_sql, PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), USECS_PER_DAY, put_event);
+	read_rows(&c, reports_sql, PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), MARGIN, put_report);
+	read_rows(&c, other_reports_sql, PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), MARGIN, put_other_report);
 	tte_compare_put_results(&c);
 	SPI_finish();
 	return (Datum) 0;

@@ -110,11 +110,8 @@ typedef struct Compare
 {
 	TimestampTz since;
 	TimestampTz until;
-	TimestampTz whole_since;	/* whole days (UTC) of the period */
-	TimestampTz whole_until;
 	int			nevents;
 	Datum	   *events;			/* names */
-	int64	   *whole;			/* delivered events of whole days, by name */
 	keys_hash  *keys;
 	Key		   *first;			/* all keys, in the order of memory: walking
 								 * the hash table misses the cache with each */
@@ -141,6 +138,7 @@ typedef struct Compare
 extern bool tte_compare_in_period(const Compare *c, TimestampTz at);
 extern DateADT tte_compare_day(Compare *c, TimestampTz at);
 extern void tte_compare_agreement(Compare *c, const Key *key);
+extern Key *tte_compare_other_name(Compare *c, int event, const char *event_id, int length);
 
 /*
  * compare_result.c: a report that TikTok counts beside the event, whose key is

@@ -237,8 +237,17 @@ put_key(Compare *c, const Key *key)
 				put_row(c, c->events[key->event], key, order);
 		}
 	}
-	else if ((key->flags & HAS_EVENT) && tte_compare_in_period(c, key->sent->event_time))
-		put_row(c, c->events[key->event], key, NULL);
+	else if (key->flags & HAS_EVENT)
+	{
+		if (tte_compare_in_period(c, key->sent->event_time))
+			put_row(c, c->events[key->event], key, NULL);
+	}
+	else
+	{
+		const Key  *other = tte_compare_other_name(c, key->event, key->event_id, key->length);
+
+		tte_compare_put_report(c, other ? "other_name" : "alone", c->events[key->event], CStringGetTextDatum(key->event_id), key->seen_at, other);
+	}
 }
 
 static void
@@ -271,13 +280,8 @@ tte_compare_put_results(Compare *c)
 	}
 	for (int i = 0; i < c->nevents; i++)
 	{
-		Datum		values[RESULT_COLUMNS];
-		bool		nulls[RESULT_COLUMNS];
-
 		for (const Order *order = c->unnamed[i]; order != NULL; order = order->next)
 			put_row(c, c->events[i], NULL, order);
-		memset(nulls, true, sizeof(nulls));
-		return_row(c, "whole", c->whole[i], c->events[i], values, nulls);
 	}
 	hash_seq_init(&groups, c->groups);
 	while ((group = hash_seq_search(&groups)) != NULL)
