@@ -179,7 +179,8 @@ COMMENT ON VIEW tiktok._count IS 'TikTok''s counts of days that were over when t
 CREATE VIEW tiktok._count_health AS
 SELECT r.source, CASE WHEN p.said IS NULL THEN 'ok' ELSE 'warn' END AS state,
 	format('"%s": TikTok''s counts %s', r.source, CASE WHEN p.said IS NULL THEN 'were fetched at ' || date_trunc('second', r.last_ok)
-		ELSE 'are not fetched' || coalesce(' since ' || date_trunc('second', r.last_ok), '') || ': ' || p.said || coalesce(' (' || r.reason || ')', '') END) AS detail,
+		ELSE 'are not fetched' || coalesce(' since ' || date_trunc('second', r.last_ok), '') || ': ' || p.said
+			|| CASE WHEN r.state IN ('stopped', 'failing') AND r.reason IS NOT NULL THEN ' (' || r.reason || ')' ELSE '' END END) AS detail,
 	p.hint || ' Events are sent all the same.' AS hint
 FROM tiktok.reporting r
 LEFT JOIN LATERAL (SELECT min(f.started_at) AS first_at FROM tiktok.report_fetch f WHERE f.source = r.source) f ON true

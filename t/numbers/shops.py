@@ -111,7 +111,7 @@ class Shop:
         elif kind == "currency":
             currency = r.choice(("GBP", "USD"))
         elif kind == "parts":
-            value += Decimal("0.004")
+            value += r.choice((Decimal("0.004"), Decimal("0.005"), Decimal("0.02")))
         elif kind == "some":
             value = value * r.randint(2, 900) / 7 + 1
             value = value.quantize(Decimal("0.01"))
@@ -450,7 +450,8 @@ def main():
     causes, periods, failed = Counter(), 0, 0
     for seed in range(options.seed, options.seed + options.shops):
         shop = Shop(seed, now)
-        middle = shop.time()
+        # periods begin and end at the very moment of something
+        middle = shop.random.choice([o.at for o in shop.orders] + [e.time for e in shop.events] + list(shop.reports.values()))
         ends = ((now - 41 * DAY, now), (now - 41 * DAY, middle), (middle, middle + shop.random.choice((26, 300)) * HOUR))
         answers = ask(options, shop.sql() + "".join(questions(*period) for period in ends)).split("end\n")
         for (since, until), answer in zip(ends, answers):
