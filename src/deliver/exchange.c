@@ -22,8 +22,11 @@
 #include "answer/verdict.h"
 
 #include <curl/curl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/x509_vfy.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "deliver/exchange.h"
 #include "deliver/memory.h"
@@ -41,9 +44,16 @@
 #define UPLOAD_BUFFER			((long) TTE_MEMORY_PAGES)
 #define RECEIVE_BUFFER			(16L * 1024)
 #define STALL_SECONDS			10L
-#define IDLE_SECONDS			100L	/* then an idle connection is closed */
-#define LIFETIME_SECONDS		3600L	/* and any other, at its end */
+#define IDLE_SECONDS			30L /* an idle connection is not used after
+									 * that: a firewall may have forgotten it */
+#define LIFETIME_SECONDS		3600L	/* nor is one that is so old */
 #define CA_CACHE_SECONDS		21600L
+#define ADDRESS_CACHE_SECONDS	10L
+#define KEEPALIVE_SECONDS		20L /* of silence, then the kernel asks */
+#define KEEPALIVE_INTERVAL		10L
+#define SILENCE_MS				10000L	/* without an acknowledgement, the
+										 * path is dead */
+#define UNSENT_MAX				(128 * 1024)
 
 /*
  * A transfer that stalls is given up early, some STALL_SECONDS after libcurl's
@@ -54,6 +64,23 @@ static void
 watch_stall(TteExchange *exchange, bool on)
 {
 	curl_easy_setopt(exchange->easy, CURLOPT_LOW_SPEED_TIME, on ? STALL_SECONDS : 0L);
+}
+
+/*
+ * The kernel gives a connection up when nothing that was sent is acknowledged.  A
+ * server that is slow to answer still acknowledges.  And the kernel takes not much
+ * more than it can send, so that a time-out tells how far the body has come.
+ */
+static int
+set_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+	TteExchange *exchange = arg;
+	unsigned int silence = (unsigned int) Max(SILENCE_MS, exchange->http->options.connect_timeout_ms);
+	int			unsent = UNSENT_MAX;
+
+	(void) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silence, sizeof(silence));
+	(void) setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
+	return CURL_SOCKOPT_OK;
 }
 
 static size_t
@@ -69,6 +96,13 @@ hand_out_body(char *buffer, size_t size, size_t nitems, void *arg)
 		len = room;
 	memcpy(buffer, exchange->body + exchange->body_pos, len);
 	exchange->body_pos += len;
+
+	/*
+	 * If libcurl has to start over, what a kept connection has died of may be
+	 * true of the others.
+	 */
+	if (!exchange->handed_out)
+		curl_easy_setopt(exchange->easy, CURLOPT_FRESH_CONNECT, 1L);
 	exchange->handed_out = true;
 	if (exchange->body_pos == exchange->body_len)
 		watch_stall(exchange, false);
@@ -177,14 +211,31 @@ set_request(CURL *easy)
 	SET(CURLOPT_USERAGENT, "tiktok_events/" TTE_VERSION);
 	SET(CURLOPT_TCP_NODELAY, 1L);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
+	SET(CURLOPT_TCP_KEEPIDLE, KEEPALIVE_SECONDS);
+	SET(CURLOPT_TCP_KEEPINTVL, KEEPALIVE_INTERVAL);
+	SET(CURLOPT_DNS_CACHE_TIMEOUT, ADDRESS_CACHE_SECONDS);
+	SET(CURLOPT_DNS_SHUFFLE_ADDRESSES, 1L);
 	SET(CURLOPT_VERBOSE, 0L);
 	SET(CURLOPT_NOPROGRESS, 1L);
 	return rc;
 }
 
-static CURLcode
-set_limits(CURL *easy, const TteHttpOptions *options)
+/*
+ * After an exchange that nobody answered, connections that were made before it
+ * ended are not used again: its fate may be theirs.
+ */
+static long
+connection_lifetime(const TteHttp *http)
 {
+	if (http->silent_at == 0)
+		return LIFETIME_SECONDS;
+	return Min(Max(tte_monotonic_seconds() - http->silent_at, 1), LIFETIME_SECONDS);
+}
+
+static CURLcode
+set_limits(CURL *easy, const TteHttp *http)
+{
+	const TteHttpOptions *options = &http->options;
 	CURLcode	rc = CURLE_OK;
 
 	SET(CURLOPT_NOSIGNAL, 1L);
@@ -197,7 +248,7 @@ set_limits(CURL *easy, const TteHttpOptions *options)
 	SET(CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER);
 	SET(CURLOPT_MAXAGE_CONN, IDLE_SECONDS);
 	if (rc == CURLE_OK)
-		rc = tte_curl_connection_lifetime(easy, LIFETIME_SECONDS);
+		rc = tte_curl_connection_lifetime(easy, connection_lifetime(http));
 	return rc;
 }
 
@@ -207,6 +258,8 @@ set_callbacks(CURL *easy, TteExchange *exchange)
 	CURLcode	rc = CURLE_OK;
 
 	SET(CURLOPT_PRIVATE, exchange);
+	SET(CURLOPT_SOCKOPTFUNCTION, set_socket);
+	SET(CURLOPT_SOCKOPTDATA, exchange);
 	SET(CURLOPT_READFUNCTION, hand_out_body);
 	SET(CURLOPT_READDATA, exchange);
 	SET(CURLOPT_SEEKFUNCTION, rewind_body);
@@ -242,7 +295,7 @@ tte_exchange_create(TteHttp *http)
 	if (exchange->easy == NULL || exchange->token_line.data == NULL ||
 		set_endpoint(exchange->easy, http) != CURLE_OK ||
 		set_request(exchange->easy) != CURLE_OK ||
-		set_limits(exchange->easy, &http->options) != CURLE_OK ||
+		set_limits(exchange->easy, http) != CURLE_OK ||
 		set_callbacks(exchange->easy, exchange) != CURLE_OK)
 	{
 		tte_exchange_free(exchange);
@@ -378,6 +431,24 @@ describe_error(TteExchange *exchange, CURLcode rc)
 }
 
 /*
+ * It ended so, without an answer: is it to go once more, over a fresh connection?
+ * The kept one was dead, and so, if libcurl has tried several, may be all of them.
+ * Only what was not handed out; libcurl itself starts over with the rest.
+ */
+bool
+tte_exchange_starts_again(TteExchange *exchange, CURLcode rc)
+{
+	long		made = 0;
+
+	if ((rc != CURLE_SEND_ERROR && rc != CURLE_RECV_ERROR && rc != CURLE_GOT_NOTHING) ||
+		exchange->again || exchange->handed_out || exchange->answer_begun ||
+		curl_easy_getinfo(exchange->easy, CURLINFO_NUM_CONNECTS, &made) != CURLE_OK || made > 0)
+		return false;
+	exchange->again = true;
+	return curl_easy_setopt(exchange->easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK;
+}
+
+/*
  * A reply that was cut at our own limit still counts as an answer: its status
  * is known, and waiting longer would bring nothing better.
  */
@@ -399,6 +470,8 @@ tte_exchange_settle(TteExchange *exchange, CURLcode rc)
 		exchange->transport = TTE_TRANSPORT_NEVER_SENT;
 	if (rc != CURLE_OK || !answered)
 		describe_error(exchange, rc);
+	if (exchange->transport == TTE_TRANSPORT_AMBIGUOUS && !exchange->answer_begun)
+		exchange->http->silent_at = tte_monotonic_seconds();
 	exchange->reply[exchange->reply_len] = '\0';
 	exchange->state = EXCHANGE_FINISHED;
 }

@@ -41,6 +41,7 @@ struct TteExchange
 	size_t		body_pos;
 	bool		handed_out;		/* libcurl took at least one byte of the body */
 	bool		resent;			/* and started over after that */
+	bool		again;			/* started over by us, nothing handed out */
 
 	/* the reply */
 	TteTransport transport;
@@ -61,6 +62,10 @@ struct TteHttp
 	CURLM	   *multi;
 	int			epoll_fd;
 	int			timer_fd;
+	int			tick_fd;		/* for exchanges that are not connected */
+	bool		ticking;
+	long		silent_at;		/* monotonic seconds: the last exchange that
+								 * ended without an answer; 0: none */
 	bool		broken;			/* the multi handle must be made anew */
 	bool		https;
 	TteHttpOptions options;		/* the strings are our own copies */
@@ -76,6 +81,12 @@ extern bool tte_exchange_prepare(TteExchange *exchange, const char *token, const
 
 /* The same for a GET of another address of the endpoint's kind (https or http). */
 extern bool tte_exchange_prepare_get(TteExchange *exchange, const char *token, const char *url);
+
+/* A clock that nobody sets. */
+extern long tte_monotonic_seconds(void);
+
+/* It has ended so: must it start over?  Then it has to be given to libcurl again. */
+extern bool tte_exchange_starts_again(TteExchange *exchange, CURLcode rc);
 
 /* It has ended so: what is to be said of it. */
 extern void tte_exchange_settle(TteExchange *exchange, CURLcode rc);

@@ -23,6 +23,7 @@
 #include <strings.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "deliver/exchange.h"
@@ -31,6 +32,7 @@
 
 #define DRIVE_ROUNDS			16	/* then the caller looks after its signals */
 #define DRIVE_EVENTS			16
+#define TICK_SECONDS			1
 
 static bool
 is_https(const char *endpoint)
@@ -105,6 +107,15 @@ watch_timer(CURLM *multi, long timeout_ms, void *arg)
 	return 0;
 }
 
+long
+tte_monotonic_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
 static void
 unlink_exchange(TteHttp *http, TteExchange *exchange)
 {
@@ -127,11 +138,24 @@ close_multi(TteHttp *http)
 		curl_multi_cleanup(http->multi);
 	if (http->timer_fd >= 0)
 		close(http->timer_fd);
+	if (http->tick_fd >= 0)
+		close(http->tick_fd);
 	if (http->epoll_fd >= 0)
 		close(http->epoll_fd);
 	http->multi = NULL;
 	http->timer_fd = -1;
+	http->tick_fd = -1;
 	http->epoll_fd = -1;
+}
+
+static bool
+watch_timer_fd(TteHttp *http, int fd)
+{
+	struct epoll_event event = {0};
+
+	event.events = EPOLLIN;
+	event.data.fd = fd;
+	return fd >= 0 && epoll_ctl(http->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
 static bool
@@ -152,16 +176,15 @@ set_multi(TteHttp *http)
 static bool
 open_multi(TteHttp *http)
 {
-	struct epoll_event event = {0};
-
 	http->broken = false;
+	http->ticking = false;
+	http->silent_at = 0;
 	http->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	http->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	http->tick_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	http->multi = curl_multi_init();
-	event.events = EPOLLIN;
-	event.data.fd = http->timer_fd;
-	if (http->epoll_fd >= 0 && http->timer_fd >= 0 && http->multi != NULL &&
-		epoll_ctl(http->epoll_fd, EPOLL_CTL_ADD, http->timer_fd, &event) == 0 &&
+	if (http->epoll_fd >= 0 && http->multi != NULL &&
+		watch_timer_fd(http, http->timer_fd) && watch_timer_fd(http, http->tick_fd) &&
 		set_multi(http))
 		return true;
 	close_multi(http);
@@ -246,6 +269,7 @@ tte_http_create(const TteHttpOptions *options, const char **error)
 		http->https = is_https(options->endpoint);
 		http->epoll_fd = -1;
 		http->timer_fd = -1;
+		http->tick_fd = -1;
 		if (copy_options(&http->options, options) && open_multi(http))
 			*error = NULL;
 		else
@@ -297,6 +321,17 @@ tte_http_fd(TteHttp *http)
  *-------------------------------------------------------------------------
  */
 
+static void
+set_ticking(TteHttp *http, bool on)
+{
+	struct itimerspec when = {{0, 0}, {0, 0}};
+
+	if (on)
+		when.it_value.tv_sec = when.it_interval.tv_sec = TICK_SECONDS;
+	if (http->ticking != on && timerfd_settime(http->tick_fd, 0, &when, NULL) == 0)
+		http->ticking = on;
+}
+
 /* A POST of a body, or a GET of an URL. */
 static TteExchange *
 start(TteHttp *http, const char *token, const char *url, const char *body, size_t len, void *owner)
@@ -320,7 +355,10 @@ start(TteHttp *http, const char *token, const char *url, const char *body, size_
 		if ((url != NULL ? tte_exchange_prepare_get(exchange, token, url) :
 			 tte_exchange_prepare(exchange, token, body, len)) &&
 			curl_multi_add_handle(http->multi, exchange->easy) == CURLM_OK)
+		{
 			exchange->state = EXCHANGE_RUNNING;
+			set_ticking(http, true);
+		}
 		else
 		{
 			unlink_exchange(http, exchange);
@@ -352,8 +390,14 @@ tte_http_get(TteHttp *http, const char *token, const char *url, void *owner)
 static void
 finish_exchange(TteExchange *exchange, CURLcode rc)
 {
+	CURLM	   *multi = exchange->http->multi;
+
+	if (tte_exchange_starts_again(exchange, rc) &&
+		curl_multi_remove_handle(multi, exchange->easy) == CURLM_OK &&
+		curl_multi_add_handle(multi, exchange->easy) == CURLM_OK)
+		return;
 	tte_exchange_settle(exchange, rc);
-	curl_multi_remove_handle(exchange->http->multi, exchange->easy);
+	curl_multi_remove_handle(multi, exchange->easy);
 }
 
 /* A multi handle whose callback failed is dead: nothing on it will move again. */
@@ -388,6 +432,37 @@ finish_ready(TteHttp *http)
  *-------------------------------------------------------------------------
  */
 
+/* Is there an exchange of which nothing is known but that it was started? */
+static bool
+any_unconnected(const TteHttp *http)
+{
+	const TteExchange *exchange = http->exchanges;
+
+	while (exchange != NULL &&
+		   (exchange->state != EXCHANGE_RUNNING || exchange->handed_out || exchange->answer_begun))
+		exchange = exchange->next;
+	return exchange != NULL;
+}
+
+/*
+ * libcurl 7.88 gives an address up in time, but does not begin with the next one
+ * until something else calls for its attention.
+ */
+static bool
+drive_all(TteHttp *http)
+{
+	uint64		expirations;
+	int			running;
+
+	if (read(http->tick_fd, &expirations, sizeof(expirations)) < 0)
+		return true;
+	if (!any_unconnected(http))
+		set_ticking(http, false);
+	else if (tte_curl_multi_drive_all(http->multi, &running) != CURLM_OK)
+		http->broken = true;
+	return !http->broken;
+}
+
 static bool
 act_on(TteHttp *http, const struct epoll_event *event)
 {
@@ -396,6 +471,8 @@ act_on(TteHttp *http, const struct epoll_event *event)
 	int			running;
 	uint64		expirations;
 
+	if (fd == http->tick_fd)
+		return drive_all(http);
 	if (fd == http->timer_fd)
 	{
 		if (read(http->timer_fd, &expirations, sizeof(expirations)) < 0)

@@ -183,6 +183,19 @@ tte_curl_multi_quick_exit(CURLM *multi)
 #endif
 }
 
+/*
+ * Lets every transfer look whether its time has come.  Deprecated, because libcurl
+ * is to arm its timer for that; see drive_all() in deliver/multi.c.
+ */
+static inline CURLMcode
+tte_curl_multi_drive_all(CURLM *multi, int *running)
+{
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+	return curl_multi_socket_all(multi, running);
+#pragma GCC diagnostic pop
+}
+
 /* Without QUICK_EXIT, at least keep the resolver thread's life short. */
 static inline void
 tte_curl_resolver_options(void)

@@ -24,6 +24,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <linux/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -84,7 +85,27 @@ epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 	return (int) syscall(SYS_epoll_ctl, epfd, op, fd, event);
 }
 
-/* "hang.test" never answers, and "missing.test" does not exist. */
+/* Puts the address 127.0.0.2, where nobody answers, before the others. */
+static struct addrinfo *
+dead_first(struct addrinfo *others)
+{
+	static int	(*real) (const char *, const char *, const struct addrinfo *, struct addrinfo **);
+	struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
+	struct addrinfo *dead = NULL;
+
+	real = (int (*) (const char *, const char *, const struct addrinfo *, struct addrinfo **))
+		dlsym(RTLD_NEXT, "getaddrinfo");
+	if (real("127.0.0.2", NULL, &hints, &dead) != 0)
+		return others;
+	((struct sockaddr_in *) dead->ai_addr)->sin_port = ((struct sockaddr_in *) others->ai_addr)->sin_port;
+	dead->ai_next = others;
+	return dead;
+}
+
+/*
+ * "hang.test" never answers, "missing.test" does not exist, and the first of the
+ * two addresses of "two.test" is dead.
+ */
 int
 getaddrinfo(const char *node, const char *service,
 			const struct addrinfo *hints, struct addrinfo **result)
@@ -108,6 +129,11 @@ getaddrinfo(const char *node, const char *service,
 		sleep(120);
 	if (strcmp(node, "hang.test") == 0 || strcmp(node, "missing.test") == 0)
 		return EAI_NONAME;
+	if (strcmp(node, "two.test") == 0 && real("127.0.0.1", service, hints, result) == 0)
+	{
+		*result = dead_first(*result);
+		return 0;
+	}
 	return real(node, service, hints, result);
 }
 
@@ -283,6 +309,18 @@ read_body(Peer *peer, size_t length, size_t begun)
 	shared->body_bytes = got;
 }
 
+/* From now on every packet to that socket is dropped unseen. */
+static void
+drop_packets(int fd)
+{
+	struct tcp_md5sig md5 = {.tcpm_keylen = 6, .tcpm_key = "secret"};
+	struct sockaddr_in *peer = (struct sockaddr_in *) &md5.tcpm_addr;
+
+	peer->sin_family = AF_INET;
+	peer->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	return setsockopt(fd, IPPROTO_TCP, TCP_MD5SIG, &md5, sizeof(md5)) == 0;
+}
+
 /* Behaviours that do not read the whole body first. */
 static void
 behave_early(Peer *peer, const char *path)
@@ -403,6 +441,30 @@ behave_slowly(Peer *peer, const char *path)
 	}
 }
 
+/* Ends a connection that is idle, as servers and firewalls do. */
+static void
+behave_afterwards(Peer *peer, const char *path)
+{
+	if (strcmp(path, "forget") == 0)
+	{
+		usleep(50000);
+		if (drop_packets(peer->fd))
+			sleep(120);
+	}
+	if (strcmp(path, "closeidle") == 0)
+	{
+		usleep(50000);
+		if (peer->ssl != NULL)
+			SSL_shutdown(peer->ssl);
+		_exit(0);
+	}
+	if (strcmp(path, "resetidle") == 0)
+	{
+		usleep(50000);
+		reset_connection(peer);
+	}
+}
+
 static void
 behave(Peer *peer, const char *path, int request)
 {
@@ -415,6 +477,8 @@ behave(Peer *peer, const char *path, int request)
 		reset_connection(peer);
 	if (strcmp(path, "stale") == 0 && request > 1)
 		_exit(0);
+	if (strcmp(path, "mute") == 0 && request > 1)
+		sleep(60);
 	if (strcmp(path, "redirect") == 0)
 	{
 		snprintf(headers, sizeof(headers),
@@ -444,6 +508,7 @@ behave(Peer *peer, const char *path, int request)
 		say(peer, "HTTP/1.1 204 No Content\r\n\r\n");
 	else
 		reply_with(peer, "200 OK", "", REPLY_OK);
+	behave_afterwards(peer, path);
 }
 
 static void
@@ -627,15 +692,24 @@ typedef struct Got
 } Got;
 
 static TteHttp *
-transport_to(const char *endpoint, const char *ca, long timeout)
+patient_transport_to(const char *endpoint, const char *ca, long connect_timeout, long timeout)
 {
-	TteHttpOptions options = {endpoint, ca, 1000, timeout, 4, 0};
+	TteHttpOptions options = {
+		.endpoint = endpoint, .ca_file = ca, .connect_timeout_ms = connect_timeout, .request_timeout_ms = timeout,
+		.max_connections = 16
+	};
 	const char *error;
 	TteHttp    *http = tte_http_create(&options, &error);
 
 	if (http == NULL)
 		printf("# create: %s\n", error);
 	return http;
+}
+
+static TteHttp *
+transport_to(const char *endpoint, const char *ca, long timeout)
+{
+	return patient_transport_to(endpoint, ca, 1000, timeout);
 }
 
 static TteHttp *
@@ -962,6 +1036,110 @@ test_dead_connection(void)
 }
 
 /*-------------------------------------------------------------------------
+ * The path
+ *-------------------------------------------------------------------------
+ */
+
+/* The name has two addresses, and the first is a black hole. */
+static void
+test_dead_address(void)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+	int			hole = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char		endpoint[64];
+	int			good = 0;
+	long		longest = 0;
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
+	if (!drop_packets(hole))
+	{
+		ok(true, "# skip: no socket that drops packets");
+		close(hole);
+		return;
+	}
+	if (bind(hole, (struct sockaddr *) &address, sizeof(address)) < 0 || listen(hole, 1) < 0)
+		perror("listen");
+	snprintf(endpoint, sizeof(endpoint), "http://two.test:%d/ok", port);
+	for (int i = 0; i < 4; i++)
+	{
+		TteHttp    *http = patient_transport_to(endpoint, NULL, 5000, 30000);
+		Got			got = post(http, BODY, strlen(BODY));
+
+		good += got.status == 200;
+		longest = Max(longest, got.elapsed);
+		tte_http_destroy(http);
+	}
+	ok(good == 4 && longest < 4500, "of two addresses the first is dead: the other is tried");
+	printf("# %d of 4, the longest took %ld ms\n", good, longest);
+	close(hole);
+}
+
+/* Connections of which the other side, or something between, knows nothing any more. */
+static void
+test_forgotten(void)
+{
+	TteHttp    *http = transport_for("forget", 60000);
+	Got			got = {0};
+
+	for (int i = 0; i < 4; i++)
+		tte_http_post(http, TOKEN, BODY, strlen(BODY), NULL);
+	for (int i = 0; i < 4; i++)
+		got = wait_for(http, 5000);
+	ok(got.status == 200, "four connections");
+	usleep(200000);
+	got = post(http, BODY, strlen(BODY));
+	ok(got.status == 200 && got.elapsed < 15000, "all of them forgotten: a new one is made soon");
+	printf("# after %ld ms %s\n", got.elapsed, got.error);
+	tte_http_destroy(http);
+}
+
+/* Both kept connections lead nowhere any more, but the first to show it costs the time-out. */
+static void
+test_silence(void)
+{
+	TteHttp    *http = transport_for("mute", 1500);
+	Got			got = {0};
+
+	for (int i = 0; i < 2; i++)
+		tte_http_post(http, TOKEN, BODY, strlen(BODY), NULL);
+	for (int i = 0; i < 2; i++)
+		got = wait_for(http, 5000);
+	ok(got.status == 200, "two connections");
+	sleep(2);
+	got = post(http, BODY, strlen(BODY));
+	is_text(got.error, "timed out while waiting for the answer", "one of them falls silent");
+	got = post(http, BODY, strlen(BODY));
+	ok(got.status == 200, "the other one is not tried");
+	got = post(http, BODY, strlen(BODY));
+	is_text(got.error, "timed out while waiting for the answer", "but the new one is used again");
+	tte_http_destroy(http);
+}
+
+/* libcurl tries six of them. */
+static void
+test_closed_idle(const char *path, int to_port)
+{
+	char		endpoint[128];
+	char		name[128];
+	TteHttp    *http;
+	Got			got = {0};
+
+	snprintf(endpoint, sizeof(endpoint), "%s://127.0.0.1:%d/%s", to_port == port ? "http" : "https", to_port, path);
+	http = patient_transport_to(endpoint, ca_file, 1000, 5000);
+	for (int i = 0; i < 16; i++)
+		tte_http_post(http, TOKEN, BODY, strlen(BODY), NULL);
+	for (int i = 0; i < 16; i++)
+		got = wait_for(http, 5000);
+	usleep(200000);
+	got = post(http, BODY, strlen(BODY));
+	snprintf(name, sizeof(name), "%s, %s: a request after 16 kept connections were closed", path, to_port == port ? "plain" : "TLS");
+	ok(got.status == 200 && !got.resent, name);
+	if (got.status != 200)
+		printf("# %s\n", got.error);
+	tte_http_destroy(http);
+}
+
+/*-------------------------------------------------------------------------
  * TLS
  *-------------------------------------------------------------------------
  */
@@ -1015,7 +1193,7 @@ test_tls(void)
 static void
 test_bad_calls(void)
 {
-	TteHttpOptions options = {"ftp://127.0.0.1/", NULL, 1000, 1000, 4, 0};
+	TteHttpOptions options = {.endpoint = "ftp://127.0.0.1/", .max_connections = 4};
 	const char *error = NULL;
 	char		long_token[514];
 	TteHttp    *http = tte_http_create(&options, &error);
@@ -1078,7 +1256,7 @@ test_destroy_under_way(void)
 	long		start;
 
 	tte_http_destroy(http);
-	before -= 2;				/* the epoll and the timer descriptor */
+	before -= 3;				/* the epoll and the timer descriptors */
 	http = transport_for("hang", 30000);
 	for (int i = 0; i < 8; i++)
 		tte_http_post(http, TOKEN, BODY, strlen(BODY), NULL);
@@ -1162,6 +1340,14 @@ main(int argc, char **argv)
 	test_redirect();
 	test_environment();
 	test_dead_connection();
+	for (int i = 0; i < 2; i++)
+	{
+		test_closed_idle("closeidle", i == 0 ? port : tls_ports[0]);
+		test_closed_idle("resetidle", i == 0 ? port : tls_ports[0]);
+	}
+	test_dead_address();
+	test_forgotten();
+	test_silence();
 	test_tls();
 	test_bad_calls();
 	test_broken_multi();
