@@ -16,6 +16,8 @@ my $path = '/open_api/v1.3/event/track/';
 my %set = (
 	'tiktok_events.endpoint' => 'https://elsewhere.example.com/',
 	'tiktok_events.ca_file' => '/tmp/ca.pem',
+	'tiktok_events.proxy' => 'http://127.0.0.1:3128',
+	'tiktok_events.proxy_ca_file' => '/tmp/ca.pem',
 	'tiktok_events.access_token_dir' => '/tmp');
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
@@ -115,6 +117,27 @@ for my $reached ("https://localhost:$tiktok->{https_port}$path", "http://localho
 	$node->reload;
 	sql("SELECT tiktok.resume('shop'); " . view('reached' . ++$n));
 	ok(Rehearsal::drained($node, 20), "reached: $reached");
+}
+
+# The proxy has rules as well, and its password is in none of the messages
+my %proxies = (
+	'It must begin with http:// or https://.' => [ 'proxy:3128', 'socks5://opensesame@proxy:1080', 'HTTP://proxy:3128' ],
+	'Its host or port is not valid.' => [ 'http://', 'http://:3128', 'http://proxy:0', 'http://user:opensesame@:3128', 'http://a_b:3128', 'http://user:open@sesame@proxy:3128' ],
+	'It must have a port.' => [ 'http://proxy', 'https://user:opensesame@proxy', 'http://[::1]' ],
+	'It must not have a path.' => [ 'http://proxy:3128/x', 'http://user:opensesame@proxy:3128/?x', 'http://proxy:3128?x' ],
+	'It contains a blank, a fragment or a character that is not printable ASCII.' => [ 'http://user:open sesame@proxy:3128', 'http://proxy:3128#x' ]);
+for my $detail (sort keys %proxies)
+{
+	for my $value (@{ $proxies{$detail} })
+	{
+		my $refusal = refusal('boss', "ALTER SYSTEM SET tiktok_events.proxy = '$value'");
+		like($refusal, qr/invalid value for parameter "tiktok_events.proxy".*\Q$detail\E/s, "refused: $value");
+		unlike($refusal =~ s/^.*STATEMENT.*$//mr, qr/opensesame/, 'without a word of it');
+	}
+}
+for my $value ('http://proxy:3128', 'https://user:open%40sesame@proxy.example.com:443/', 'http://[::1]:3128', '')
+{
+	is(refusal('boss', "ALTER SYSTEM SET tiktok_events.proxy = '$value'"), 'accepted', "a proxy: '$value'");
 }
 
 # A superuser's ALTER SYSTEM is a configuration file as well, and obeys the same rules

@@ -183,7 +183,6 @@ set_endpoint(CURL *easy, const TteHttp *http)
 	if (rc == CURLE_OK)
 		rc = tte_curl_restrict_protocol(easy, http->https);
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
-	SET(CURLOPT_PROXY, "");
 	SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
 	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
 	SET(CURLOPT_SSL_VERIFYPEER, 1L);
@@ -196,6 +195,33 @@ set_endpoint(CURL *easy, const TteHttp *http)
 	}
 	if (rc == CURLE_OK)
 		rc = tte_curl_ca_cache(easy, CA_CACHE_SECONDS);
+	return rc;
+}
+
+/*
+ * A proxy only carries bytes: it sees the name of the endpoint, and of a request
+ * over TLS nothing.  Headers of the request, the token among them, are not for it.
+ */
+static CURLcode
+set_proxy(CURL *easy, const TteHttpOptions *options)
+{
+	CURLcode	rc = CURLE_OK;
+
+	SET(CURLOPT_PROXY, options->proxy ? options->proxy : "");
+	SET(CURLOPT_NOPROXY, "");
+	if (options->proxy == NULL)
+		return rc;
+	SET(CURLOPT_HTTPPROXYTUNNEL, 1L);
+	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	SET(CURLOPT_HEADEROPT, (long) CURLHEADER_SEPARATE);
+	SET(CURLOPT_PROXY_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	SET(CURLOPT_PROXY_SSL_VERIFYPEER, 1L);
+	SET(CURLOPT_PROXY_SSL_VERIFYHOST, 2L);
+	if (options->proxy_ca_file != NULL)
+	{
+		SET(CURLOPT_PROXY_CAINFO, options->proxy_ca_file);
+		SET(CURLOPT_PROXY_CAPATH, NULL);
+	}
 	return rc;
 }
 
@@ -258,6 +284,7 @@ set_callbacks(CURL *easy, TteExchange *exchange)
 	CURLcode	rc = CURLE_OK;
 
 	SET(CURLOPT_PRIVATE, exchange);
+	SET(CURLOPT_ERRORBUFFER, exchange->detail);
 	SET(CURLOPT_SOCKOPTFUNCTION, set_socket);
 	SET(CURLOPT_SOCKOPTDATA, exchange);
 	SET(CURLOPT_READFUNCTION, hand_out_body);
@@ -294,6 +321,7 @@ tte_exchange_create(TteHttp *http)
 	exchange->easy = curl_easy_init();
 	if (exchange->easy == NULL || exchange->token_line.data == NULL ||
 		set_endpoint(exchange->easy, http) != CURLE_OK ||
+		set_proxy(exchange->easy, &http->options) != CURLE_OK ||
 		set_request(exchange->easy) != CURLE_OK ||
 		set_limits(exchange->easy, http) != CURLE_OK ||
 		set_callbacks(exchange->easy, exchange) != CURLE_OK)
@@ -356,6 +384,18 @@ tte_exchange_prepare_get(TteExchange *exchange, const char *token, const char *u
 		curl_easy_setopt(exchange->easy, CURLOPT_URL, url) == CURLE_OK;
 }
 
+/* Is it the proxy that matters, because it has not led a new connection on to the endpoint? */
+static bool
+is_at_proxy(const TteExchange *exchange)
+{
+	long		answer = 0;
+	long		made = 0;
+
+	curl_easy_getinfo(exchange->easy, CURLINFO_HTTP_CONNECTCODE, &answer);
+	curl_easy_getinfo(exchange->easy, CURLINFO_NUM_CONNECTS, &made);
+	return exchange->http->options.proxy != NULL && !exchange->handed_out && made > 0 && answer / 100 != 2;
+}
+
 /* How far the exchange had come when time ran out. */
 static const char *
 phase_of(const TteExchange *exchange)
@@ -378,6 +418,8 @@ phase_of(const TteExchange *exchange)
 		return "resolving the host name";
 	if (connected == 0)
 		return "connecting";
+	if (is_at_proxy(exchange))
+		return "waiting for the proxy";
 	if (exchange->http->https && encrypted == 0)
 		return "negotiating TLS";
 	return "sending the request";
@@ -387,17 +429,61 @@ static const char *
 certificate_problem(const TteExchange *exchange)
 {
 	const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+	CURLINFO	field = is_at_proxy(exchange) ? CURLINFO_PROXY_SSL_VERIFYRESULT : CURLINFO_SSL_VERIFYRESULT;
 	long		result = 0;
 
 	/* The number means what OpenSSL says only if libcurl uses OpenSSL. */
 	if (info->ssl_version == NULL || strncmp(info->ssl_version, "OpenSSL", 7) != 0 ||
-		curl_easy_getinfo(exchange->easy, CURLINFO_SSL_VERIFYRESULT, &result) != CURLE_OK)
+		curl_easy_getinfo(exchange->easy, field, &result) != CURLE_OK)
 		return "not trusted";
 
 	/* libcurl looks at the name itself, and leaves the result unset then. */
 	if (result == X509_V_OK || result == X509_V_ERR_UNSPECIFIED)
 		return "not valid for this host name";
 	return X509_verify_cert_error_string(result);
+}
+
+/*
+ * Why two programs that both work do not understand each other, in our words; ""
+ * if libcurl does not say it.
+ */
+static const char *
+protocol_problem(const TteExchange *exchange, CURLcode rc)
+{
+	static const struct
+	{
+		const char *detail;
+		const char *str;
+	}			problems[] = {
+		{"no application protocol", ": the server does not speak HTTP/1.1"},
+		{"alert protocol version", ": the server does not speak TLS 1.2 or later"},
+		{"unsupported protocol", ": the server does not speak TLS 1.2 or later"},
+		{"wrong version number", ": the server does not speak TLS"},
+		{"packet length too long", ": the server does not speak TLS"},
+		{"http request", ": the server does not speak TLS"}
+	};
+
+	if (rc == CURLE_UNSUPPORTED_PROTOCOL || rc == CURLE_WEIRD_SERVER_REPLY)
+		return ": the answer is not HTTP/1.1";
+	for (int i = 0; rc == CURLE_SSL_CONNECT_ERROR && i < lengthof(problems); i++)
+	{
+		if (strstr(exchange->detail, problems[i].detail) != NULL)
+			return problems[i].str;
+	}
+	return "";
+}
+
+/* The proxy was reached, and has not made the connection; false: it is not that. */
+static bool
+describe_refusal_of_proxy(TteExchange *exchange)
+{
+	long		answer = 0;
+
+	curl_easy_getinfo(exchange->easy, CURLINFO_HTTP_CONNECTCODE, &answer);
+	if (!is_at_proxy(exchange) || answer == 0)
+		return false;
+	snprintf(exchange->error, TTE_ERROR_MAX, "the proxy refuses to connect: HTTP status %ld", answer);
+	return true;
 }
 
 /*
@@ -409,6 +495,7 @@ describe_error(TteExchange *exchange, CURLcode rc)
 {
 	long		os_errno = 0;
 	char	   *error = exchange->error;
+	const char *at_proxy = is_at_proxy(exchange) ? " to the proxy" : "";
 
 	curl_easy_getinfo(exchange->easy, CURLINFO_OS_ERRNO, &os_errno);
 	if (exchange->truncated)
@@ -417,17 +504,21 @@ describe_error(TteExchange *exchange, CURLcode rc)
 		strlcpy(error, "the answer had no complete HTTP header", TTE_ERROR_MAX);
 	else if (rc == CURLE_OPERATION_TIMEDOUT)
 		snprintf(error, TTE_ERROR_MAX, "timed out while %s", phase_of(exchange));
+	else if (describe_refusal_of_proxy(exchange))
+		return;
+	else if (rc == CURLE_COULDNT_RESOLVE_PROXY)
+		strlcpy(error, "could not resolve the proxy's name", TTE_ERROR_MAX);
 	else if (rc == CURLE_COULDNT_RESOLVE_HOST)
 		strlcpy(error, "could not resolve the host name", TTE_ERROR_MAX);
 	else if (rc == CURLE_COULDNT_CONNECT && os_errno != 0)
-		snprintf(error, TTE_ERROR_MAX, "could not connect: %s", strerror((int) os_errno));
+		snprintf(error, TTE_ERROR_MAX, "could not connect%s: %s", at_proxy, strerror((int) os_errno));
 	else if (rc == CURLE_PEER_FAILED_VERIFICATION)
-		snprintf(error, TTE_ERROR_MAX, "the server's certificate was refused: %s",
-				 certificate_problem(exchange));
+		snprintf(error, TTE_ERROR_MAX, "the %s's certificate was refused: %s",
+				 at_proxy[0] ? "proxy" : "server", certificate_problem(exchange));
 	else
-		snprintf(error, TTE_ERROR_MAX, "%s: %s",
+		snprintf(error, TTE_ERROR_MAX, "%s: %s%s",
 				 exchange->handed_out ? "the exchange broke off" : "nothing was sent",
-				 curl_easy_strerror(rc));
+				 curl_easy_strerror(rc), protocol_problem(exchange, rc));
 }
 
 /*

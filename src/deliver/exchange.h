@@ -53,6 +53,7 @@ struct TteExchange
 	size_t		reply_len;
 	curl_off_t	retry_after;
 	char		error[TTE_ERROR_MAX];
+	char		detail[CURL_ERROR_SIZE];	/* in libcurl's words, never shown */
 	char		reply[FLEXIBLE_ARRAY_MEMBER];	/* options.max_reply bytes and
 												 * a zero */
 };

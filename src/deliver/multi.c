@@ -229,23 +229,32 @@ initialize_library(void)
 	return NULL;
 }
 
+/* Copies a string in place; "" becomes NULL.  False: out of memory. */
+static bool
+copy_string(const char **string)
+{
+	const char *original = *string;
+
+	*string = original != NULL && original[0] != '\0' ? strdup(original) : NULL;
+	return *string != NULL || original == NULL || original[0] == '\0';
+}
+
+/* What was not copied is NULL afterwards. */
 static bool
 copy_options(TteHttpOptions *copy, const TteHttpOptions *options)
 {
+	bool		done = true;
+
 	*copy = *options;
-	copy->endpoint = strdup(options->endpoint);
-	copy->ca_file = NULL;
-	if (options->ca_file != NULL && options->ca_file[0] != '\0')
-	{
-		copy->ca_file = strdup(options->ca_file);
-		if (copy->ca_file == NULL)
-			return false;
-	}
+	done &= copy_string(&copy->endpoint);
+	done &= copy_string(&copy->ca_file);
+	done &= copy_string(&copy->proxy);
+	done &= copy_string(&copy->proxy_ca_file);
 	if (copy->max_connections < 1)
 		copy->max_connections = 1;
 	if (copy->max_reply < 1)
 		copy->max_reply = TTE_HTTP_REPLY_MAX;
-	return copy->endpoint != NULL;
+	return done;
 }
 
 TteHttp *
@@ -259,6 +268,9 @@ tte_http_create(const TteHttpOptions *options, const char **error)
 	if (*error == NULL && !is_https(options->endpoint) &&
 		strncasecmp(options->endpoint, "http://", 7) != 0)
 		*error = "the endpoint is neither an https nor an http URL";
+	if (*error == NULL && options->proxy != NULL && is_https(options->proxy) &&
+		(curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_HTTPS_PROXY) == 0)
+		*error = "the libcurl that was loaded does not speak TLS with proxies";
 	if (*error == NULL)
 	{
 		*error = "out of memory or file descriptors";
@@ -307,6 +319,8 @@ tte_http_destroy(TteHttp *http)
 	restore_signals(&saved);
 	free(unconstify(char *, http->options.endpoint));
 	free(unconstify(char *, http->options.ca_file));
+	free(unconstify(char *, http->options.proxy));
+	free(unconstify(char *, http->options.proxy_ca_file));
 	free(http);
 }
 

@@ -21,6 +21,8 @@ typedef struct TteHttpOptions
 {
 	const char *endpoint;
 	const char *ca_file;		/* NULL: the system's */
+	const char *proxy;			/* NULL: none */
+	const char *proxy_ca_file;	/* NULL: the system's */
 	long		connect_timeout_ms;
 	long		request_timeout_ms;
 	int			max_connections;

@@ -563,7 +563,9 @@ make_report_http(void)
 {
 	TteHttpOptions options = {
 		.endpoint = tte_reporting_base(),
-		.ca_file = tte_ca_file[0] ? tte_ca_file : NULL,
+		.ca_file = tte_ca_file,
+		.proxy = tte_proxy[0] ? tte_proxy : NULL,
+		.proxy_ca_file = tte_proxy_ca_file,
 		.connect_timeout_ms = tte_connect_timeout,
 		.request_timeout_ms = tte_request_timeout,
 		.max_connections = 1,

@@ -30,6 +30,8 @@ bool		tte_enabled = true;
 char	   *tte_endpoint = NULL;
 char	   *tte_reporting_endpoint = NULL;
 char	   *tte_ca_file = NULL;
+char	   *tte_proxy = NULL;
+char	   *tte_proxy_ca_file = NULL;
 char	   *tte_access_token_dir = NULL;
 char	   *tte_databases = NULL;
 int			tte_max_workers = 8;
@@ -48,6 +50,7 @@ typedef struct Endpoint
 	bool		https;
 	char		host[256];
 	bool		bracketed;		/* [::1] */
+	bool		has_port;
 } Endpoint;
 
 static bool
@@ -95,6 +98,7 @@ parse_host(const char *string, const char *end, Endpoint *ep)
 		else
 			close = end;
 	}
+	ep->has_port = port != NULL;
 	if (port != NULL && !parse_port(port, end))
 		return false;
 	len = close - string;
@@ -106,21 +110,30 @@ parse_host(const char *string, const char *end, Endpoint *ep)
 				  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") == len;
 }
 
-/* Returns the rule that the endpoint breaks; NULL: none. */
+/* The same for the characters of any URL. */
 static const char *
-endpoint_problem(const char *url, Endpoint *ep)
+url_problem(const char *url)
 {
-	const char *host;
-	const char *end;
-	const char *p;
-
 	if (strlen(url) > MAX_ENDPOINT)
 		return "It is longer than 2048 bytes.";
-	for (p = url; *p; p++)
+	for (const char *p = url; *p; p++)
 	{
 		if (*p <= ' ' || *p > '~' || *p == '#' || *p == '\\')
 			return "It contains a blank, a fragment or a character that is not printable ASCII.";
 	}
+	return NULL;
+}
+
+/* Returns the rule that the endpoint breaks; NULL: none. */
+static const char *
+endpoint_problem(const char *url, Endpoint *ep)
+{
+	const char *problem = url_problem(url);
+	const char *host;
+	const char *end;
+
+	if (problem != NULL)
+		return problem;
 	if (strncmp(url, "https://", 8) == 0)
 		ep->https = true;
 	else if (strncmp(url, "http://", 7) == 0)
@@ -184,6 +197,45 @@ check_reporting_endpoint(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+/* Returns the rule that the proxy breaks; NULL: none.  A password is allowed. */
+static const char *
+proxy_problem(const char *url)
+{
+	const char *problem = url_problem(url);
+	const char *host;
+	const char *end;
+	const char *at;
+	Endpoint	proxy;
+
+	if (problem != NULL)
+		return problem;
+	if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
+		return "It must begin with http:// or https://.";
+	host = strchr(url, ':') + 3;
+	end = host + strcspn(host, "/?");
+	if (*end != '\0' && strcmp(end, "/") != 0)
+		return "It must not have a path.";
+	at = memchr(host, '@', end - host);
+	host = at != NULL ? at + 1 : host;
+	if (host == end || !parse_host(host, end, &proxy))
+		return "Its host or port is not valid.";
+	if (!proxy.has_port)
+		return "It must have a port.";
+	return NULL;
+}
+
+static bool
+check_proxy(char **newval, void **extra, GucSource source)
+{
+	const char *problem = (*newval)[0] == '\0' ? NULL : proxy_problem(*newval);
+
+	if (problem == NULL)
+		return true;
+	GUC_check_errmsg("invalid value for parameter \"tiktok_events.proxy\"");
+	GUC_check_errdetail("%s", problem);
+	return false;
+}
+
 /* A rehearsal with another endpoint must not read production. */
 const char *
 tte_reporting_base(void)
@@ -235,6 +287,20 @@ tte_database_selected(const char *name)
 }
 
 static void
+define_proxy_settings(void)
+{
+	DefineCustomStringVariable("tiktok_events.proxy",
+							   "URL of the HTTP proxy through which TikTok is reached.",
+							   "http:// or https://, perhaps a user and a password, a host and a port. If empty, TikTok is reached directly, whatever the environment says.",
+							   &tte_proxy, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+							   check_proxy, NULL, NULL);
+	DefineCustomStringVariable("tiktok_events.proxy_ca_file",
+							   "File of certificate authorities to trust for an https proxy, in PEM format.",
+							   "If empty, those of the system are used.",
+							   &tte_proxy_ca_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+}
+
+static void
 define_delivery_settings(void)
 {
 	DefineCustomBoolVariable("tiktok_events.enabled",
@@ -255,6 +321,7 @@ define_delivery_settings(void)
 							   "File of certificate authorities to trust, in PEM format.",
 							   "If empty, those of the system are used.",
 							   &tte_ca_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	define_proxy_settings();
 	DefineCustomStringVariable("tiktok_events.access_token_dir",
 							   "Directory of files with access tokens, each named as its event source.",
 							   "A source without a file uses the token of tiktok.set_access_token. SOURCE.reporting has the token of tiktok.set_reporting_token.",

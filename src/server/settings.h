@@ -12,6 +12,8 @@ extern bool tte_enabled;
 extern char *tte_endpoint;
 extern char *tte_reporting_endpoint;
 extern char *tte_ca_file;
+extern char *tte_proxy;			/* "": none */
+extern char *tte_proxy_ca_file;
 extern char *tte_access_token_dir;
 extern char *tte_databases;
 extern int	tte_max_workers;

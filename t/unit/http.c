@@ -204,8 +204,8 @@ typedef struct Shared
 static Shared *shared;
 static int	port;
 static int	other_port;
-static int	tls_ports[5];		/* good, expired, wrong host, TLS 1.1, unknown
-								 * issuer */
+static int	tls_ports[6];		/* good, expired, wrong host, TLS 1.1, unknown
+								 * issuer, HTTP/2 only */
 static pid_t servers[8];
 static int	server_count = 0;
 
@@ -309,8 +309,8 @@ read_body(Peer *peer, size_t length, size_t begun)
 	shared->body_bytes = got;
 }
 
-/* From now on every packet to that socket is dropped unseen. */
-static void
+/* From now on every packet to that socket is dropped unseen, for want of a signature. */
+static bool
 drop_packets(int fd)
 {
 	struct tcp_md5sig md5 = {.tcpm_keylen = 6, .tcpm_key = "secret"};
@@ -654,9 +654,18 @@ tls_context(const char *name, long not_after, int max_version, bool known)
 	return context;
 }
 
+/* Whatever the client speaks, it is too old. */
+static int
+refuse_protocols(SSL *ssl, const unsigned char **out, unsigned char *len, const unsigned char *in, unsigned int in_len, void *arg)
+{
+	return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
 static void
 start_servers(void)
 {
+	SSL_CTX    *modern;
+
 	strlcpy(ca_file, "/tmp/tte_http_XXXXXX", sizeof(ca_file));
 	close(mkstemp(ca_file));
 	shared = mmap(NULL, sizeof(Shared), PROT_READ | PROT_WRITE,
@@ -669,6 +678,9 @@ start_servers(void)
 	tls_ports[3] = start_server(tls_context("IP:127.0.0.1", 100000, TLS1_1_VERSION, true),
 								&shared->connections);
 	tls_ports[4] = start_server(tls_context("IP:127.0.0.1", 100000, 0, false), &shared->connections);
+	modern = tls_context("IP:127.0.0.1", 100000, 0, true);
+	SSL_CTX_set_alpn_select_cb(modern, refuse_protocols, NULL);
+	tls_ports[5] = start_server(modern, &shared->connections);
 }
 
 /*-------------------------------------------------------------------------
@@ -1179,8 +1191,12 @@ test_tls(void)
 	has_text(got.error, "not valid for this host name", "the reason is named: host");
 	got = fetch_tls(tls_ports[3], ca_file);
 	ok(got.transport == TTE_TRANSPORT_NEVER_SENT, "TLS 1.1 only: never sent");
+	has_text(got.error, "SSL connect error: the server does not speak TLS 1.2 or later", "the reason is named: old TLS");
 	got = fetch_tls(port, ca_file);
 	ok(got.transport == TTE_TRANSPORT_NEVER_SENT, "https to a plain port: never sent");
+	got = fetch_tls(tls_ports[5], ca_file);
+	ok(got.transport == TTE_TRANSPORT_NEVER_SENT, "HTTP/2 only: never sent");
+	has_text(got.error, "SSL connect error: the server does not speak HTTP/1.1", "the reason is named: HTTP/2");
 	got = fetch_tls(tls_ports[0], "/nonexistent/ca.pem");
 	ok(got.transport == TTE_TRANSPORT_NEVER_SENT, "a CA file that is missing: never sent");
 }
