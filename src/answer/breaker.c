@@ -39,6 +39,7 @@
 #define CAP_TIME			HOUR
 #define SOURCES_TO_HANG		3
 #define LONGEST_HANG		MINUTE
+#define HURRY_INTERVAL		(2 * SECOND)
 
 /* A time further ahead was computed before the clock was set back. */
 #define LONGEST_PAUSE		(2 * HOUR)
@@ -595,6 +596,16 @@ tte_breaker_halves_passed(TteBreaker *breaker, int events, int64 now)
 	breaker->halved = 0;
 	breaker->cap = Max(events / 2, 1);
 	breaker->cap_until = now + CAP_TIME;
+}
+
+/* Only where TikTok has not asked to wait, and not more often than a source is probed at first. */
+void
+tte_breaker_hurry(TteBreaker *breaker, int64 now)
+{
+	int64		last = breaker->nrecent > 0 ? breaker->recent[breaker->nrecent - 1].at : 0;
+
+	if (breaker->state == TTE_STATE_STOPPED && breaker->outcome == TTE_OUTCOME_STOP_ENDPOINT)
+		breaker->probe_at = Min(breaker->probe_at, Max(now, Min(last, now) + HURRY_INTERVAL));
 }
 
 void

@@ -171,6 +171,9 @@ extern void tte_breaker_kind_passed(TteBreaker *breaker, uint64 name);
 /* Restores a kind that was in doubt when the worker ended. */
 extern void tte_breaker_kind_restore(TteBreaker *breaker, uint64 name, int64 now);
 
+/* What kept the source from its endpoint may be over: the next probe goes at once. */
+extern void tte_breaker_hurry(TteBreaker *breaker, int64 now);
+
 /* An operator or a new token ends all pauses. */
 extern void tte_breaker_reset(TteBreaker *breaker, int64 now);
 

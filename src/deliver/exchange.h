@@ -70,6 +70,7 @@ struct TteHttp
 	bool		broken;			/* the multi handle must be made anew */
 	bool		https;
 	TteHttpOptions options;		/* the strings are our own copies */
+	uint64		authorities;	/* stamps of the files that it trusts */
 	TteExchange *exchanges;		/* all of them */
 };
 

@@ -22,12 +22,14 @@
 #include <stdlib.h>
 #include <strings.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "deliver/exchange.h"
 #include "deliver/memory.h"
+#include "deliver/token.h"
 #include "server/compat.h"
 
 #define DRIVE_ROUNDS			16	/* then the caller looks after its signals */
@@ -257,6 +259,30 @@ copy_options(TteHttpOptions *copy, const TteHttpOptions *options)
 	return done;
 }
 
+/* What the library was built with is used where no file was set. */
+static uint64
+authorities_of(const TteHttpOptions *options)
+{
+	const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+	const char *paths[] = {options->ca_file, options->proxy != NULL ? options->proxy_ca_file : NULL, info->cainfo};
+	uint64		sum = 0;
+
+	for (int i = 0; i < lengthof(paths); i++)
+	{
+		struct stat st;
+
+		if (paths[i] != NULL && stat(paths[i], &st) == 0)
+			sum += tte_file_stamp(&st);
+	}
+	return sum;
+}
+
+bool
+tte_http_is_outdated(const TteHttp *http)
+{
+	return authorities_of(&http->options) != http->authorities;
+}
+
 TteHttp *
 tte_http_create(const TteHttpOptions *options, const char **error)
 {
@@ -283,7 +309,10 @@ tte_http_create(const TteHttpOptions *options, const char **error)
 		http->timer_fd = -1;
 		http->tick_fd = -1;
 		if (copy_options(&http->options, options) && open_multi(http))
+		{
+			http->authorities = authorities_of(&http->options);
 			*error = NULL;
+		}
 		else
 		{
 			tte_http_destroy(http);

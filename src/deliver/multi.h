@@ -39,6 +39,9 @@ extern TteHttp *tte_http_create(const TteHttpOptions *options, const char **erro
 /* Drops every exchange and connection.  Safe on NULL. */
 extern void tte_http_destroy(TteHttp *http);
 
+/* Was a file of certificate authorities replaced since?  What it said is kept in memory. */
+extern bool tte_http_is_outdated(const TteHttp *http);
+
 /* One descriptor that becomes readable when tte_http_drive() has something to do. */
 extern int	tte_http_fd(TteHttp *http);
 

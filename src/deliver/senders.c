@@ -39,6 +39,17 @@ tte_look_everywhere(void)
 	}
 }
 
+void
+tte_hurry_probes(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &tte_senders)
+	{
+		tte_breaker_hurry(&dlist_container(TteSender, node, iter.cur)->breaker, tte_now());
+	}
+}
+
 static TteSender *
 find_sender(int32 source_id)
 {

@@ -28,6 +28,9 @@ extern void tte_token_files_look(void);
 
 /* The queue may have something for everybody, or where a committed transaction has recorded something. */
 extern void tte_look_everywhere(void);
+
+/* What kept sources from their endpoint may be over. */
+extern void tte_hurry_probes(void);
 extern void tte_look_at_news(TteSlot *slot);
 
 /* An operator may have put events back or closed some, of whatever source. */

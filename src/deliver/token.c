@@ -155,21 +155,26 @@ mix(uint64 stamp, uint64 part)
 }
 
 uint64
+tte_file_stamp(const struct stat *st)
+{
+	uint64		stamp = UINT64CONST(0xcbf29ce484222325);
+
+	stamp = mix(stamp, st->st_dev);
+	stamp = mix(stamp, st->st_ino);
+	stamp = mix(stamp, st->st_size);
+	stamp = mix(stamp, st->st_mtim.tv_sec);
+	stamp = mix(stamp, st->st_mtim.tv_nsec);
+	stamp = mix(stamp, st->st_ctim.tv_sec); /* owner and mode */
+	return mix(stamp, st->st_ctim.tv_nsec);
+}
+
+uint64
 tte_token_stamp(const char *dir, const char *source_name)
 {
 	char		path[MAXPGPATH];
 	struct stat st;
-	uint64		stamp = UINT64CONST(0xcbf29ce484222325);
 
-	if (!file_path(path, dir, source_name) || lstat(path, &st) < 0)
-		return 0;
-	stamp = mix(stamp, st.st_dev);
-	stamp = mix(stamp, st.st_ino);
-	stamp = mix(stamp, st.st_size);
-	stamp = mix(stamp, st.st_mtim.tv_sec);
-	stamp = mix(stamp, st.st_mtim.tv_nsec);
-	stamp = mix(stamp, st.st_ctim.tv_sec);	/* owner and mode */
-	return mix(stamp, st.st_ctim.tv_nsec);
+	return file_path(path, dir, source_name) && lstat(path, &st) == 0 ? tte_file_stamp(&st) : 0;
 }
 
 char *

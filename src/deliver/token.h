@@ -38,6 +38,10 @@ extern const char *tte_token_read(const char *dir, const char *source_name, char
  */
 extern uint64 tte_token_stamp(const char *dir, const char *source_name);
 
+/* The same of any file. */
+struct stat;
+extern uint64 tte_file_stamp(const struct stat *st);
+
 /* Memory, excluded from core files, for a token or a line that contains one; NULL if out of memory. */
 #define TTE_SECRET_SIZE	1024
 

@@ -59,6 +59,7 @@ static TteSlot *slot;
 static TteHttp *http = NULL;
 static bool http_stale = false; /* make a new one as soon as nothing is in
 								 * flight */
+static int64 authorities_seen_at = 0;
 static dlist_head under_way = DLIST_STATIC_INIT(under_way); /* the oldest first */
 static TteEndpoint endpoint_state;
 static MemoryContext turn_context;
@@ -230,6 +231,22 @@ make_http(void)
 		http_stale = false;
 	}
 	return !http_stale;
+}
+
+/* What libcurl has read of a file of authorities it keeps for hours, whatever is in the file meanwhile. */
+static void
+mind_authorities(void)
+{
+	int64		now = tte_now();
+
+	if (http == NULL || http_stale || (now - authorities_seen_at < USEC && now >= authorities_seen_at))
+		return;
+	authorities_seen_at = now;
+	if (!tte_http_is_outdated(http))
+		return;
+	http_stale = true;
+	tte_hurry_probes();
+	tte_report_reload();
 }
 
 /* It is not under way any more. */
@@ -576,6 +593,7 @@ turn(void)
 	bool		news = woken();
 
 	tte_mind_clock(tte_now());
+	mind_authorities();
 	if (tte_token_files_changed())
 	{
 		tte_watch_reload();
@@ -682,6 +700,7 @@ tte_worker_main(Datum slot_number)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 			http_stale = true;
+			tte_hurry_probes();
 			tte_report_reload();
 			tte_token_files_look();
 			tte_purge_restart();

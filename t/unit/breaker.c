@@ -1240,6 +1240,39 @@ test_random_failures(int rounds, unsigned long first)
 	}
 }
 
+/* Worked out by hand: the next probe is due a minute later, unless something has changed meanwhile. */
+static void
+test_hurry(void)
+{
+	static const struct
+	{
+		TteState	state;
+		TteOutcome	outcome;
+		int			last;		/* seconds before: the last answer; -1: none */
+		int			due;		/* seconds from then on, after the hurry */
+		const char *name;
+	}			cases[] = {
+		{TTE_STATE_STOPPED, TTE_OUTCOME_STOP_ENDPOINT, -1, 0, "hurry: at once"},
+		{TTE_STATE_STOPPED, TTE_OUTCOME_STOP_ENDPOINT, 10, 0, "hurry: at once, long after the last probe"},
+		{TTE_STATE_STOPPED, TTE_OUTCOME_STOP_ENDPOINT, 0, 2, "hurry: not sooner than two seconds after the last probe"},
+		{TTE_STATE_STOPPED, TTE_OUTCOME_STOP_CREDENTIAL, 10, 60, "hurry: not for a token"},
+		{TTE_STATE_STOPPED, TTE_OUTCOME_RETRY, 10, 60, "hurry: not after an answer, which may ask to wait"},
+		{TTE_STATE_PROBING, TTE_OUTCOME_STOP_ENDPOINT, 10, 60, "hurry: not while a probe is under way"}
+	};
+
+	for (int i = 0; i < lengthof(cases); i++)
+	{
+		TteBreaker	breaker = {.state = cases[i].state, .outcome = cases[i].outcome, .probe_at = START + 60 * SECOND};
+
+		if (cases[i].last >= 0)
+			breaker.recent[breaker.nrecent++].at = START - cases[i].last * SECOND;
+		tte_breaker_hurry(&breaker, START);
+		ok(breaker.probe_at == START + cases[i].due * SECOND, cases[i].name);
+		tte_breaker_hurry(&breaker, START);
+		ok(breaker.probe_at == START + cases[i].due * SECOND, "and the same if it is said again");
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -1248,7 +1281,10 @@ main(int argc, char **argv)
 
 	trace = getenv("TRACE") != NULL;
 	if (getenv("ONLY_RANDOM") == NULL)
+	{
+		test_hurry();
 		test_cases();
+	}
 	test_random_poison(rounds, first);
 	if (getenv("ONLY_RANDOM") == NULL)
 		test_random_failures(rounds, first);
