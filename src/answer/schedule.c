@@ -24,6 +24,12 @@
 #define BREACH_MEMORY		MINUTE
 #define TRIAL_TIME			(2 * SECOND)
 #define WORTH_TELLING		(5 * SECOND)
+#define PACE_LEAST			(16 * 1024) /* bytes of a body */
+#define PACE_HALVINGS		6
+#define PACE_BODIES			8	/* so many have to pass before it is twice as
+								 * much */
+#define PACE_RELAPSES		5	/* and twice as many after each relapse, so
+								 * often */
 
 static const int64 retry_delays[] = {
 	5 * SECOND, 30 * SECOND, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE,
@@ -164,4 +170,52 @@ tte_token_clock_set_back(TteToken *token, int64 now)
 	token->trial_at = 0;
 	token->breached_at = Min(token->breached_at, now);
 	token->paused_until = Min(token->paused_until, now);
+}
+
+int
+tte_pace_body(const TtePace *pace, int most)
+{
+	return Max(most >> pace->halvings, Min(most, PACE_LEAST));
+}
+
+int
+tte_pace_requests(const TtePace *pace, int most)
+{
+	return Max(most >> pace->halvings, 1);
+}
+
+/* Requests that were under way together are one reason, not several. */
+static bool
+is_of_before(const TtePace *pace, int64 started_at)
+{
+	return pace->changed_at != 0 && started_at < pace->changed_at;
+}
+
+bool
+tte_pace_too_slow(TtePace *pace, int64 started_at, int64 now)
+{
+	if (is_of_before(pace, started_at) || pace->halvings == PACE_HALVINGS)
+		return false;
+	if (pace->grown)
+		pace->relapses = now - pace->changed_at < HOUR ? Min(pace->relapses + 1, PACE_RELAPSES) : 0;
+	pace->halvings++;
+	pace->changed_at = now;
+	pace->sent = 0;
+	pace->grown = false;
+	return true;
+}
+
+bool
+tte_pace_passed(TtePace *pace, int bytes, int most, int64 started_at, int64 now)
+{
+	if (pace->halvings == 0 || is_of_before(pace, started_at))
+		return false;
+	pace->sent += bytes;
+	if (pace->sent < ((int64) PACE_BODIES << pace->relapses) * tte_pace_body(pace, most))
+		return false;
+	pace->halvings--;
+	pace->changed_at = now;
+	pace->sent = 0;
+	pace->grown = true;
+	return true;
 }

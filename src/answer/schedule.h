@@ -59,4 +59,29 @@ extern void tte_token_passed(TteToken *token, int64 started_at);
 /* The clock was set back: discard times that were computed before. */
 extern void tte_token_clock_set_back(TteToken *token, int64 now);
 
+/*
+ * How much is sent to a source at once.  Zeroed, as much as is allowed; less after
+ * requests for which the line was too slow.
+ */
+typedef struct TtePace
+{
+	int			halvings;		/* of the size of bodies, and of requests at a
+								 * time */
+	int64		changed_at;
+	int64		sent;			/* bytes since then */
+	bool		grown;			/* the last change was for more */
+	int			relapses;		/* after which it was too much again */
+} TtePace;
+
+/* The bytes of a body, and the requests at a time. */
+extern int	tte_pace_body(const TtePace *pace, int most);
+extern int	tte_pace_requests(const TtePace *pace, int most);
+
+/*
+ * A request that was started then was not sent in time, or was answered; most is
+ * the size of bodies without a pace.  True: this changes something.
+ */
+extern bool tte_pace_too_slow(TtePace *pace, int64 started_at, int64 now);
+extern bool tte_pace_passed(TtePace *pace, int bytes, int most, int64 started_at, int64 now);
+
 #endif							/* TTE_SCHEDULE_H */

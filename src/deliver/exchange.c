@@ -547,6 +547,7 @@ void
 tte_exchange_settle(TteExchange *exchange, CURLcode rc)
 {
 	bool		answered;
+	curl_off_t	uploaded = 0;
 
 	exchange->status = 0;
 	curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &exchange->status);
@@ -559,6 +560,9 @@ tte_exchange_settle(TteExchange *exchange, CURLcode rc)
 		exchange->transport = TTE_TRANSPORT_AMBIGUOUS;
 	else
 		exchange->transport = TTE_TRANSPORT_NEVER_SENT;
+	curl_easy_getinfo(exchange->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
+	exchange->cut_short = rc == CURLE_OPERATION_TIMEDOUT && !exchange->answer_begun &&
+		uploaded > 0 && uploaded < (curl_off_t) exchange->body_len;
 	if (rc != CURLE_OK || !answered)
 		describe_error(exchange, rc);
 	if (exchange->transport == TTE_TRANSPORT_AMBIGUOUS && !exchange->answer_begun)

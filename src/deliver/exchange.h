@@ -49,6 +49,7 @@ struct TteExchange
 	bool		answer_begun;
 	bool		headers_complete;
 	bool		truncated;
+	bool		cut_short;		/* time ran out before all of it was sent */
 	size_t		headers_len;
 	size_t		reply_len;
 	curl_off_t	retry_after;

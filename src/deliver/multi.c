@@ -591,6 +591,7 @@ tte_http_collect(TteHttp *http, TteHttpResult *result)
 	result->body = exchange->reply;
 	result->body_len = exchange->reply_len;
 	result->truncated = exchange->truncated;
+	result->cut_short = exchange->cut_short;
 	result->resent = exchange->resent;
 	result->error = exchange->error;
 	result->retry_after = exchange->retry_after;

@@ -67,6 +67,7 @@ typedef struct TteHttpResult
 	const char *body;			/* valid until the exchange is released */
 	size_t		body_len;
 	bool		truncated;		/* the reply was longer than max_reply */
+	bool		cut_short;		/* time ran out before all of it was sent */
 	bool		resent;			/* a kept connection died and libcurl sent the
 								 * body again: whatever the answer says, the
 								 * first copy may have arrived */

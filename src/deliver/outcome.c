@@ -443,6 +443,28 @@ record_answer(TteRequest *request, int64 now)
 		sender->wake_retries = true;
 }
 
+/* The worker sends less at a time where the line turns out too slow for more. */
+static void
+note_pace(const TteRequest *request, int64 now)
+{
+	TteSender  *sender = request->sender;
+	TtePace    *pace = &sender->pace;
+	int			most = tte_max_body_size * 1024;
+	bool		changed = false;
+
+	if (request->cut_short)
+		changed = tte_pace_too_slow(pace, request->try.started_at, now);
+	else if (request->http_status != 0)
+		changed = tte_pace_passed(pace, request->body.len, most, request->try.started_at, now);
+	if (changed && pace->halvings > 0)
+		ereport(LOG,
+				(errmsg("tiktok_events: source \"%s\" gets bodies of at most %d kB, %d at a time: the line is slow",
+						sender->config.name, tte_pace_body(pace, most) / 1024,
+						tte_pace_requests(pace, tte_max_in_flight))));
+	else if (changed)
+		ereport(LOG, (errmsg("tiktok_events: source \"%s\" gets bodies of full size again", sender->config.name)));
+}
+
 /* One that has events held back stays open: they may have been received. */
 void
 tte_outcome_finish(const TteRequest *request)
@@ -468,7 +490,10 @@ tte_outcome_record(TteRequest *request, int64 now)
 	if (request->failed)
 		record_failed(request, now);
 	else
+	{
+		note_pace(request, now);
 		record_answer(request, now);
+	}
 	tte_outcome_finish(request);
 	if (request->failed && !request->unreadable && !request->holding)
 		tte_queue_set_apart(sender->config.id, request->id);

@@ -20,6 +20,7 @@
 #include "server/common.h"
 #include "server/compat.h"
 #include "server/faultpoint.h"
+#include "server/settings.h"
 #include "server/wakeup.h"
 
 #define USEC	INT64CONST(1000000)
@@ -79,7 +80,9 @@ is_closed(const TteSourceConfig *config)
 static bool
 may_send(const TteSender *sender)
 {
-	return !is_closed(&sender->config) && sender->nheld < TTE_HELD_MAX;
+	return !is_closed(&sender->config) && sender->nheld < TTE_HELD_MAX &&
+		(sender->pace.halvings == 0 ||
+		 sender->breaker.in_flight < tte_pace_requests(&sender->pace, tte_max_in_flight));
 }
 
 /* May events that are too old be looked for?  Nothing of the source is on its way. */
@@ -137,6 +140,7 @@ tte_sender_clock_set_back(TteSender *sender)
 
 	tte_token_clock_set_back(&sender->own_token, now);
 	tte_breaker_clock_set_back(&sender->breaker, now);
+	sender->pace.changed_at = Min(sender->pace.changed_at, now);
 	sender->stored_at = 0;
 	if (sender->loaded)
 		sender->next_due = 1;
@@ -306,6 +310,15 @@ do_chores(TteSender *sender, int64 now)
 	sender->wake_retries = false;
 }
 
+TteSendLimits
+tte_sender_limits(const TteSender *sender, const TteSendLimits *limits)
+{
+	TteSendLimits own = *limits;
+
+	own.max_body = tte_pace_body(&sender->pace, limits->max_body);
+	return own;
+}
+
 /* As many rows as a body will most likely hold, judging by those before. */
 static int
 read_limit(const TteSender *sender, int allowed, const TteSendLimits *limits)
@@ -372,6 +385,7 @@ look_for_due(TteSender *sender, const TteRequest *request, int64 now)
 TteRequest *
 tte_sender_next(TteSender *sender, const TteSnapshot *snapshot, const TteSendLimits *limits, int64 now)
 {
+	TteSendLimits own = tte_sender_limits(sender, limits);
 	TteOffer	offer;
 	TteMove		move;
 	TteRequest *request;
@@ -386,7 +400,7 @@ tte_sender_next(TteSender *sender, const TteSnapshot *snapshot, const TteSendLim
 	if (move == TTE_MOVE_NONE)
 		return NULL;
 	sender->alone = TTE_ALONE_NO;
-	request = tte_batch_read(sender, move, read_limit(sender, limit, limits), snapshot, limits, now);
+	request = tte_batch_read(sender, move, read_limit(sender, limit, &own), snapshot, &own, now);
 	if (request != NULL && request->alone && limits->others)
 	{
 		request->alone = request->interrupted = false;

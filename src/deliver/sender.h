@@ -96,6 +96,7 @@ typedef struct TteRequest
 	bool		unreadable;		/* because it is not what we write */
 	bool		holding;		/* some of its events are held back */
 	TteReply	reply;			/* once it has come back */
+	bool		cut_short;		/* time ran out before all of it was sent */
 } TteRequest;
 
 /* What is to be done with events that an operator's open transaction has moved. */
@@ -137,6 +138,7 @@ struct TteSender
 	TteBreaker	breaker;
 	TteToken   *token;			/* of the first sender that has the same */
 	TteToken	own_token;
+	TtePace		pace;
 	TteAlone	alone;
 	bool		interrupted_out;	/* what was in flight when a process died
 									 * goes one by one */
@@ -229,6 +231,9 @@ extern void tte_sender_clock_set_back(TteSender *sender);
  * In a transaction, once: recovers what nobody will finish, and loads the cursor.
  */
 extern void tte_sender_load(TteSender *sender);
+
+/* The limits that hold for this sender. */
+extern TteSendLimits tte_sender_limits(const TteSender *sender, const TteSendLimits *limits);
 
 /* Would tte_sender_next() find something to do now? */
 extern bool tte_sender_wants(TteSender *sender, int64 now);

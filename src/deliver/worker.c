@@ -269,6 +269,7 @@ judge_answer(const TteHttpResult *result)
 	tte_reply_redact(&request->reply, result->exchange ? tte_http_token(result->exchange) : NULL, request->body.data);
 	request->reply.possibly_received |= result->resent;
 	request->http_status = result->status;
+	request->cut_short = result->cut_short;
 	finish_request(request, result->transport == TTE_TRANSPORT_ANSWERED);
 }
 
@@ -421,7 +422,9 @@ next_requests(TteRequest **requests, TteSendLimits *limits, int room, int64 now)
 static void
 send_request(TteRequest *request, const TteSendLimits *limits)
 {
-	if (!tte_body_build(request, limits))
+	TteSendLimits own = tte_sender_limits(request->sender, limits);
+
+	if (!tte_body_build(request, &own))
 	{
 		finish_request(request, false);
 		return;

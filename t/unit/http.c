@@ -695,6 +695,7 @@ typedef struct Got
 	size_t		body_len;
 	bool		truncated;
 	bool		resent;
+	bool		cut_short;
 	bool		finished;
 	long		elapsed;
 	char		body[256];
@@ -745,6 +746,7 @@ collect(TteHttp *http, Got *got)
 	got->body_len = result.body_len;
 	got->truncated = result.truncated;
 	got->resent = result.resent;
+	got->cut_short = result.cut_short;
 	got->owner = result.owner;
 	got->finished = true;
 	strlcpy(got->body, result.body, sizeof(got->body));
@@ -879,6 +881,7 @@ test_large_body(void)
 	got = post(http, body, huge);
 	ok(got.transport == TTE_TRANSPORT_AMBIGUOUS, "a peer that does not read: ambiguous");
 	is_text(got.error, "timed out while sending the request", "the phase is named: sending");
+	ok(got.cut_short, "and known");
 	tte_http_destroy(http);
 
 	http = transport_for("resethead", 5000);
@@ -987,6 +990,7 @@ test_limits(void)
 
 	ok(got.elapsed >= 650 && got.elapsed < 1200, "the time-out is kept");
 	is_text(got.error, "timed out while waiting for the answer", "the phase is named: waiting");
+	ok(!got.cut_short, "all of it was sent");
 	got = fetch("loris", 1500);
 	is_text(got.error, "timed out while reading the answer", "the phase is named: reading");
 

@@ -143,6 +143,70 @@ test_throttle(void)
 	ok(tte_token_due(&token, 50, START - HOUR) == 0, "a clock that is set back ends it");
 }
 
+typedef struct PaceCase
+{
+	bool		slow;			/* else it passed */
+	int			started;		/* seconds */
+	int			ended;
+	int			bytes;
+	bool		changed;
+	int			body;			/* kB, from then on */
+	int			requests;
+	const char *name;
+} PaceCase;
+
+#define KB	1024
+
+/* Worked out by hand, for bodies of at most 1 MB and 4 requests at a time. */
+static void
+test_pace(void)
+{
+	static const PaceCase cases[] = {
+		{false, 0, 1, 1024 * KB, false, 1024, 4, "as long as all is well nothing changes"},
+		{true, 2, 32, 1024 * KB, true, 512, 2, "a request that is too slow: half"},
+		{true, 2, 33, 1024 * KB, false, 512, 2, "one that was under way beside it says nothing new"},
+		{false, 30, 34, 1024 * KB, false, 512, 2, "nor does one that passes"},
+		{true, 34, 64, 512 * KB, true, 256, 1, "again too slow: a quarter, one at a time"},
+		{true, 64, 94, 256 * KB, true, 128, 1, "an eighth, and still one"},
+		{false, 94, 95, 7 * 128 * KB, false, 128, 1, "seven bodies of that size"},
+		{false, 95, 96, 128 * KB - 1, false, 128, 1, "not quite eight"},
+		{false, 96, 97, 1, true, 256, 1, "eight: twice as much"},
+		{true, 90, 98, 0, false, 256, 1, "what was sent before was not too much of it"},
+		{true, 98, 128, 256 * KB, true, 128, 1, "a relapse"},
+		{false, 128, 129, 15 * 128 * KB, false, 128, 1, "after it fifteen bodies are not enough"},
+		{false, 129, 130, 128 * KB, true, 256, 1, "but sixteen are"},
+		{false, 130, 131, 16 * 256 * KB, true, 512, 2, "and the same for the next step"},
+		{false, 131, 132, 16 * 512 * KB, true, 1024, 4, "and the last"},
+		{false, 132, 133, 1000 * 1024 * KB, false, 1024, 4, "more than all is not allowed"},
+		{true, 4000, 4030, 1024 * KB, true, 512, 2, "an hour later it is no relapse any more"},
+		{false, 4030, 4031, 8 * 512 * KB, true, 1024, 4, "so eight are enough again"},
+		{true, 4031, 4061, 0, true, 512, 2, "the least: 1"},
+		{true, 4061, 4091, 0, true, 256, 1, "the least: 2"},
+		{true, 4091, 4121, 0, true, 128, 1, "the least: 3"},
+		{true, 4121, 4151, 0, true, 64, 1, "the least: 4"},
+		{true, 4151, 4181, 0, true, 32, 1, "the least: 5"},
+		{true, 4181, 4211, 0, true, 16, 1, "the least: 6"},
+		{true, 4211, 4241, 0, false, 16, 1, "the least: no more"}
+	};
+	TtePace		pace = {0};
+
+	for (int i = 0; i < lengthof(cases); i++)
+	{
+		const PaceCase *c = &cases[i];
+		int64		started = START + c->started * SECOND;
+		int64		ended = START + c->ended * SECOND;
+		bool		changed = c->slow ? tte_pace_too_slow(&pace, started, ended) :
+		tte_pace_passed(&pace, c->bytes, 1024 * KB, started, ended);
+
+		ok(changed == c->changed && tte_pace_body(&pace, 1024 * KB) == c->body * KB &&
+		   tte_pace_requests(&pace, 4) == c->requests, c->name);
+	}
+	ok(tte_pace_body(&pace, 10 * 1024 * KB) == 160 * KB, "a larger limit is divided as well");
+	memset(&pace, 0, sizeof(pace));
+	(void) tte_pace_too_slow(&pace, START, START);
+	ok(tte_pace_body(&pace, 16 * KB) == 16 * KB && tte_pace_requests(&pace, 1) == 1, "the smallest limits stay");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -151,5 +215,6 @@ main(int argc, char **argv)
 	test_probe_delay();
 	test_rate();
 	test_throttle();
+	test_pace();
 	return tap_end();
 }
