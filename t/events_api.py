@@ -2191,7 +2191,7 @@ basicConstraints = critical, CA:true
 keyUsage = critical, keyCertSign, cRLSign
 subjectKeyIdentifier = hash
 [this_host]
-subjectAltName = IP:127.0.0.1, DNS:localhost
+subjectAltName = IP:127.0.0.1, DNS:localhost, DNS:two.test
 extendedKeyUsage = serverAuth
 [other_host]
 subjectAltName = IP:192.0.2.1, DNS:events.example.com

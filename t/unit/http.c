@@ -1141,7 +1141,7 @@ test_closed_idle(const char *path, int to_port)
 	Got			got = {0};
 
 	snprintf(endpoint, sizeof(endpoint), "%s://127.0.0.1:%d/%s", to_port == port ? "http" : "https", to_port, path);
-	http = patient_transport_to(endpoint, ca_file, 1000, 5000);
+	http = patient_transport_to(endpoint, ca_file, 5000, 10000);
 	for (int i = 0; i < 16; i++)
 		tte_http_post(http, TOKEN, BODY, strlen(BODY), NULL);
 	for (int i = 0; i < 16; i++)
