@@ -51,15 +51,13 @@ INSERT INTO changes (change, undo) VALUES
 	('ALTER TABLE tiktok.identity ADD extra text', 'ALTER TABLE tiktok.identity DROP extra'),
 	('ALTER TABLE tiktok.event ADD extra text NOT NULL DEFAULT ''''', 'ALTER TABLE tiktok.event DROP extra'),
 	('ALTER TABLE tiktok.event ALTER payload TYPE jsonb', 'ALTER TABLE tiktok.event ALTER payload TYPE json'),
-	('ALTER TABLE tiktok.event DROP CONSTRAINT event_event_id_event_source_id_test_code_key',
-		'ALTER TABLE tiktok.event ADD CONSTRAINT event_event_id_event_source_id_test_code_key UNIQUE NULLS NOT DISTINCT (event_id, event, source_id, test_code)'),
-	('ALTER TABLE tiktok.event DROP CONSTRAINT event_event_id_event_source_id_test_code_key, ADD UNIQUE (event_id, event, source_id, test_code)',
-		'ALTER TABLE tiktok.event DROP CONSTRAINT event_event_id_event_source_id_test_code_key, '
-		'ADD CONSTRAINT event_event_id_event_source_id_test_code_key UNIQUE NULLS NOT DISTINCT (event_id, event, source_id, test_code)'),
-	('ALTER TABLE tiktok.event DROP CONSTRAINT event_event_id_event_source_id_test_code_key, ADD UNIQUE NULLS NOT DISTINCT (event_id, event, source_id, test_code) DEFERRABLE',
-		'ALTER TABLE tiktok.event DROP CONSTRAINT event_event_id_event_source_id_test_code_key, '
-		'ADD CONSTRAINT event_event_id_event_source_id_test_code_key UNIQUE NULLS NOT DISTINCT (event_id, event, source_id, test_code)'),
-	('ALTER INDEX tiktok.event_event_id_event_source_id_test_code_key RENAME TO renamed', 'ALTER INDEX tiktok.renamed RENAME TO event_event_id_event_source_id_test_code_key'),
+	('DROP INDEX tiktok.event_key',
+		'CREATE UNIQUE INDEX event_key ON tiktok.event (event_id text_pattern_ops, event text_pattern_ops, source_id, test_code text_pattern_ops) NULLS NOT DISTINCT'),
+	('DROP INDEX tiktok.event_key; ALTER TABLE tiktok.event ADD CONSTRAINT event_key UNIQUE (event_id, event, source_id, test_code)',
+		'ALTER TABLE tiktok.event DROP CONSTRAINT event_key; CREATE UNIQUE INDEX event_key ON tiktok.event (event_id text_pattern_ops, event text_pattern_ops, source_id, test_code text_pattern_ops) NULLS NOT DISTINCT'),
+	('DROP INDEX tiktok.event_key; ALTER TABLE tiktok.event ADD CONSTRAINT event_key UNIQUE NULLS NOT DISTINCT (event_id, event, source_id, test_code) DEFERRABLE',
+		'ALTER TABLE tiktok.event DROP CONSTRAINT event_key; CREATE UNIQUE INDEX event_key ON tiktok.event (event_id text_pattern_ops, event text_pattern_ops, source_id, test_code text_pattern_ops) NULLS NOT DISTINCT'),
+	('ALTER INDEX tiktok.event_key RENAME TO renamed', 'ALTER INDEX tiktok.renamed RENAME TO event_key'),
 	('ALTER SEQUENCE tiktok.event_id_seq RENAME TO renamed', 'ALTER SEQUENCE tiktok.renamed RENAME TO event_id_seq'),
 	('SELECT setval(''tiktok.event_id_seq'', 9223372036854775807)', 'SELECT setval(''tiktok.event_id_seq'', (SELECT max(id) FROM tiktok.event))'),
 	('ALTER TABLE tiktok.delivery DROP CONSTRAINT delivery_pkey, ADD CONSTRAINT delivery_pkey PRIMARY KEY (at, id)', 'ALTER TABLE tiktok.delivery DROP CONSTRAINT delivery_pkey, ADD CONSTRAINT delivery_pkey PRIMARY KEY (id)'),
@@ -88,7 +86,7 @@ BEGIN
 		PERFORM say('DELETE FROM tiktok.access_token WHERE false');
 		COMMIT;
 		-- what the worker does not read does not stop it
-		c.worker := worker(c.change !~ 'identity ADD|INDEX|SEQUENCE|setval');
+		c.worker := worker(c.change !~ 'identity ADD|ALTER INDEX|SEQUENCE|setval');
 		EXECUTE c.undo;
 		PERFORM say('DELETE FROM tiktok.access_token WHERE false');
 		c.afterwards := place_order();

@@ -46,7 +46,7 @@ while (@writers)
 {
 	for my $order ('REINDEX TABLE CONCURRENTLY tiktok.event', 'VACUUM FULL tiktok.event, tiktok.delivery, tiktok.identity, tiktok.request, tiktok.cursor',
 		'REINDEX TABLE CONCURRENTLY tiktok.delivery', 'CLUSTER tiktok.event USING event_queue', 'REINDEX TABLE tiktok.event',
-		'REINDEX INDEX CONCURRENTLY tiktok.event_event_id_event_source_id_test_code_key')
+		'REINDEX INDEX CONCURRENTLY tiktok.event_key')
 	{
 		sql($order);
 	}
