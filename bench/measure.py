@@ -572,9 +572,11 @@ class Run:
 
     def measure(self, parts):
         self.begin = time.monotonic()
-        self.bench.build()
-        self.bench.start_sink()
-        self.bench.start_cluster()
+        bench = self.bench
+        bench.build()
+        bench.build_client()
+        bench.start_sink()
+        bench.start_cluster(f"tiktok_events.endpoint = '{bench.endpoint}'\ntiktok_events.ca_file = '{bench.ca}'\ntiktok_events.databases = 'shop, run, history'")
         self.bench.create_shop("shop")
         self.bench.give_token("shop")
         self.bench.worker("shop")

@@ -98,6 +98,8 @@ class Bench:
         self.user = "postgres" if os.getuid() == 0 else None    # the server refuses to run as root
         self.dir = tempfile.mkdtemp(prefix="tiktok_events-bench-")
         self.log = os.path.join(self.dir, "log")
+        self.env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+        self.installed = False
         self.running = {}
         self.sessions = {}
         self.port = free_port()
@@ -114,12 +116,16 @@ class Bench:
         return self.path(name)
 
     def as_server(self):
-        options = {"cwd": "/", "env": {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}}
+        options = {"cwd": "/", "env": dict(self.env)}
         if self.user:
             options.update(user=self.user, group=pwd.getpwnam(self.user).pw_gid, extra_groups=[])
         return options
 
-    def build(self):
+    def build(self, installed=False):
+        """The extension of this folder, in a folder of the bench; or what is installed."""
+        self.installed = installed
+        if installed:
+            return
         source, parent = self.path("src"), os.path.dirname(HERE)
         make = ["make", "-s", f"-j{os.cpu_count()}", "-C", source, f"PG_CONFIG={os.environ['PG_CONFIG']}", "with_llvm=no"]
         os.mkdir(source)
@@ -128,6 +134,8 @@ class Bench:
             copy(os.path.join(parent, name), os.path.join(source, name), **({"ignore": shutil.ignore_patterns("*.o")} if copy is shutil.copytree else {}))
         command([*make, "all"])
         command([*make, "install", f"DESTDIR={self.path('root')}"])
+
+    def build_client(self):
         include, lib = (command([os.environ["PG_CONFIG"], f"--{what}"]).strip() for what in ("includedir", "libdir"))
         command(["gcc", "-O2", "-Wall", f"-I{include}", os.path.join(HERE, "client.c"), "-o", self.path("client"), f"-L{lib}", "-lcurl", "-lpq"])
 
@@ -171,12 +179,13 @@ class Bench:
         self.endpoint, self.url = (f"https://127.0.0.1:{port}/open_api/v1.3/event/track/" for port in ports)
         wait_until(lambda: os.path.exists(f"{folder}/nginx.pid") and os.path.getsize(f"{folder}/nginx.pid"), "nginx")
 
-    def start_cluster(self):
+    def start_cluster(self, settings):
         data = os.path.join(self.owned("pg"), "data")
         command([f"{self.bin}/initdb", "-D", data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C.UTF-8", "--no-instructions"],
                 **self.as_server())
         lib, share = (command([os.environ["PG_CONFIG"], f"--{what}"]).strip() for what in ("pkglibdir", "sharedir"))
-        installed = f"extension_destdir = '{self.path('root')}'" if self.major < 18 else f"extension_control_path = '{self.path('root')}{share}:$system'"
+        destination = f"extension_destdir = '{self.path('root')}'" if self.major < 18 else f"extension_control_path = '{self.path('root')}{share}:$system'"
+        destination += f"\ndynamic_library_path = '{self.path('root')}{lib}:$libdir'"
         with open(os.path.join(data, "postgresql.conf"), "a") as f:
             f.write(f"""
 listen_addresses = ''
@@ -186,12 +195,9 @@ max_connections = 120
 shared_buffers = 2GB
 max_wal_size = 8GB
 checkpoint_timeout = 1h
-{installed}
-dynamic_library_path = '{self.path('root')}{lib}:$libdir'
+{"" if self.installed else destination}
 shared_preload_libraries = 'tiktok_events'
-tiktok_events.endpoint = '{self.endpoint}'
-tiktok_events.ca_file = '{self.ca}'
-tiktok_events.databases = 'shop, run, history'
+{settings}
 """)
         self.start_server()
 
@@ -250,6 +256,9 @@ tiktok_events.databases = 'shop, run, history'
 
     def create_shop(self, name):
         self.db("postgres").query(f"CREATE DATABASE {name}")
+        self.set_up(name)
+
+    def set_up(self, name):
         command(self.program("psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-f", os.path.join(HERE, "setup.sql"), name))
 
     def give_token(self, name):
