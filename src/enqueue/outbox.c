@@ -23,6 +23,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/index.h"
 #include "catalog/pg_am_d.h"
 #include "commands/sequence.h"
 #include "executor/executor.h"
@@ -72,6 +73,7 @@ typedef struct Target
 	Oid		   *indexes;
 	TupleTableSlot *slot;
 	List	   *arbiters;		/* indexes of the unique key */
+	bool		searchable;		/* info has what a search for duplicates needs */
 } Target;
 
 PG_FUNCTION_INFO_V1(tte_sql_free_key);
@@ -136,8 +138,9 @@ target_fill(Target *target)
 
 	target->estate = CreateExecutorState();
 	target->info = info;
+	target->searchable = false;
 	InitResultRelInfo(info, target->rel, 0, NULL, 0);
-	ExecOpenIndices(info, target->speculative);
+	ExecOpenIndices(info, false);
 	target->indexes = palloc((info->ri_NumIndices + 1) * sizeof(Oid));
 	for (int i = 0; i < info->ri_NumIndices; i++)
 		target->indexes[i] = RelationGetRelid(info->ri_IndexRelationDescs[i]);
@@ -171,6 +174,25 @@ open_index(Target *target, int i)
 	target->info->ri_IndexRelationDescs[i] = index_open(target->indexes[i], RowExclusiveLock);
 	index->ii_AmCache = NULL;
 	index->ii_Context = GetPerTupleMemoryContext(target->estate);
+}
+
+/* What a search for duplicates needs is looked up first: most sessions never search. */
+static bool
+key_is_free(Target *target, ItemPointer existing)
+{
+	ResultRelInfo *info = target->info;
+	MemoryContext old = MemoryContextSwitchTo(target->context);
+
+	for (int i = 0; i < info->ri_NumIndices && !target->searchable; i++)
+	{
+		Relation	index = info->ri_IndexRelationDescs[i];
+
+		if (index->rd_index->indisunique && !index->rd_index->indisexclusion)
+			BuildSpeculativeIndexInfo(index, info->ri_IndexRelationInfo[i]);
+	}
+	target->searchable = true;
+	MemoryContextSwitchTo(old);
+	return tte_ExecCheckIndexConstraints(info, target->slot, target->estate, existing, target->arbiters);
 }
 
 static void
@@ -265,19 +287,17 @@ static bool
 insert_unless_exists(Target *target, ItemPointer existing)
 {
 	static bool look_first = false;
-	List	   *arbiters = target->arbiters;
 
 	for (;;)
 	{
 		bool		conflict = false;
 		uint32		token;
 
-		if (look_first &&
-			!tte_ExecCheckIndexConstraints(target->info, target->slot, target->estate, existing, arbiters))
+		if (look_first && !key_is_free(target, existing))
 			return false;
 		token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
 		table_tuple_insert_speculative(target->rel, target->slot, GetCurrentCommandId(true), 0, NULL, token);
-		tte_ExecInsertIndexTuples(target->info, target->slot, target->estate, true, &conflict, arbiters);
+		tte_ExecInsertIndexTuples(target->info, target->slot, target->estate, true, &conflict, target->arbiters);
 		table_tuple_complete_speculative(target->rel, target->slot, token, !conflict);
 		SpeculativeInsertionLockRelease(GetCurrentTransactionId());
 		look_first = conflict;
@@ -550,7 +570,7 @@ tte_outbox_drop_stand_in(int32 source_id, const char *test_code, const TteRender
 	target_open(target);
 	event_values(0, source_id, test_code, &key, values, nulls);
 	fill_slot(target->slot, values, nulls, TTE_EVENT_COLUMNS);
-	if (!tte_ExecCheckIndexConstraints(target->info, target->slot, target->estate, &existing, target->arbiters))
+	if (!key_is_free(target, &existing))
 		(void) existing_event(target->rel, &existing, &key, &conflict);
 	target_close(target);
 }

@@ -3,10 +3,11 @@
  * source.c
  *	  A session's cache of the configuration: sources, lead stages, test codes.
  *
- * The tables are small and rarely change, so they are read completely.  Their
- * statement triggers send a relcache invalidation, which drops the cache in
- * every session.  They are read without a query, because a role that writes
- * orders needs no privilege on them.
+ * The tables are small and rarely change, so they are read completely; stages
+ * only in a session that needs one, because the first event of a session is as
+ * dear as the tables it opens.  Their statement triggers send a relcache
+ * invalidation, which drops the cache in every session.  They are read without a
+ * query, because a role that writes orders needs no privilege on them.
  *
  *-------------------------------------------------------------------------
  */
@@ -59,19 +60,36 @@ typedef struct CachedStage
 	char	   *event;
 } CachedStage;
 
-static MemoryContext cache_context = NULL;
-static bool cache_valid = false;
-static Oid	cached_relations[3];
+#define MAX_TABLES	2
+
+/* Tables that are read together. */
+typedef struct Cache
+{
+	const char *names[MAX_TABLES];
+	void		(*load_row[MAX_TABLES]) (HeapTuple, TupleDesc);
+	Oid			relids[MAX_TABLES];
+	MemoryContext context;
+	bool		valid;
+} Cache;
+
+static void load_source(HeapTuple tuple, TupleDesc desc);
+static void load_stage(HeapTuple tuple, TupleDesc desc);
+static void load_test_code(HeapTuple tuple, TupleDesc desc);
+
+static Cache source_cache = {.names = {"source", "test_code"}, .load_row = {load_source, load_test_code}};
+static Cache stage_cache = {.names = {"lead_stage"}, .load_row = {load_stage}};
 static CachedSource *sources;
 static CachedStage *stages;
 
 static void
 invalidate_sources(Datum arg, Oid relid)
 {
-	for (int i = 0; i < lengthof(cached_relations); i++)
+	for (int i = 0; i < MAX_TABLES; i++)
 	{
-		if (!OidIsValid(relid) || relid == cached_relations[i])
-			cache_valid = false;
+		if (!OidIsValid(relid) || relid == source_cache.relids[i])
+			source_cache.valid = false;
+		if (!OidIsValid(relid) || relid == stage_cache.relids[i])
+			stage_cache.valid = false;
 	}
 }
 
@@ -193,36 +211,53 @@ load(const char *name, void (*load_row) (HeapTuple, TupleDesc))
  * invalidation that arrives meanwhile is not lost.
  */
 static void
-refresh(void)
+refresh(Cache *cache)
 {
 	MemoryContext old;
 
-	if (cache_context == NULL)
-	{
-		cache_context = AllocSetContextCreate(TopMemoryContext, "tiktok_events sources", ALLOCSET_SMALL_SIZES);
+	if (source_cache.context == NULL && stage_cache.context == NULL)
 		CacheRegisterRelcacheCallback(invalidate_sources, (Datum) 0);
-	}
-	sources = NULL;
-	stages = NULL;
-	MemoryContextReset(cache_context);
-	cached_relations[0] = tte_relation("source");
-	cached_relations[1] = tte_relation("lead_stage");
-	cached_relations[2] = tte_relation("test_code");
-	cache_valid = true;
-	old = MemoryContextSwitchTo(cache_context);
+	if (cache->context == NULL)
+		cache->context = AllocSetContextCreate(TopMemoryContext, "tiktok_events sources", ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(cache->context);
+	for (int i = 0; i < MAX_TABLES && cache->names[i] != NULL; i++)
+		cache->relids[i] = tte_relation(cache->names[i]);
+	cache->valid = true;
+	old = MemoryContextSwitchTo(cache->context);
 	PG_TRY();
 	{
-		load("source", load_source);
-		load("lead_stage", load_stage);
-		load("test_code", load_test_code);
+		for (int i = 0; i < MAX_TABLES && cache->names[i] != NULL; i++)
+			load(cache->names[i], cache->load_row[i]);
 	}
 	PG_CATCH();
 	{
-		cache_valid = false;
+		cache->valid = false;
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
+}
+
+static const CachedSource *
+first_source(void)
+{
+	if (!source_cache.valid)
+	{
+		sources = NULL;
+		refresh(&source_cache);
+	}
+	return sources;
+}
+
+static const CachedStage *
+first_stage(void)
+{
+	if (!stage_cache.valid)
+	{
+		stages = NULL;
+		refresh(&stage_cache);
+	}
+	return stages;
 }
 
 /* Makes a copy for the caller, which stays valid when the cache is refreshed. */
@@ -240,24 +275,18 @@ copy_source(TteSource *source, const CachedSource *cached)
 static const CachedSource *
 find_source(const char *name)
 {
-	const CachedSource *cached;
+	const CachedSource *cached = first_source();
 
-	if (!cache_valid)
-		refresh();
-	for (cached = sources; cached != NULL; cached = cached->next)
-	{
-		if (strcmp(cached->name, name) == 0)
-			break;
-	}
+	while (cached != NULL && strcmp(cached->name, name) != 0)
+		cached = cached->next;
 	return cached;
 }
 
 void
 tte_source_lock(int32 id, LOCKMODE mode)
 {
-	if (!cache_valid)
-		refresh();
-	LockDatabaseObject(cached_relations[0], (Oid) id, 0, mode);
+	(void) first_source();
+	LockDatabaseObject(source_cache.relids[0], (Oid) id, 0, mode);
 }
 
 /* If the source was deleted while we waited for the lock, the cache is invalid: look it up again. */
@@ -282,11 +311,7 @@ tte_source_get(const char *name, TteSource *source)
 bool
 tte_source_of_key(const char *key, TteSource *source)
 {
-	const CachedSource *cached;
-
-	if (!cache_valid)
-		refresh();
-	for (cached = sources; cached != NULL; cached = cached->next)
+	for (const CachedSource *cached = first_source(); cached != NULL; cached = cached->next)
 	{
 		if (cached->key != NULL && strcmp(cached->key, key) == 0)
 			return tte_source_get(pstrdup(cached->name), source);
@@ -299,11 +324,9 @@ tte_sources_of_keys(void)
 {
 	List	   *found = NIL;
 
-	if (!cache_valid)
-		refresh();
 	for (int pass = 0; pass < 2 && found == NIL; pass++)
 	{
-		for (const CachedSource *cached = sources; cached != NULL; cached = cached->next)
+		for (const CachedSource *cached = first_source(); cached != NULL; cached = cached->next)
 		{
 			TteSource  *source;
 
@@ -340,9 +363,7 @@ tte_source_argument(FunctionCallInfo fcinfo)
 char *
 tte_stage_event(const char *source, const char *stage)
 {
-	if (!cache_valid)
-		refresh();
-	for (CachedStage *cached = stages; cached; cached = cached->next)
+	for (const CachedStage *cached = first_stage(); cached; cached = cached->next)
 	{
 		if (strcmp(cached->source, source) == 0 && strcmp(cached->stage, stage) == 0)
 			return pstrdup(cached->event);
@@ -356,9 +377,7 @@ tte_source_stages(const char *source)
 {
 	List	   *found = NIL;
 
-	if (!cache_valid)
-		refresh();
-	for (const CachedStage *cached = stages; cached; cached = cached->next)
+	for (const CachedStage *cached = first_stage(); cached; cached = cached->next)
 	{
 		if (strcmp(cached->source, source) == 0)
 			found = lcons(pstrdup(cached->stage), found);

@@ -253,9 +253,12 @@ key_problem(const Table *table, Relation rel)
 {
 	bool		primary = !OidIsValid(table->primary);
 	bool		unique = table->key[0] == 0;
-	List	   *indexes = RelationGetIndexList(rel);
+	List	   *indexes;
 	ListCell   *cell;
 
+	if (primary && unique)
+		return NULL;
+	indexes = RelationGetIndexList(rel);
 	foreach(cell, indexes)
 	{
 		Relation	index = relation_open(lfirst_oid(cell), AccessShareLock);
