@@ -29,6 +29,9 @@
 	"FROM tiktok.event e WHERE e.source_id = $1 AND (e.xid, e.id) > ($2, $3) AND e.payload IS NOT NULL "
 #define EVENT_RANGE EVENT_BEHIND "AND e.xid < $4 "
 
+/* How many fates of events of other sources, or of another time, are looked at for each event that is read. */
+#define FATES_OF_OTHERS	4
+
 static TteStatement load_cursor_sql = {1, {INT4OID},
 "SELECT prev_snapshot::text, snapshot::text, position_xid, position_id "
 "FROM tiktok.cursor WHERE source_id = $1", NULL};
@@ -43,6 +46,10 @@ static TteStatement read_sql = {5, {INT4OID, XID8OID, INT8OID, XID8OID, INT4OID}
 
 static TteStatement read_skip_sql = {5, {INT4OID, XID8OID, INT8OID, XID8OID, INT4OID},
 "SELECT " EVENT_COLUMNS " " EVENT_RANGE TTE_NO_FATE "ORDER BY e.xid, e.id LIMIT $5", NULL};
+
+static TteStatement fates_sql = {3, {INT8OID, INT8OID, INT4OID},
+"(SELECT d.id FROM tiktok.delivery d WHERE d.id BETWEEN $1 AND $2 UNION ALL "
+"SELECT r.id FROM tiktok.retry r WHERE r.id BETWEEN $1 AND $2) LIMIT $3", NULL};
 
 static TteStatement identities_sql = {1, {INT8ARRAYOID},
 "SELECT id, user_data FROM tiktok.identity WHERE id = ANY ($1)", NULL};
@@ -237,6 +244,68 @@ collect_rows(int n, bool due, TteQueueRow **rows)
 	return n;
 }
 
+static int
+compare_numbers(const void *a, const void *b)
+{
+	int64		x = *(const int64 *) a;
+	int64		y = *(const int64 *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Has one of the events that were read last a fate?  Too many fates of others count as one. */
+static bool
+any_has_fate(int n)
+{
+	SPITupleTable *events = SPI_tuptable;
+	int64	   *ids = palloc(n * sizeof(int64));
+	Datum		args[3];
+	int			found;
+	bool		has;
+
+	for (int i = 0; i < n; i++)
+		ids[i] = tte_result_int8(i, 2);
+	qsort(ids, n, sizeof(int64), compare_numbers);
+	args[0] = Int64GetDatum(ids[0]);
+	args[1] = Int64GetDatum(ids[n - 1]);
+	args[2] = Int32GetDatum(FATES_OF_OTHERS * n);
+	found = tte_look(&fates_sql, args);
+	has = found == FATES_OF_OTHERS * n;
+	for (int i = 0; i < found && !has; i++)
+	{
+		int64		id = tte_result_int8(i, 1);
+
+		has = bsearch(&id, ids, n, sizeof(int64), compare_numbers) != NULL;
+	}
+	if (found > 0)
+		tte_done();
+	pfree(ids);
+	SPI_tuptable = events;
+	return has;
+}
+
+/*
+ * Events without a fate.  Normally none has one, and that is cheaper to see by
+ * the range of their ids than by looking for each.  Both queries have the same
+ * snapshot, because somebody may delete an event together with its fate.
+ */
+static uint64
+read_without_fate(Datum *args)
+{
+	uint64		n;
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	n = tte_look(&read_sql, args);
+	if (n > 0 && any_has_fate(n))
+	{
+		tte_done();
+		n = tte_look(&read_skip_sql, args);
+	}
+	PopActiveSnapshot();
+	return n;
+}
+
 int
 tte_queue_read(int32 source_id, TtePosition from, uint64 end, bool skip, int limit, TteQueueRow **rows)
 {
@@ -244,7 +313,7 @@ tte_queue_read(int32 source_id, TtePosition from, uint64 end, bool skip, int lim
 		Int32GetDatum(source_id), tte_xid_datum(from.xid), Int64GetDatum(from.id), tte_xid_datum(end), Int32GetDatum(limit)
 	};
 
-	return collect_rows(tte_run(skip ? &read_skip_sql : &read_sql, args, NULL), false, rows);
+	return collect_rows(skip ? read_without_fate(args) : tte_run(&read_sql, args, NULL), false, rows);
 }
 
 int

@@ -16,8 +16,8 @@
 #include "server/catalog_check.h"
 #include "server/common.h"
 
-uint64
-tte_run(TteStatement *statement, Datum *args, const char *nulls)
+static uint64
+run(TteStatement *statement, Datum *args, const char *nulls, bool read_only)
 {
 	int			rc;
 
@@ -29,12 +29,24 @@ tte_run(TteStatement *statement, Datum *args, const char *nulls)
 			elog(ERROR, "could not prepare \"%s\": %s", statement->text, SPI_result_code_string(SPI_result));
 		statement->plan = plan;
 	}
-	rc = SPI_execute_plan(statement->plan, args, nulls, false, 0);
+	rc = SPI_execute_plan(statement->plan, args, nulls, read_only, 0);
 	if (rc < 0)
 		elog(ERROR, "could not execute \"%s\": %s", statement->text, SPI_result_code_string(rc));
 	if (SPI_processed == 0)
 		tte_done();
 	return SPI_processed;
+}
+
+uint64
+tte_run(TteStatement *statement, Datum *args, const char *nulls)
+{
+	return run(statement, args, nulls, false);
+}
+
+uint64
+tte_look(TteStatement *statement, Datum *args)
+{
+	return run(statement, args, NULL, true);
 }
 
 void

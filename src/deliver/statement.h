@@ -38,6 +38,9 @@ typedef struct TteStatement
  */
 extern uint64 tte_run(TteStatement *statement, Datum *args, const char *nulls);
 
+/* The same for a query that reads in the active snapshot instead of one of its own. */
+extern uint64 tte_look(TteStatement *statement, Datum *args);
+
 /* Frees the result.  It takes kilobytes until the transaction ends, in which each of thousands of sources may ask. */
 extern void tte_done(void);
 
