@@ -54,6 +54,11 @@ static const TteWord private_endings[] = {
 	TTE_WORD("transactionid"), TTE_WORD("trxid"), TTE_WORD("txnid"), TTE_WORD("txnref")
 };
 
+/* The last letter of each, in the same order. */
+static const char ending_letters[] = "edlsehcyeleredddtdertddteendddf";
+
+StaticAssertDecl(sizeof(ending_letters) - 1 == lengthof(private_endings), "each ending has a last letter");
+
 /*
  * Beginnings of secret values, whatever the parameter is called: order keys of
  * WooCommerce, checkout sessions of Stripe.
@@ -258,6 +263,48 @@ may_hold_at_sign(const char *at, const char *end)
  */
 
 static bool
+has_private_ending(const char *name, int len)
+{
+	const char *end = ending_letters + lengthof(private_endings);
+	const char *at = ending_letters;
+
+	while ((at = memchr(at, name[len - 1], end - at)) != NULL)
+	{
+		const TteWord *ending = &private_endings[at - ending_letters];
+
+		if (len >= ending->len && memcmp(name + len - ending->len, ending->text, ending->len) == 0)
+			return true;
+		at++;
+	}
+	return false;
+}
+
+/* The list is in alphabetical order. */
+static bool
+is_listed(const char *name, int len)
+{
+	int			low = 0;
+	int			high = lengthof(private_names);
+
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+		const TteWord *word = &private_names[middle];
+		int			order = memcmp(name, word->text, Min(len, word->len));
+
+		if (order == 0)
+			order = len - word->len;
+		if (order == 0)
+			return true;
+		if (order < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return false;
+}
+
+static bool
 is_private_name(const char *at, const char *end)
 {
 	char		name[LONGEST_NAME];
@@ -278,23 +325,7 @@ is_private_name(const char *at, const char *end)
 			memmove(name, name + 1, --len);
 		name[len++] = pg_ascii_tolower((unsigned char) *at);
 	}
-	for (int i = 0; i < lengthof(private_endings); i++)
-	{
-		const TteWord *ending = &private_endings[i];
-
-		/* no ending is empty: NOLINTNEXTLINE(clang-analyzer-core.*) */
-		if (len >= ending->len && name[len - 1] == ending->text[ending->len - 1] &&
-			memcmp(name + len - ending->len, ending->text, ending->len) == 0)
-			return true;
-	}
-	for (int i = 0; i < lengthof(private_names); i++)
-	{
-		const TteWord *whole = &private_names[i];
-
-		if (len == whole->len && name[0] == whole->text[0] && memcmp(name, whole->text, len) == 0)
-			return true;
-	}
-	return false;
+	return len > 0 && (has_private_ending(name, len) || is_listed(name, len));
 }
 
 static bool
@@ -309,7 +340,7 @@ is_secret(const char *value, int len)
 			memcmp(value, secret_beginnings[i].text, secret_beginnings[i].len) == 0)
 			return true;
 	}
-	return memmem(value, len, "_secret_", strlen("_secret_")) != NULL;
+	return memchr(value, '_', len) != NULL && memmem(value, len, "_secret_", strlen("_secret_")) != NULL;
 }
 
 /* Does the address in a parameter have private parameters itself? */

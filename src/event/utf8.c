@@ -7,6 +7,12 @@
  */
 #include "event/utf8.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+
+#include "port/pg_bitutils.h"
+#endif
+
 /*
  * Plain characters
  */
@@ -24,11 +30,46 @@ is_plain(unsigned char c)
 #define ANY_BELOW(word, v)	(((word) - EIGHT(v)) & ~(word) & EIGHT(0x80))
 #define ANY_EQUAL(word, v)	ANY_BELOW((word) ^ EIGHT(v), 1)
 
+#ifdef __SSE2__
+
+/* One bit for each of 16 bytes that is not plain.  As a signed number a byte from 0x80 on is below 0x20. */
+static inline uint32
+special_bytes(const char *str)
+{
+	__m128i		bytes = _mm_loadu_si128((const __m128i *) str);
+	__m128i		special = _mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20));
+
+	special = _mm_or_si128(special, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')));
+	special = _mm_or_si128(special, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
+	special = _mm_or_si128(special, _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7F)));
+	return (uint32) _mm_movemask_epi8(special);
+}
+
+/* For a text of 16 bytes or more; the last 16 may overlap those before. */
+static int
+plain_length_of_long(const char *str, int len)
+{
+	for (int n = 0;; n = Min(n + 16, len - 16))
+	{
+		uint32		special = special_bytes(str + n);
+
+		if (special != 0)
+			return n + pg_rightmost_one_pos32(special);
+		if (n == len - 16)
+			return len;
+	}
+}
+#endif
+
 int
 tte_plain_length(const char *str, int len)
 {
 	int			n = 0;
 
+#ifdef __SSE2__
+	if (len >= 16)
+		return plain_length_of_long(str, len);
+#endif
 	/* eight bytes at a time while all of them are plain */
 	while (len - n >= 8)
 	{

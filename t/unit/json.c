@@ -240,11 +240,43 @@ test_json_writer(void)
 	check_true("NUL is not valid", !tte_utf8_valid("a\0b", 3));
 }
 
+/* A byte that is not plain at every place of texts of every length. */
+static void
+test_plain_length(void)
+{
+	static const char special[] = {'"', '\\', 0x7F, 0x1F, 0, (char) 0x80, (char) 0xFF};
+	char		given[64];
+	int			wrong = 0;
+
+	memset(given, ' ', sizeof(given));
+	for (int i = 0; i < sizeof(given); i++)
+		given[i] += i;
+	given['"' - ' '] = '!';
+	given['\\' - ' '] = '~';
+	for (int len = 0; len <= sizeof(given); len++)
+	{
+		wrong += tte_plain_length(given, len) != len;
+		for (int at = 0; at < sizeof(given); at++)
+		{
+			char		kept = given[at];
+
+			for (int i = 0; i < lengthof(special); i++)
+			{
+				given[at] = special[i];
+				wrong += tte_plain_length(given, len) != Min(at, len);
+			}
+			given[at] = kept;
+		}
+	}
+	check_true("length of what is plain", wrong == 0);
+}
+
 int
 main(int argc, char **argv)
 {
 	test_json_reader();
 	test_json_limits();
 	test_json_writer();
+	test_plain_length();
 	return tap_end();
 }

@@ -130,9 +130,48 @@ test_urls(void)
 			   !tte_text_has_email("part7@3.50", 10) && !tte_text_has_email("a@.co", 5) && !tte_text_has_email("", 0));
 }
 
+/* Every name of url.c: by itself, as the end of another, before another. */
+static void
+test_private_names(void)
+{
+	static const char *const names[] = {
+		"address", "address1", "address2", "auth", "authcode", "authorization", "birthdate", "birthday",
+		"cardnumber", "cell", "cellphone", "checksum", "collectionid", "creq", "cres", "crypt", "cvc",
+		"cvv", "dateofbirth", "deeplinkcode", "digest", "dob", "encresp", "familyname", "firstname",
+		"fname", "fullname", "givenname", "iban", "jwt", "klarnaorderid", "lastname", "lname", "mac",
+		"md", "merchantorderid", "mihpayid", "msisdn", "name", "oscsid", "otp", "pareq", "pares", "pass",
+		"passcode", "passwd", "payload", "preferenceid", "protectcode", "pspreference", "ptxn", "pwd",
+		"redirectresult", "session", "sessionresult", "sid", "sig", "sign", "signaturevalue", "ssn",
+		"street", "streetaddress", "surname", "tel", "tradeno", "tx", "username", "xtcsid", "zenid"
+	};
+	static const char *const endings[] = {
+		"accesscode", "checkoutid", "email", "emailaddress", "firstname", "hash", "hmac", "key",
+		"lastname", "mail", "mobile", "mobilenumber", "nonce", "password", "payerid", "paymentid",
+		"paymentintent", "paymentlinkid", "phone", "phonenumber", "secret", "sessid", "sessionid",
+		"setupintent", "signature", "telephone", "token", "transactionid", "trxid", "txnid", "txnref"
+	};
+	StringInfoData out;
+
+	initStringInfo(&out);
+	for (int i = 0; i < lengthof(names) + lengthof(endings); i++)
+	{
+		bool		ending = i >= lengthof(names);
+		const char *name = ending ? endings[i - lengthof(names)] : names[i];
+		char	   *url = psprintf("https://x.example/?%s=1", name);
+
+		check_text("private", url, tte_url_scrub(url, strlen(url), &out) ? "removed" : "kept", "removed");
+		url = psprintf("https://x.example/?x_%s=1", name);
+		if (ending)
+			check_text("private ending", url, tte_url_scrub(url, strlen(url), &out) ? "removed" : "kept", "removed");
+		url = psprintf("https://x.example/?%s0=1", name);
+		check_text("another name", url, tte_url_scrub(url, strlen(url), &out) ? "removed" : "kept", "kept");
+	}
+}
+
 int
 main(int argc, char **argv)
 {
 	test_urls();
+	test_private_names();
 	return tap_end();
 }
