@@ -11,8 +11,9 @@
  *
  * The executor state for insertions is kept for the session, until a relcache
  * message invalidates it.  The relations are opened and closed for every row,
- * because a trigger is not told when its statement ends; that is cheap while the
- * transaction keeps their locks.
+ * because a trigger is not told when its statement ends, and because ALTER TABLE
+ * and TRUNCATE refuse a table that their own session has open; they are locked
+ * once.
  *
  *-------------------------------------------------------------------------
  */
@@ -74,6 +75,8 @@ typedef struct Target
 	TupleTableSlot *slot;
 	List	   *arbiters;		/* indexes of the unique key */
 	bool		searchable;		/* info has what a search for duplicates needs */
+	FullTransactionId locked_by;	/* transaction that locked the relations, */
+	SubTransactionId locked_in; /* and subtransaction of it */
 } Target;
 
 PG_FUNCTION_INFO_V1(tte_sql_free_key);
@@ -165,13 +168,21 @@ can_be_kept(const Target *target)
 	return true;
 }
 
+/* Did an earlier row of this subtransaction lock the relations?  Then they are locked until it ends. */
+static bool
+is_locked(const Target *target)
+{
+	return target->valid && target->locked_in == GetCurrentSubTransactionId() &&
+		FullTransactionIdEquals(target->locked_by, GetTopFullTransactionId());
+}
+
 /* The cache of a BRIN index is valid for one row only. */
 static void
-open_index(Target *target, int i)
+open_index(Target *target, int i, LOCKMODE lock)
 {
 	IndexInfo  *index = target->info->ri_IndexRelationInfo[i];
 
-	target->info->ri_IndexRelationDescs[i] = index_open(target->indexes[i], RowExclusiveLock);
+	target->info->ri_IndexRelationDescs[i] = index_open(target->indexes[i], lock);
 	index->ii_AmCache = NULL;
 	index->ii_Context = GetPerTupleMemoryContext(target->estate);
 }
@@ -217,10 +228,12 @@ target_build(Target *target)
 static void
 target_open(Target *target)
 {
+	LOCKMODE	lock = is_locked(target) ? NoLock : RowExclusiveLock;
+
 	if (!callback_registered)
 		CacheRegisterRelcacheCallback(invalidate_targets, (Datum) 0);
 	callback_registered = true;
-	target->rel = target->valid ? table_open(target->relid, RowExclusiveLock) :
+	target->rel = target->valid ? table_open(target->relid, lock) :
 		tte_own_table_open(target->name, RowExclusiveLock);
 	/* it may have changed while we waited for the lock */
 	if (!target->valid)
@@ -232,8 +245,10 @@ target_open(Target *target)
 	{
 		target->info->ri_RelationDesc = target->rel;
 		for (int i = 0; i < target->info->ri_NumIndices; i++)
-			open_index(target, i);
+			open_index(target, i, lock);
 	}
+	target->locked_by = GetTopFullTransactionId();
+	target->locked_in = GetCurrentSubTransactionId();
 	/* used by the search for duplicates */
 	target->estate->es_snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : GetTransactionSnapshot();
 }
