@@ -19,7 +19,7 @@ CREATE = {"c": "LOCALE 'C'", "en": "LOCALE 'en_US.UTF-8'", "icu": "LOCALE_PROVID
 ROWS = 300
 GROWTH = 1.03
 RATIO = 0.42            # of the same outbox in PL/pgSQL
-FIRST = 2_500_000
+FIRST = 1_850_000
 
 SETUP = """
 CREATE TABLE orders_cold (LIKE orders_plain INCLUDING ALL);

@@ -73,7 +73,7 @@ class Run:
         plain = median(t["orders_plain"][0] for t in turns)
         self.row("trigger: extra per order row, bulk insert", f"{cpu:.1f} us CPU, {wall:.1f} us wall", "<= 18 us", f"{plain:.1f} us without",
                  f"{(cpu + plain) / plain:.1f}", cpu <= 18)
-        self.row("  against the same outbox in PL/pgSQL", f"{cpu:.1f} us CPU", "<= 0.5 x", f"{extra('orders_plpgsql', 0):.1f} us CPU", f"{ratio:.3f}", ratio <= 0.5)
+        self.row("  against the same outbox in PL/pgSQL", f"{cpu:.1f} us CPU", "<= 0.42 x", f"{extra('orders_plpgsql', 0):.1f} us CPU", f"{ratio:.3f}", ratio <= 0.42)
         self.row("  against a queue table, one row, in PL/pgSQL", f"{cpu:.1f} us CPU", "", f"{extra('orders_queue', 0):.1f} us CPU", f"{cpu / extra('orders_queue', 0):.3f}")
         xids = self.transaction_ids("orders") - self.transaction_ids("orders_plain")
         self.row("  extra transaction ids", str(xids), "0", ok=xids == 0)
@@ -290,13 +290,13 @@ class Run:
         ours = rate["large"]
         self.row(f"drain of a {k(size['large'])} backlog, 1000-event batches",
                  f"{thousands(ours)} events/s; {cpu['large']:.1f} us CPU each, {median(r['waited'] for r in result['large']):.0%} of the time waiting for a CPU",
-                 ">= 60 000/s", f"bare libcurl {thousands(rate['bare'])}/s", f"{ours / rate['bare']:.2f}", ours >= 60000)
+                 ">= 0.2 x", f"bare libcurl {thousands(rate['bare'])}/s", f"{ours / rate['bare']:.2f}", ours >= 0.2 * rate["bare"])
         self.row(f"  against a request per event, as database webhooks do ({webhook[0]} x {webhook[1]} at once)", f"{thousands(ours)} events/s", ">= 5 x",
                  f"{thousands(rate['webhook'])}/s", f"{ours / rate['webhook']:.1f}", ours >= 5 * rate["webhook"])
         self.row(f"    ready bodies of one event, no database (HTTP/{single[0]}, {single[1]} at once)", f"{thousands(ours)} events/s", "",
                  f"{thousands(rate['each'])}/s", f"{ours / rate['each']:.1f}")
-        self.row(f"  against a queue table, SKIP LOCKED, clients: {clients}", f"{thousands(ours)} events/s", "", f"{thousands(rate['queue'])}/s",
-                 f"{ours / rate['queue']:.1f}")
+        self.row(f"  against a queue table, SKIP LOCKED, clients: {clients}", f"{thousands(ours)} events/s", ">= 8 x", f"{thousands(rate['queue'])}/s",
+                 f"{ours / rate['queue']:.1f}", ours >= 8 * rate["queue"])
         ratio = median(h["rate"] / p["rate"] for h, p in zip(result["held"], result["large"]))
         self.row("  with a transaction held open", f"{thousands(rate['held'])} events/s; {cpu['held']:.1f} us CPU each", ">= 0.95 x",
                  f"{thousands(ours)}/s not held; {cpu['large']:.1f} us", f"{ratio:.2f}", ratio >= 0.95)
@@ -391,10 +391,14 @@ class Run:
                 reached = f" at {len(values) / amount:.0f}/s"
             p50, p99 = percentile(values, 0.5), percentile(values, 0.99)
             samples[rate] = dict(events=len(values), p50=p50, p99=p99)
+            budget, ok = "", None
+            if rate == 0:
+                budget, ok = "p50 <= 2, p99 <= 10", p50 <= 2 and p99 <= 10
+            elif rate == 100:
+                budget, ok = "p50 <= commit + 0.6, p99 <= commit + 3", p50 <= commit + 0.6 and p99 <= commit + 3
             name = "idle queue" if rate == 0 else f"{thousands(rate)} event{'s' if rate > 1 else ''}/s"
             self.row(f"commit to request on the wire, {name}", f"p50 {p50:.1f} ms, p99 {p99:.1f} ms ({thousands(len(values))} events{reached})",
-                     "p50 <= 2, p99 <= 10" if rate == 0 else "", f"commit alone p50 {commit:.1f} ms", f"{p50 / commit:.1f}",
-                     p50 <= 2 and p99 <= 10 if rate == 0 else None)
+                     budget, f"commit alone p50 {commit:.1f} ms", f"{p50 / commit:.1f}", ok)
             groups.append((name, [p50, p99]))
         self.samples["latency"] = dict(commit=commit, rates=samples)
         self.panels.append(report.bar_panel("From commit to the request on the wire", "milliseconds, logarithmic", groups, [OURS, OTHER], log=True,
@@ -434,10 +438,10 @@ class Run:
         plain, ours, deliver, other, drain = (median(t[i] for t in turns) for i in range(5))
         size = [float(v) for v in db.query("SELECT avg(octet_length(payload::text)), max(octet_length(payload::text)) FROM "
                                            "(SELECT payload FROM tiktok.event WHERE event = 'Purchase' ORDER BY id DESC LIMIT 1000) e")[0]]
-        self.row(f"WAL per event, enqueue to delivered, {size[0]:.0f}-byte payload", f"{ours + deliver:.0f} bytes ({ours:.0f} + {deliver:.0f})", "<= 1.9 kB",
-                 f"{other + drain:.0f} bytes, queue table ({other:.0f} + {drain:.0f})", f"{(ours + deliver) / (other + drain):.2f}", ours + deliver <= 1900)
+        self.row(f"WAL per event, enqueue to delivered, {size[0]:.0f}-byte payload", f"{ours + deliver:.0f} bytes ({ours:.0f} + {deliver:.0f})", "<= 1.6 kB",
+                 f"{other + drain:.0f} bytes, queue table ({other:.0f} + {drain:.0f})", f"{(ours + deliver) / (other + drain):.2f}", ours + deliver <= 1600)
         self.panels.append(report.bar_panel("WAL per event", "bytes", [("enqueue", [ours, other]), ("deliver", [deliver, drain]), ("in all", [ours + deliver, other + drain])],
-                                            [OURS, OTHER], limit=(1900, "budget: 1900 in all", True), names=("tiktok_events", "queue table in PL/pgSQL"),
+                                            [OURS, OTHER], limit=(1600, "budget: 1600 in all", True), names=("tiktok_events", "queue table in PL/pgSQL"),
                                             note="without the order's own"))
 
     def drain_queue(self, name):
@@ -462,8 +466,9 @@ class Run:
         self.samples["clients"] = dict(tps=tps, cpu=cpu)
         rate, used = ({t: median(v) for t, v in d.items()} for d in (tps, cpu))
         for table, what in (("orders", "64 clients, one order per transaction, delivering"), ("orders_plpgsql", "  the same outbox in PL/pgSQL, not delivering")):
-            self.row(what, f"{thousands(rate[table])} tps, {used[table]:.0f} us CPU each", "", f"{thousands(rate['orders_plain'])} tps, {used['orders_plain']:.0f} us without",
-                     f"{rate[table] / rate['orders_plain']:.2f}")
+            ratio = rate[table] / rate["orders_plain"]
+            self.row(what, f"{thousands(rate[table])} tps, {used[table]:.0f} us CPU each", ">= 0.68 x" if table == "orders" else "",
+                     f"{thousands(rate['orders_plain'])} tps, {used['orders_plain']:.0f} us without", f"{ratio:.2f}", ratio >= 0.68 if table == "orders" else None)
         self.panels.append(report.bar_panel("64 clients, one order per transaction", "transactions per second",
                                             [(name, [rate[t]]) for name, t in zip(("no trigger", "tiktok.track_row,\ndelivering", "the same outbox in PL/pgSQL,\nnot delivering"), tables)],
                                             [PLAIN, OURS, OTHER], note=f"3 x {self.size['clients']} s, median"))
