@@ -6,8 +6,49 @@
  * before had enough events.
  */
 
+-- What counts are worth, to be put behind them.
+CREATE FUNCTION tiktok._worth(amounts numeric[], currencies text[]) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce(' (' || string_agg(
+			to_char(c.amount, CASE WHEN c.amount = trunc(c.amount) THEN 'FM999,999,999,999,999,999,990' ELSE 'FM999,999,999,999,999,999,990.00' END) || ' ' || c.currency,
+			' + ' ORDER BY c.amount DESC, c.currency) || ')', '')
+	FROM (SELECT u.currency, round(sum(u.amount), 2) AS amount FROM unnest(amounts, currencies) u (amount, currency) WHERE u.currency IS NOT NULL GROUP BY 1) c
+	WHERE c.amount > 0
+$$;
+COMMENT ON FUNCTION tiktok._worth(numeric[], text[]) IS 'the sum of amounts in each currency, in brackets; empty if there is none';
+
+CREATE FUNCTION tiktok._others(worth text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce('; the others are worth' || nullif(translate(worth, '()', ''), ''), '')
+$$;
+COMMENT ON FUNCTION tiktok._others(text) IS 'what is worth so much are the others: those that are not counted before';
+
+CREATE FUNCTION tiktok._span(length interval) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT CASE WHEN s >= 172800 THEN round(s / 86400) || ' days' WHEN s >= 7200 THEN round(s / 3600) || ' h' WHEN s >= 120 THEN round(s / 60) || ' min' ELSE round(greatest(s, 0)) || ' s' END
+	FROM (SELECT extract(epoch FROM length) AS s) e
+$$;
+COMMENT ON FUNCTION tiktok._span(interval) IS 'a length of time in words';
+
+-- What somebody who does not know the words of tiktok.event_status.reason understands.
+CREATE FUNCTION tiktok._because(reason text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce(
+		(SELECT format('of code %s (%s)', x.code, rtrim(x.meaning, '.')) FROM tiktok.explain_code(substring(reason FROM '^code (\d{1,9})$')::int) x WHERE x.meaning IS NOT NULL),
+		(SELECT w.said FROM (VALUES
+			('currency', 'the currency is none that TikTok takes'), ('currency_missing', 'there is no currency'), ('currency_unknown', 'TikTok does not take the currency'),
+			('value_missing', 'there is no value'), ('value_syntax', 'the value is no number'), ('value_ambiguous', 'the value may be a fraction or thousands'),
+			('value_negative', 'the value is below 0'), ('value_range', 'the value is too large'), ('value_not_finite', 'the value is infinite'),
+			('lead_id_missing', 'TikTok''s lead_id is missing'), ('no_match_key', 'nothing identifies the customer'), ('page_url_missing', 'the address of the page is missing'),
+			('page_url', 'the address of the page is not complete'), ('future', 'they happen in the future'), ('event_name', 'TikTok has no event of that name'),
+			('event_id', 'the event_id is empty or not allowed'), ('test_code', 'they are test events without a test code'), ('source', 'the source does not exist')) w (reason, said)
+			WHERE w.reason = _because.reason),
+		'of ' || reason)
+$$;
+COMMENT ON FUNCTION tiktok._because(text) IS 'a reason of tiktok.event_status or tiktok.value_problems, to be put behind "because"';
+
 CREATE VIEW tiktok._recorded AS
-SELECT date_bin('1 hour', e.enqueued_at, '2000-01-01 00:00+00') AS hour, e.source_id, e.xid, e.id, e.event, e.enqueued_at
+SELECT date_bin('1 hour', e.enqueued_at, '2000-01-01 00:00+00') AS hour, e.source_id, e.xid, e.id, e.event, e.enqueued_at, e.value, e.currency
 FROM tiktok.event e
 WHERE e.test_code IS NULL;
 COMMENT ON VIEW tiktok._recorded IS 'when real events were recorded, in the order of the queue';
@@ -26,16 +67,22 @@ $$;
 COMMENT ON FUNCTION tiktok._newest(int, int) IS 'the newest events of a source; n numbers those of each name from the newest';
 
 CREATE FUNCTION tiktok._newest_reports(source_id int, most int,
-	OUT n bigint, OUT event text, OUT seen_at timestamptz, OUT recorded_at timestamptz, OUT other_event text, OUT status text, OUT apart boolean)
+	OUT n bigint, OUT event text, OUT seen_at timestamptz, OUT recorded_at timestamptz, OUT other_event text, OUT status text, OUT apart boolean,
+	OUT value numeric, OUT currency text)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
-	SELECT row_number() OVER (ORDER BY r.seen_at DESC), m.event, r.seen_at, (SELECT e.enqueued_at FROM tiktok._recorded e WHERE e.id = m.id), m.other_event, m.status,
-		coalesce(m.status = 'delivered' AND m.at NOT BETWEEN r.seen_at - interval '48 hours' AND r.seen_at + interval '48 hours', false)
+	SELECT row_number() OVER (ORDER BY r.seen_at DESC), m.event, r.seen_at, e.enqueued_at, m.other_event, m.status,
+		coalesce(m.status = 'delivered' AND m.at NOT BETWEEN r.seen_at - interval '48 hours' AND r.seen_at + interval '48 hours', false), e.value, e.currency
 	FROM (SELECT p.event, p.event_id, p.seen_at FROM tiktok._pixel_report p
 		WHERE p.source_id = _newest_reports.source_id AND p.hour >= now() - interval '14 days'
 		ORDER BY p.seen_at DESC LIMIT most) r,
 		LATERAL (SELECT * FROM tiktok._pixel_match m WHERE m.event_id = r.event_id AND m.event = r.event AND m.source_id = _newest_reports.source_id OFFSET 0) m
+		LEFT JOIN LATERAL (
+			SELECT x.enqueued_at, x.value, x.currency FROM tiktok._recorded x WHERE x.id = m.id
+			UNION ALL
+			SELECT NULL, x.value, x.currency FROM tiktok._event_of_id x
+			WHERE m.other_event IS NOT NULL AND x.event_id = r.event_id AND x.event = m.other_event AND x.source_id = _newest_reports.source_id AND NOT x.is_test) e ON true
 $$;
-COMMENT ON FUNCTION tiktok._newest_reports(int, int) IS 'the newest reports of a Pixel, of 14 days at most, with what is recorded here (recorded_at is NULL: nothing); apart: TikTok got the two more than 48 hours apart';
+COMMENT ON FUNCTION tiktok._newest_reports(int, int) IS 'the newest reports of a Pixel, of 14 days at most, with what is recorded here (recorded_at is NULL: nothing); apart: TikTok got the two more than 48 hours apart; value and currency are those of the event here';
 
 -- The Kullback-Leibler bound: the chance of "part" or fewer of "whole" is at most exp() of minus this.
 CREATE FUNCTION tiktok._surprise(part numeric, whole numeric, share numeric) RETURNS numeric
@@ -47,20 +94,22 @@ $$;
 COMMENT ON FUNCTION tiktok._surprise(numeric, numeric, numeric) IS 'how surprising it is that so few of the whole have something, which a share of all has; 11.5 is one chance in 100000';
 
 -- Of each event name: the kinds of identifiers, consent, and the report of the Pixel.
-CREATE FUNCTION tiktok._fallen_shares(source_id int, OUT event text, OUT what text, OUT part bigint, OUT whole bigint, OUT share_before numeric)
+CREATE FUNCTION tiktok._fallen_shares(source_id int, OUT event text, OUT what text, OUT part bigint, OUT whole bigint, OUT share_before numeric, OUT worth text)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 	WITH newest AS MATERIALIZED (
-		SELECT e.*, EXISTS (SELECT FROM tiktok._pixel_report p WHERE p.event_id = e.event_id AND p.event = e.event AND p.source_id = _fallen_shares.source_id) AS reported
-		FROM tiktok._newest(_fallen_shares.source_id, 1500) e
+		-- the Pixel reports one of two events of the same order
+		SELECT e.*, bool_or(e.is_reported) OVER (PARTITION BY e.event, e.event_time, e.value, e.currency, date_trunc('minute', e.enqueued_at)) AS reported
+		FROM (SELECT e.*, EXISTS (SELECT FROM tiktok._pixel_report p WHERE p.event_id = e.event_id AND p.event = e.event AND p.source_id = _fallen_shares.source_id) AS is_reported
+			FROM tiktok._newest(_fallen_shares.source_id, 1500) e) e
 	), has AS (
-		SELECT e.event, k.match_key AS what, e.n, (e.match_keys & (1 << k.bit) <> 0)::int AS yes
+		SELECT e.event, k.match_key AS what, e.n, (e.match_keys & (1 << k.bit) <> 0)::int AS yes, e.value, e.currency
 		FROM newest e, tiktok._match_key k WHERE e.has_payload AND k.is_strong
 		UNION ALL
-		SELECT e.event, 'consent', e.n, (e.status <> 'suppressed')::int FROM newest e
+		SELECT e.event, 'consent', e.n, (e.status <> 'suppressed')::int, e.value, e.currency FROM newest e
 		UNION ALL
-		SELECT e.event, 'pixel', e.n, e.reported::int FROM newest e WHERE e.fit AND e.enqueued_at < now() - interval '15 minutes'
+		SELECT e.event, 'pixel', e.n, e.reported::int, e.value, e.currency FROM newest e WHERE e.fit AND e.enqueued_at < now() - interval '15 minutes'
 	), numbered AS (
-		SELECT h.event, h.what, h.yes, row_number() OVER (PARTITION BY h.event, h.what ORDER BY h.n) AS n, count(*) OVER (PARTITION BY h.event, h.what) AS events,
+		SELECT h.event, h.what, h.yes, h.value, h.currency, row_number() OVER (PARTITION BY h.event, h.what ORDER BY h.n) AS n, count(*) OVER (PARTITION BY h.event, h.what) AS events,
 			sum(h.yes) OVER (PARTITION BY h.event, h.what) AS of_all
 		FROM has h
 	), stretch AS (
@@ -81,13 +130,14 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		FROM compared c
 		WHERE c.events >= 4 * c.whole AND c.part < c.fewest_before
 	)
-	SELECT DISTINCT ON (j.event, j.what) j.event, j.what, j.part, j.whole::bigint, j.share
+	SELECT DISTINCT ON (j.event, j.what) j.event, j.what, j.part, j.whole::bigint, j.share,
+		(SELECT tiktok._worth(array_agg(m.value), array_agg(m.currency)) FROM numbered m WHERE m.event = j.event AND m.what = j.what AND m.n <= j.whole AND m.yes = 0)
 	FROM judged j
 	WHERE j.share - j.part::numeric / j.whole >= 0.15 AND tiktok._surprise(j.part, j.whole, j.share) > 11.5
 	ORDER BY j.event, j.what, j.whole
 $$;
 COMMENT ON FUNCTION tiktok._fallen_shares(int) IS
-'what fewer of the newest events of a source have than ever before: a kind of identifier, consent, or a report of the Pixel (pixel)';
+'what fewer of the newest events of a source have than ever before: a kind of identifier, consent, or a report of the Pixel (pixel); worth: of those that lack it';
 
 CREATE FUNCTION tiktok._shifted_values(source_id int, OUT event text, OUT currency text, OUT median numeric, OUT median_before numeric, OUT same boolean)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
@@ -128,18 +178,18 @@ WITH week_ago AS MATERIALIZED (
 	CROSS JOIN LATERAL (SELECT r.enqueued_at AS last_at FROM tiktok._recorded r WHERE r.source_id = n.source_id AND r.event = n.event ORDER BY r.xid DESC, r.id DESC LIMIT 1) l
 	WHERE l.last_at < now() - interval '30 minutes'
 ), expected AS MATERIALIZED (
-	SELECT q.*, e.events / q.weeks AS expected
+	SELECT q.*, e.events / q.weeks AS expected, e.worth
 	FROM quiet q
 	CROSS JOIN LATERAL (
-		SELECT count(*) AS events
+		SELECT count(*) AS events, tiktok._worth(array_agg(r.value / q.weeks), array_agg(r.currency)) AS worth
 		FROM generate_series(1, q.weeks::int) g
 		CROSS JOIN LATERAL (
-			SELECT 1 FROM tiktok._recorded r
+			SELECT r.value, r.currency FROM tiktok._recorded r
 			WHERE r.source_id = q.source_id AND r.event = q.event AND r.hour > q.last_at - g * interval '7 days' - interval '1 hour' AND r.hour < now() - g * interval '7 days'
 			AND r.enqueued_at >= q.last_at - g * interval '7 days' AND r.enqueued_at < now() - g * interval '7 days') r) e
 	WHERE q.weeks > 0
 )
-SELECT x.source, x.event_source, x.event, x.last_at, round(x.expected) AS expected, w.a_week
+SELECT x.source, x.event_source, x.event, x.last_at, round(x.expected) AS expected, x.worth, w.a_week
 FROM expected x
 CROSS JOIN LATERAL (
 	-- 48 are enough for every shop
@@ -151,15 +201,16 @@ WHERE x.expected >= least(greatest(8, 5 * sqrt(w.a_week)), 48);
 COMMENT ON VIEW tiktok._silence IS 'event names of which nothing comes any more, though the weeks before had some in the same hours';
 
 -- Refused or invalid: of the last fifty that have a status, five and a fifth.
-CREATE FUNCTION tiktok._bad_of_last(source_id int, event text, OUT status text, OUT bad bigint, OUT of bigint, OUT all_bad boolean, OUT reason text)
+CREATE FUNCTION tiktok._bad_of_last(source_id int, event text, OUT status text, OUT bad bigint, OUT of bigint, OUT all_bad boolean, OUT reason text, OUT worth text)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 	WITH last AS MATERIALIZED (
-		SELECT CASE WHEN e.status = 'uncertain' THEN 'rejected' ELSE e.status END AS status, e.reason, row_number() OVER (ORDER BY e.n) AS n
+		SELECT CASE WHEN e.status = 'uncertain' THEN 'rejected' ELSE e.status END AS status, e.reason, row_number() OVER (ORDER BY e.n) AS n, e.value, e.currency
 		FROM tiktok._newest(_bad_of_last.source_id, 1500) e
 		WHERE e.event = _bad_of_last.event AND e.status NOT IN ('pending', 'retrying', 'suppressed', 'discarded') AND e.enqueued_at >= now() - interval '14 days'
 		ORDER BY e.n LIMIT 50
 	)
-	SELECT l.status, count(*), (SELECT count(*) FROM last), count(*) FILTER (WHERE l.n <= 8) = 8, mode() WITHIN GROUP (ORDER BY l.reason)
+	SELECT l.status, count(*), (SELECT count(*) FROM last), count(*) FILTER (WHERE l.n <= 8) = 8, mode() WITHIN GROUP (ORDER BY l.reason),
+		tiktok._worth(array_agg(l.value), array_agg(l.currency))
 	FROM last l
 	WHERE l.status IN ('rejected', 'invalid')
 	GROUP BY 1

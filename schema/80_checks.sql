@@ -9,6 +9,7 @@ CREATE VIEW tiktok._source_health AS
 SELECT s.id AS source_id,
 	s.name AS source,
 	s.event_source,
+	CASE WHEN s.event_source = 'web' THEN 'a Pixel' WHEN s.event_source = 'app' THEN 'an app' WHEN s.event_source = 'crm' THEN 'a CRM' ELSE 'an offline event set' END AS kind,
 	s.enabled,
 	c.valid_until AS test_code_until,
 	EXISTS (SELECT FROM tiktok.event e WHERE e.source_id = s.id) AS has_events,
@@ -25,6 +26,12 @@ CROSS JOIN LATERAL (SELECT substring(t.tgargs FOR position('\x00'::bytea IN t.tg
 LEFT JOIN tiktok.source s ON substring(a.source_bytes FOR 1) = '=' AND s.key IS NOT NULL
 WHERE t.tgfoid = 'tiktok.track_row()'::regprocedure AND t.tgparentid = 0 AND t.tgnargs > 0;
 COMMENT ON VIEW tiktok._trigger IS 'the triggers that record events, once for each source that they reach';
+
+CREATE VIEW tiktok._waiting AS
+SELECT r.source_id, r.kind, e.value, e.currency FROM tiktok.retry r JOIN tiktok.event e ON e.id = r.id
+UNION ALL
+SELECT p.source_id, NULL, e.value, e.currency FROM tiktok._pending p JOIN tiktok.event e ON e.id = p.id;
+COMMENT ON VIEW tiktok._waiting IS 'what the events that wait are worth; kind: of a name that TikTok refuses';
 
 CREATE VIEW tiktok._optimised AS
 SELECT l.source, l.event FROM tiktok.lead_stage l WHERE l.optimised;
@@ -85,43 +92,54 @@ WHERE s.token OR s.identifiers;
 COMMENT ON VIEW tiktok._publication IS 'publications of access tokens or identifiers, as tiktok.health needs it';
 
 CREATE FUNCTION tiktok.health(OUT check_name text, OUT state text, OUT detail text, OUT hint text)
-RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET DateStyle = 'ISO' SET jit = off AS $$
 	WITH server AS MATERIALIZED (
 		SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'tiktok_events.max_workers' AND context = 'postmaster') AS preloaded,
 			current_setting('tiktok_events.enabled', true)::bool AS enabled,
 			current_setting('tiktok_events.endpoint', true) AS endpoint,
 			current_setting('tiktok_events.retention', true)::interval AS retention,
+			'*' = ANY (d.names) OR current_database() = ANY (d.names) AS serves,
 			pg_is_in_recovery() AS standby
+		FROM (SELECT regexp_split_to_array(translate(current_setting('tiktok_events.databases', true), '" ', ''), ',') AS names) d
 	), day AS MATERIALIZED (
-		SELECT f.source, f.source_id, f.event, f.status, coalesce(f.reason, '') AS reason, count(*) AS events,
+		SELECT f.source, f.source_id, f.event, f.status, f.currency, coalesce(f.reason, '') AS reason, count(*) AS events, sum(f.value) AS value,
 			count(*) FILTER (WHERE f.value_problem = 'currency_unknown') AS without_value,
 			count(*) FILTER (WHERE f.consent_unreadable) AS unreadable
 		FROM tiktok._real_event f
 		WHERE f.hour >= now() - interval '24 hours'
-		GROUP BY 1, 2, 3, 4, 5
+		GROUP BY 1, 2, 3, 4, 5, 6
 	), bad AS MATERIALIZED (
 		-- only the newest events tell whether it still is so
-		SELECT DISTINCT ON (n.source, b.status) n.source, n.event, b.status, b.bad, b.of, b.reason,
+		SELECT DISTINCT ON (n.source, b.status) n.source, n.event, b.status, b.bad, b.of, b.reason, b.worth,
 			CASE WHEN b.all_bad THEN 'fail' WHEN b.bad >= 5 AND b.bad >= 0.2 * b.of THEN 'warn' END AS state
 		FROM (SELECT DISTINCT d.source, d.source_id, d.event FROM day d WHERE d.status IN ('rejected', 'uncertain', 'invalid') AND d.source IS NOT NULL) n,
 			LATERAL tiktok._bad_of_last(n.source_id, n.event) b
 		ORDER BY n.source, b.status, state, b.bad DESC, n.event
 	), backlog AS MATERIALIZED (
 		SELECT * FROM tiktok.backlog
-	), value_day AS (
-		SELECT d.source, sum(d.without_value) AS without_value, sum(d.unreadable) AS unreadable
-		FROM day d
-		GROUP BY d.source
-	), source_events AS (
-		SELECT d.source, sum(d.events) AS events,
+	), mine AS MATERIALIZED (
+		SELECT w.pid, w.state, w.last_error, w.heartbeat FROM tiktok.worker_status w WHERE w.database = current_database()
+	), source_events AS MATERIALIZED (
+		SELECT d.source, sum(d.events) AS events, sum(d.without_value) AS without_value, sum(d.unreadable) AS unreadable,
 			coalesce(sum(d.events) FILTER (WHERE d.status IN ('rejected', 'uncertain')), 0) AS rejected,
 			coalesce(sum(d.events) FILTER (WHERE d.status IN ('delivered', 'rejected', 'uncertain')), 0) AS sent,
-			coalesce(sum(d.events) FILTER (WHERE d.status = 'invalid'), 0) AS invalid
+			coalesce(sum(d.events) FILTER (WHERE d.status = 'invalid'), 0) AS invalid,
+			coalesce(sum(d.events) FILTER (WHERE d.status = 'invalid' AND d.reason = 'future'), 0) AS future,
+			tiktok._worth(array_agg(d.value), array_agg(d.currency)) AS worth,
+			tiktok._worth(array_agg(d.value) FILTER (WHERE d.status IN ('rejected', 'uncertain')), array_agg(d.currency) FILTER (WHERE d.status IN ('rejected', 'uncertain'))) AS rejected_worth,
+			tiktok._worth(array_agg(d.value) FILTER (WHERE d.status = 'invalid'), array_agg(d.currency) FILTER (WHERE d.status = 'invalid')) AS invalid_worth,
+			tiktok._worth(array_agg(d.value) FILTER (WHERE d.reason = 'future'), array_agg(d.currency) FILTER (WHERE d.reason = 'future')) AS future_worth
 		FROM day d
 		GROUP BY d.source
+	), checked AS MATERIALIZED (
+		-- what shows what a source's triggers make of its rows
+		SELECT t.source_bytes, count(*) AS n,
+			string_agg(format('SELECT * FROM tiktok.check_rows(%L, %L);', t.relation::regclass, t.trigger_name), ' ' ORDER BY t.relation::regclass::text, t.trigger_name) AS statements
+		FROM tiktok._trigger t
+		GROUP BY 1
 	)
 	SELECT 'preload', CASE WHEN preloaded THEN 'ok' ELSE 'fail' END,
-		CASE WHEN preloaded THEN 'tiktok_events is preloaded' ELSE 'tiktok_events is not preloaded: events are recorded, nothing is sent' END,
+		CASE WHEN preloaded THEN 'tiktok_events is preloaded' ELSE 'tiktok_events is not preloaded: events are recorded, and nothing is sent' END,
 		CASE WHEN NOT preloaded THEN 'Add tiktok_events to shared_preload_libraries and restart the server.' END
 	FROM server
 	UNION ALL
@@ -129,170 +147,181 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 		CASE WHEN s.standby THEN 'ok' WHEN w.pid IS NULL OR w.heartbeat < clock_timestamp() - interval '1 minute' THEN 'fail'
 			WHEN w.state IN ('refused', 'version_mismatch') THEN 'fail' WHEN w.state = 'failed' THEN 'warn' ELSE 'ok' END,
 		CASE WHEN s.standby THEN 'a standby sends nothing'
-			WHEN w.pid IS NULL THEN 'no background worker serves this database'
-			ELSE format('process %s is %s, last seen %s ago%s', w.pid, w.state,
-				date_trunc('second', greatest(clock_timestamp() - w.heartbeat, interval '0')), '; last error: ' || w.last_error) END,
+			WHEN w.pid IS NULL AND NOT s.serves THEN 'tiktok_events.databases leaves this database out: nothing is sent from it'
+			WHEN w.pid IS NULL AND w.state = 'no_worker_slot' THEN 'no process is left that could send the events of this database'
+			WHEN w.pid IS NULL THEN 'no process sends the events of this database'
+			ELSE format('process %s is %s, last seen %s ago%s', w.pid, w.state, tiktok._span(clock_timestamp() - w.heartbeat), '; last error: ' || w.last_error) END,
 		CASE WHEN s.standby THEN NULL
-			WHEN w.pid IS NULL THEN 'Check tiktok_events.databases, tiktok_events.max_workers, max_worker_processes and the server log.'
-			WHEN w.heartbeat < clock_timestamp() - interval '1 minute' THEN 'Look at the process in pg_stat_activity; pg_terminate_backend() starts it anew.'
+			WHEN w.pid IS NULL AND NOT s.serves THEN 'If its events are to be sent from here: ALTER SYSTEM SET tiktok_events.databases = ''*''; SELECT pg_reload_conf();'
+			WHEN w.pid IS NULL AND w.state = 'no_worker_slot' THEN 'Raise tiktok_events.max_workers and max_worker_processes, and restart the server.'
+			WHEN w.pid IS NULL THEN 'Look into the server''s log for lines with tiktok_events.'
+			WHEN w.heartbeat < clock_timestamp() - interval '1 minute' THEN format('It hangs; this starts it anew: SELECT pg_terminate_backend(%s);', w.pid)
 			WHEN w.state = 'refused' THEN 'Undo what was done to that table; the worker then goes on by itself.'
-			WHEN w.state = 'version_mismatch' THEN 'Run ALTER EXTENSION tiktok_events UPDATE, or restart the server with the library of that version.'
-			WHEN w.state = 'failed' THEN 'It recovers by itself if it can; the server log has the error.' END
-	FROM server s
-	LEFT JOIN tiktok.worker_status w ON w.database = current_database()
+			WHEN w.state = 'version_mismatch' THEN 'Finish the upgrade, and restart the server if that does not help: ALTER EXTENSION tiktok_events UPDATE;'
+			WHEN w.state = 'failed' THEN 'It recovers by itself if it can; the server''s log has the error.' END
+	FROM server s LEFT JOIN mine w ON true
 	WHERE s.preloaded
 	UNION ALL
-	SELECT 'enabled', CASE WHEN enabled THEN 'ok' ELSE 'warn' END, format('tiktok_events.enabled is %s', CASE WHEN enabled THEN 'on' ELSE 'off' END),
-		CASE WHEN NOT enabled THEN 'Events are recorded and wait; set it to on and reload the configuration.' END
+	SELECT 'enabled', CASE WHEN enabled THEN 'ok' ELSE 'warn' END, CASE WHEN enabled THEN 'sending is on' ELSE 'sending is off: events are recorded and wait' END,
+		CASE WHEN NOT enabled THEN 'Turn it on: ALTER SYSTEM SET tiktok_events.enabled = on; SELECT pg_reload_conf();' END
 	FROM server
 	WHERE enabled IS NOT NULL
 	UNION ALL
-	SELECT 'endpoint', 'warn', 'events are not sent to TikTok but to tiktok_events.endpoint', 'Remove the setting outside of tests.'
+	SELECT 'endpoint', 'warn', 'events go to a test server (tiktok_events.endpoint) and not to TikTok',
+		'Outside of tests: ALTER SYSTEM RESET tiktok_events.endpoint; SELECT pg_reload_conf();'
 	FROM server
 	WHERE endpoint NOT LIKE 'https://business-api.tiktok.com/%'
 	UNION ALL
-	SELECT 'sources', 'warn', 'there is no event source', 'Insert a row into tiktok.source.'
+	SELECT 'sources', 'warn', 'no Pixel, app, offline or CRM event set is set up',
+		'Name it, with its id in Events Manager: INSERT INTO tiktok.source (name, event_source, event_source_id) VALUES (''shop'', ''web'', ''the Pixel''''s id'');'
 	WHERE NOT EXISTS (SELECT FROM tiktok._source_health)
 	UNION ALL
 	SELECT 'source', CASE WHEN b.state = 'sending' THEN 'ok' WHEN b.state IN ('disabled', 'paused') THEN 'warn' ELSE 'fail' END,
-		format('"%s" is %s%s%s', b.source, CASE WHEN b.state = 'open' THEN 'not sent to' WHEN b.state = 'no_token' THEN 'without a token' ELSE b.state END,
-			' since ' || date_trunc('second', b.since), ': ' || nullif(b.reason, '')),
+		format('"%s" is %s%s%s', b.source, CASE WHEN b.state = 'open' THEN 'not sent to' WHEN b.state = 'no_token' THEN 'without a token' WHEN b.state = 'copied' THEN 'not sent to, because this database is a copy'
+				ELSE b.state END,
+			', since ' || date_trunc('second', b.since),
+			CASE WHEN b.reason ~ '^code \d+$' THEN ', because ' || tiktok._because(b.reason) WHEN b.state <> 'copied' THEN ': ' || nullif(b.reason, '') END),
 		CASE
-			WHEN b.state = 'disabled' THEN 'Set enabled to true in tiktok.source.'
-			WHEN b.state = 'paused' THEN 'Call tiktok.resume().'
-			WHEN b.state = 'no_token' THEN CASE WHEN b.reason LIKE '%file%' THEN 'Mend the file in tiktok_events.access_token_dir.' ELSE 'Call tiktok.set_access_token().' END
-			WHEN b.state = 'copied' THEN 'If this database is the one to send, call tiktok.confirm_database(); a copy should send nothing.'
+			WHEN b.state = 'disabled' THEN format('Turn it on: UPDATE tiktok.source SET enabled = true WHERE name = %L;', b.source)
+			WHEN b.state = 'paused' THEN format('Send to it again: SELECT tiktok.resume(%L);', b.source)
+			WHEN b.state = 'no_token' THEN CASE WHEN b.reason LIKE '%file%' THEN 'Mend the file in tiktok_events.access_token_dir.'
+				ELSE format('Generate a token in Events Manager: SELECT tiktok.set_access_token(%L, ''the token'');', b.source) END
+			WHEN b.state = 'copied' THEN 'A copy should send nothing; if this database is the one to send: SELECT tiktok.confirm_database();'
 			WHEN b.state = 'open' AND b.reason LIKE 'blocked:%' THEN
 				'Something in front of TikTok refuses the requests: look at proxy, firewall and tiktok_events.endpoint first, then at the token.'
-			WHEN b.state = 'open' THEN format('It tries again %s. tiktok.explain_code() tells what a code means; tiktok.resume() tries at once.',
-				coalesce('at ' || date_trunc('second', b.next_attempt_at), 'by itself'))
+			WHEN b.state = 'open' THEN coalesce((SELECT rtrim(x.fix, '.') FROM tiktok.explain_code(substring(b.reason FROM '^code (\d{1,9})$')::int) x),
+					format('It is tried again %s', coalesce('at ' || date_trunc('second', b.next_attempt_at), 'by itself')))
+				|| format('; to try at once: SELECT tiktok.resume(%L);', b.source)
 		END
 	FROM backlog b
 	UNION ALL
-	SELECT 'kind', 'warn', format('TikTok refuses events "%s" of "%s": %s wait and are sent one by one', k.event, k.source, k.waiting),
-		format('Look at SELECT code, message FROM tiktok.event_status WHERE source = %L AND event = %L AND status = ''rejected'';', k.source, k.event)
-	FROM tiktok.backlog_kind k
+	SELECT 'kind', 'warn', format('"%s": TikTok refuses %s; %s of them%s wait and are sent one by one', k.source, k.event, k.waiting, (SELECT tiktok._worth(array_agg(w.value), array_agg(w.currency)) FROM tiktok._waiting w WHERE w.source_id = h.source_id AND w.kind = k.event)),
+		format('Look at what TikTok says: SELECT code, message, count(*) FROM tiktok.event_status WHERE source = %L AND event = %L AND status = ''rejected'' GROUP BY 1, 2;', k.source, k.event)
+	FROM tiktok.backlog_kind k JOIN tiktok._source_health h ON h.source = k.source
 	UNION ALL
 	SELECT 'unused', 'warn', format('"%s" has no event', h.source),
-		CASE WHEN t.n > 0 THEN format('There are triggers (%s): are they enabled, and do their conditions hold?', t.n)
-			ELSE 'Create a trigger with tiktok.track_row, or call tiktok.track().' END
-	FROM tiktok._source_health h,
-		LATERAL (SELECT count(*) AS n FROM tiktok._trigger t WHERE t.source_bytes = convert_to(h.source, getdatabaseencoding())) t
+		coalesce('See what its triggers make of the rows: ' || c.statements, 'Record its events: tiktok.create_trigger() makes a trigger on the table of your orders or leads.')
+	FROM tiktok._source_health h LEFT JOIN checked c ON c.source_bytes = convert_to(h.source, getdatabaseencoding())
 	WHERE NOT h.has_events
 	UNION ALL
 	SELECT 'backlog',
 		CASE WHEN b.oldest_enqueued_at < now() - interval '1 hour' THEN 'fail' WHEN b.oldest_enqueued_at < now() - interval '5 minutes' THEN 'warn' ELSE 'ok' END,
-		format('"%s": %s pending, %s retrying%s', b.source, b.pending, b.retrying,
-			CASE WHEN b.oldest_enqueued_at IS NOT NULL THEN ', the oldest for ' || date_trunc('second', greatest(now() - b.oldest_enqueued_at, interval '0')) END),
-		CASE WHEN b.oldest_enqueued_at < now() - interval '5 minutes' THEN
-			CASE WHEN b.state = 'sending' THEN 'Look at tiktok.request_log and tiktok.worker_status.' ELSE 'They wait because the source is not sent to.' END END
-	FROM backlog b
+		CASE WHEN b.pending + b.retrying = 0 THEN format('"%s": no event waits', b.source)
+			ELSE format('"%s": events that wait: %s%s, %s of them after a failed attempt, the oldest for %s', b.source, b.pending + b.retrying,
+				CASE WHEN b.oldest_enqueued_at < now() - interval '5 minutes' THEN (
+					SELECT tiktok._worth(array_agg(w.value), array_agg(w.currency)) FROM tiktok._waiting w WHERE w.source_id = h.source_id) END, b.retrying, tiktok._span(now() - b.oldest_enqueued_at)) END,
+		CASE WHEN (b.oldest_enqueued_at < now() - interval '5 minutes') IS NOT TRUE THEN NULL
+			WHEN NOT s.preloaded THEN 'They wait because tiktok_events is not preloaded: see the row preload.'
+			WHEN NOT s.enabled THEN 'They wait because sending is off: see the row enabled.'
+			WHEN NOT EXISTS (SELECT FROM mine m WHERE m.pid IS NOT NULL) THEN 'They wait because no process sends them: see the row worker.'
+			WHEN b.state <> 'sending' THEN format('They wait because nothing is sent to "%s": see the row source.', b.source)
+			ELSE format('Look at what TikTok answers: SELECT * FROM tiktok.request_log WHERE source = %L ORDER BY id DESC LIMIT 20;', b.source) END
+	FROM server s, backlog b JOIN tiktok._source_health h ON h.source = b.source
 	UNION ALL
-	SELECT 'trigger', 'fail', format('"%s": trigger "%s" of %s, which tiktok.create_trigger made, is gone', g.source, g.trigger_name, g.relation::regclass),
-		format('Make it again with tiktok.create_trigger(). If it is not needed: DELETE FROM tiktok.created_trigger WHERE relation = %L::regclass AND trigger_name = %L;', g.relation::regclass, g.trigger_name)
+	SELECT 'trigger', 'fail', format('"%s": trigger "%s" of %s is gone: its rows make no event', g.source, g.trigger_name, g.relation::regclass),
+		format('Make it again with tiktok.create_trigger(), or if it is not needed any more: DELETE FROM tiktok.created_trigger WHERE relation = %L::regclass AND trigger_name = %L;', g.relation::regclass, g.trigger_name)
 	FROM tiktok._gone_trigger g
 	UNION ALL
 	SELECT 'trigger', 'warn', format('"%s": trigger "%s" of %s is disabled: its rows make no event', d.source, d.trigger_name, d.relation::regclass),
-		format('ALTER TABLE %s ENABLE TRIGGER %I;', d.relation::regclass, d.trigger_name)
+		format('Enable it: ALTER TABLE %s ENABLE TRIGGER %I;', d.relation::regclass, d.trigger_name)
 	FROM tiktok._disabled_trigger d
 	UNION ALL
 	-- with a source of truth, the checklist knows which orders have no event
 	SELECT CASE WHEN q.event_source = 'crm' THEN 'stage' ELSE 'silence' END, CASE WHEN q.a_week < 7 THEN 'warn' ELSE 'fail' END,
-		format('"%s": no %s was recorded for %s, since %s; the same hours of the weeks before had %s', q.source, q.event,
-			date_trunc('minute', now() - q.last_at), date_trunc('second', q.last_at), q.expected),
-		coalesce('Look at what writes the rows, and at what the trigger makes of them: ' || (
-			SELECT string_agg(format('SELECT * FROM tiktok.check_rows(%L, %L);', t.relation::regclass, t.trigger_name), ' ' ORDER BY t.trigger_name)
-			FROM tiktok._trigger t WHERE t.source_bytes = convert_to(q.source, getdatabaseencoding())), 'Look at what calls tiktok.track().')
-	FROM tiktok._silence q
+		format('"%s": no %s was recorded for %s, since %s; the same hours of the weeks before had %s%s', q.source, q.event,
+			tiktok._span(now() - q.last_at), date_trunc('second', q.last_at), q.expected, q.worth),
+		coalesce('Look at what writes the rows, and at what the trigger makes of them: ' || c.statements, 'Look at what calls tiktok.track().')
+	FROM tiktok._silence q LEFT JOIN checked c ON c.source_bytes = convert_to(q.source, getdatabaseencoding())
 	WHERE NOT EXISTS (SELECT FROM tiktok._truth_relation t WHERE t.source = q.source AND t.event = q.event AND t.problem IS NULL)
 	UNION ALL
 	SELECT 'rejected', coalesce(b.state, 'ok'),
-		CASE WHEN b.state IS NOT NULL THEN format('"%s": TikTok refused %s of the last %s %s%s', f.source, b.bad, b.of, b.event, ', mostly ' || b.reason)
-			ELSE format('"%s": %s of %s events sent in 24 hours rejected or uncertain', f.source, f.rejected, f.sent) END,
-		CASE WHEN b.state IS NOT NULL THEN format('SELECT reason, code, message FROM tiktok.event_status WHERE source = %L AND event = %L AND status IN (''rejected'', ''uncertain''); '
-			'when the cause is gone, SELECT tiktok.retry(%1$L); sends them again.', f.source, b.event) END
+		CASE WHEN b.state IS NOT NULL THEN format('"%s": TikTok refused %s of the last %s %s%s, mostly because %s', f.source, b.bad, b.of, b.event, b.worth, tiktok._because(b.reason))
+			WHEN f.rejected = 0 THEN format('"%s": TikTok accepted all of %s events sent in 24 hours', f.source, f.sent)
+			ELSE format('"%s": TikTok accepted %s of %s events sent in 24 hours%s', f.source, f.sent - f.rejected, f.sent, tiktok._others(f.rejected_worth)) END,
+		CASE WHEN b.state IS NOT NULL THEN format('Mend what TikTok names, then send them again with tiktok.retry(): SELECT event_id, reason, message FROM tiktok.event_status '
+			'WHERE source = %L AND event = %L AND status IN (''rejected'', ''uncertain'') ORDER BY id DESC LIMIT 20;', f.source, b.event) END
 	FROM source_events f LEFT JOIN bad b ON b.source = f.source AND b.status = 'rejected'
 	WHERE f.source IS NOT NULL AND f.sent > 0
 	UNION ALL
 	SELECT 'invalid', coalesce(b.state, 'ok'),
-		CASE WHEN b.state IS NOT NULL THEN format('"%s": %s of the last %s %s are invalid and were not sent%s', f.source, b.bad, b.of, b.event, ', mostly ' || b.reason)
-			ELSE format('"%s": %s of %s events recorded in 24 hours invalid', f.source, f.invalid, f.events) END,
-		CASE WHEN b.state IS NOT NULL THEN format('Mend the data or the trigger: SELECT event_id, reason, notes FROM tiktok.event_status WHERE source = %L AND event = %L AND status = ''invalid'';',
+		CASE WHEN b.state IS NOT NULL THEN format('"%s": %s of the last %s %s%s are invalid and were not sent, mostly because %s', f.source, b.bad, b.of, b.event, b.worth, tiktok._because(b.reason))
+			WHEN f.invalid = 0 THEN format('"%s": none of %s events recorded in 24 hours is invalid', f.source, f.events)
+			ELSE format('"%s": %s of %s events recorded in 24 hours are invalid%s', f.source, f.invalid, f.events, f.invalid_worth) END,
+		CASE WHEN b.state IS NOT NULL THEN format('Mend the data or the trigger: SELECT event_id, reason, notes FROM tiktok.event_status WHERE source = %L AND event = %L AND status = ''invalid'' ORDER BY id DESC LIMIT 20;',
 			f.source, b.event) END
 	FROM source_events f LEFT JOIN bad b ON b.source = f.source AND b.status = 'invalid'
 	WHERE f.source IS NOT NULL
 	UNION ALL
-	SELECT 'currency', 'warn', format('"%s": %s of %s events recorded in 24 hours go without value, because TikTok does not take their currency', v.source, v.without_value, f.events),
-		'Convert to a currency of TikTok''s list, or set currency_policy in tiktok.source; tiktok.value_problems names the events.'
-	FROM value_day v JOIN source_events f ON f.source = v.source
-	WHERE v.without_value > 0.01 * f.events
+	SELECT 'currency', 'warn', format('"%s": %s of %s events recorded in 24 hours go without their value, because TikTok does not take the currency', f.source, f.without_value, f.events),
+		format('Convert to a currency of TikTok''s list, or set currency_policy in tiktok.source: SELECT event_id, value, currency FROM tiktok.value_problems WHERE source = %L AND problem = ''currency_unknown'' ORDER BY id DESC LIMIT 20;', f.source)
+	FROM source_events f
+	WHERE f.source IS NOT NULL AND f.without_value > 0.01 * f.events
 	UNION ALL
-	SELECT 'consent_words', 'warn', format('"%s": the consent of %s of %s events recorded in 24 hours is no word that is known, and counts as no', v.source, v.unreadable, f.events),
-		'Map a boolean, or words such as yes and no; notes in tiktok.event_status say consent_unreadable.'
-	FROM value_day v JOIN source_events f ON f.source = v.source
-	WHERE v.unreadable > 0
+	SELECT 'consent_words', 'warn', format('"%s": the consent of %s of %s events recorded in 24 hours is no word that is known, and counts as no', f.source, f.unreadable, f.events),
+		format('Map a boolean, or words such as yes and no: SELECT event_id, notes FROM tiktok.event_status WHERE source = %L AND notes LIKE ''%%consent_unreadable%%'' ORDER BY id DESC LIMIT 20;', f.source)
+	FROM source_events f
+	WHERE f.source IS NOT NULL AND f.unreadable > 0
 	UNION ALL
-	SELECT 'source_gone', 'fail', format('%s events recorded in 24 hours for a source that does not exist', f.events),
-		'Triggers name a source that was dropped or renamed; the notes in tiktok.event_status say which.'
+	SELECT 'source_gone', 'fail', format('%s of %s events recorded in 24 hours%s name a source that does not exist', f.events, (SELECT sum(x.events) FROM source_events x), f.worth),
+		'Correct the source in the trigger or call that records them: SELECT event, event_id, notes FROM tiktok.event_status WHERE source IS NULL ORDER BY id DESC LIMIT 20;'
 	FROM source_events f
 	WHERE f.source IS NULL
 	UNION ALL
 	SELECT 'test_code', 'warn', format('"%s" has a test code until %s', h.source, date_trunc('second', h.test_code_until)),
-		'Only sessions with tiktok_events.test_event on use it; tiktok.set_test_code(source, NULL) ends it.'
+		format('Only sessions with tiktok_events.test_event on use it; to end it: SELECT tiktok.set_test_code(%L, NULL);', h.source)
 	FROM tiktok._source_health h
 	WHERE h.test_code_until IS NOT NULL
 	UNION ALL
 	SELECT 'clock', CASE WHEN q.started_at > clock_timestamp() + interval '1 minute' THEN 'fail' ELSE 'ok' END,
-		CASE WHEN q.started_at > clock_timestamp() + interval '1 minute' THEN format('the last request was sent %s in the future', date_trunc('second', q.started_at - clock_timestamp()))
+		CASE WHEN q.started_at > clock_timestamp() + interval '1 minute' THEN format('the last request was sent %s in the future', tiktok._span(q.started_at - clock_timestamp()))
 			ELSE 'the last request lies in the past' END,
-		CASE WHEN q.started_at > clock_timestamp() + interval '1 minute' THEN 'The server''s clock was set back: times and ages of events are wrong.' END
+		CASE WHEN q.started_at > clock_timestamp() + interval '1 minute' THEN 'The server''s clock was set back: set it right, because TikTok believes its times.' END
 	FROM (SELECT started_at FROM tiktok.request_log ORDER BY id DESC LIMIT 1) q
 	UNION ALL
-	SELECT 'conflict', 'warn', format('"%s": %s events had the key of another event, since %s', c.source, c.conflict, date_trunc('second', c.since)),
-		'The first one stays. Give each order and lead an event_id of its own.'
+	SELECT 'conflict', 'warn', format('"%s": %s events had the event_id of another event and were not stored, since %s', c.source, c.conflict, date_trunc('second', c.since)),
+		'Give each order and lead an event_id of its own.'
 	FROM tiktok.enqueue_counters c
 	WHERE c.conflict > 0
 	UNION ALL
-	SELECT 'query', 'warn', format('trigger "%s" of %s: its query had no row, or its function returned NULL, for %s of %s rows, which made no event', c.trigger_name, c.relation, c.no_row, c.queried),
-		'Join what may be missing by LEFT JOIN, and fire the trigger after everything is written. Leave out by the condition what is not meant.'
+	SELECT 'query', 'warn', format('trigger "%s" of %s: %s of %s rows made no event, because its query or function had nothing for them', c.trigger_name, c.relation, c.no_row, c.queried),
+		format('Join what may be missing by LEFT JOIN, or leave out by the condition what is not meant: SELECT * FROM tiktok.check_rows(%L, %L);', c.relation, c.trigger_name)
 	FROM tiktok.query_counters c
 	WHERE c.no_row > 0.01 * c.queried
 	UNION ALL
-	SELECT 'unmapped_source', 'warn', format('%s: %s rows named no source, among them %s', u.relation, sum(u.no_source), coalesce(string_agg(u.key, ', ' ORDER BY u.key), 'none with a key')),
-		'Set tiktok.source.key to what the rows have, or leave them out by the trigger''s condition.'
+	SELECT 'unmapped_source', 'warn', format('%s rows of %s made no event, because they name no source that is known%s', sum(u.no_source), u.relation, ': ' || string_agg(u.key, ', ' ORDER BY u.key)),
+		format('Set tiktok.source.key to what the rows have, or leave them out by the trigger''s condition: SELECT * FROM tiktok.unmapped_source WHERE relation = %L::regclass;', u.relation)
 	FROM tiktok.unmapped_source u
 	GROUP BY u.relation
 	UNION ALL
-	SELECT 'application_clock', 'warn', format('"%s": %s events of 24 hours came from the future', d.source, sum(d.events)),
-		'The clock of the application is ahead, or seconds and milliseconds are mixed up.'
-	FROM day d
-	WHERE d.status = 'invalid' AND d.reason = 'future'
-	GROUP BY d.source
+	SELECT 'application_clock', 'warn', format('"%s": %s of %s events recorded in 24 hours%s happen in the future', f.source, f.future, f.events, f.future_worth),
+		format('Set the application''s clock right, or map seconds where it has milliseconds: SELECT event_id, event_time, enqueued_at FROM tiktok.event_status WHERE source = %L AND reason = ''future'' ORDER BY id DESC LIMIT 20;', f.source)
+	FROM source_events f
+	WHERE f.source IS NOT NULL AND f.future > 0
 	UNION ALL
 	SELECT 'retention', CASE WHEN o.late THEN 'warn' ELSE 'ok' END,
 		format('the oldest event is %s days old, tiktok_events.retention is %s', extract(day FROM now() - o.enqueued_at), o.retention),
-		CASE WHEN o.late THEN 'Call tiktok.purge(), and look for what keeps the worker from it.' END
+		CASE WHEN o.late THEN 'Look for what keeps the worker from deleting them, or delete them now: SELECT tiktok.purge();' END
 	FROM (
 		SELECT s.retention, f.enqueued_at, f.enqueued_at < now() - greatest(s.retention, k.kept_for) - interval '2 days' AS late
 		FROM server s, (SELECT enqueued_at FROM tiktok._real_event ORDER BY id LIMIT 1) f, (SELECT max(kept_for) AS kept_for FROM tiktok._source_health) k
 		WHERE s.retention > '0') o
 	UNION ALL
 	SELECT 'retention', 'warn', format('"%s": events are kept for %s, longer than tiktok_events.retention, which is %s', h.source, h.kept_for, s.retention),
-		'They stay two days longer than TikTok would take them. Set tiktok_events.retention to at least that, or a shorter max_event_age.'
+		'Set tiktok_events.retention to at least that, or a shorter max_event_age in tiktok.source.'
 	FROM server s JOIN tiktok._source_health h ON h.kept_for > s.retention
 	WHERE s.retention > '0'
 	UNION ALL
 	SELECT 'autovacuum', CASE WHEN current_setting('autovacuum')::bool AND a.late IS NULL THEN 'ok' ELSE 'warn' END,
 		CASE WHEN NOT current_setting('autovacuum')::bool THEN 'autovacuum is off' WHEN a.late IS NULL THEN 'no table has many dead rows'
 			ELSE 'dead rows in ' || a.late END,
-		CASE WHEN NOT current_setting('autovacuum')::bool THEN 'Turn it on: tables of a queue need it.'
-			WHEN a.late IS NOT NULL THEN 'Look for transactions that have been open for long, and give autovacuum more to spend.' END
+		CASE WHEN NOT current_setting('autovacuum')::bool THEN 'Turn it on, because tables of a queue need it: ALTER SYSTEM SET autovacuum = on; SELECT pg_reload_conf();'
+			WHEN a.late IS NOT NULL THEN 'End transactions that have been open for long: SELECT pid, xact_start, state FROM pg_stat_activity WHERE backend_xmin IS NOT NULL ORDER BY xact_start;' END
 	FROM (SELECT string_agg(format('tiktok.%s (%s)', t.relname, t.n_dead_tup), ', ' ORDER BY t.relname) AS late
 		FROM pg_stat_user_tables t
 		WHERE t.schemaname = 'tiktok' AND t.n_dead_tup > 100000 + 0.4 * t.n_live_tup) a
 	UNION ALL
-	SELECT 'partitions', 'fail', format('%s cannot make partitions of %s: a new one gets a copy of the trigger, which its owner may not use', o.owner, o.tables),
-		format('Rows for which there is no partition fail. As a superuser: SELECT tiktok.grant_owner(%L);', o.owner)
+	SELECT 'partitions', 'fail', format('%s cannot make partitions of %s, because it may not use the trigger: rows for which there is no partition fail', o.owner, o.tables),
+		format('As a superuser: SELECT tiktok.grant_owner(%L);', o.owner)
 	FROM (
 		SELECT c.relowner::regrole::text AS owner, string_agg(DISTINCT c.oid::regclass::text, ', ') AS tables
 		FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
@@ -302,7 +331,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 	SELECT 'foreign_objects', CASE WHEN o.problem IS NOT NULL THEN 'fail' WHEN o.triggers IS NOT NULL THEN 'warn' ELSE 'ok' END,
 		coalesce(o.problem, 'not of the extension: ' || o.triggers, 'nothing of others hangs on the extension''s tables'),
 		CASE WHEN o.problem IS NOT NULL THEN 'Undo it: until then the worker touches nothing.'
-			WHEN o.triggers IS NOT NULL THEN 'Drop them: they may change or stop what is recorded, and run with the rights of the extension''s owner where its functions write.' END
+			WHEN o.triggers IS NOT NULL THEN 'Drop them, because they may change or stop what is recorded.' END
 	FROM (
 		SELECT tiktok._table_problem(x.oid, x.extowner) AS problem, (
 			SELECT string_agg(format('trigger %s on %s', t.tgname, c.relname), ', ' ORDER BY t.tgname, c.relname)
@@ -349,7 +378,7 @@ $$;
 COMMENT ON FUNCTION tiktok._same_event(text, text) IS 'an old and a new name, or two spellings, of one event';
 
 -- The rule is about TikTok and known for all sources or for none; three days that are over, with counts.
-CREATE FUNCTION tiktok._uncounted(source_id int, OUT event text, OUT counted bigint, OUT delivered bigint, OUT since date)
+CREATE FUNCTION tiktok._uncounted(source_id int, OUT event text, OUT counted bigint, OUT delivered bigint, OUT since date, OUT worth text)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 	WITH counted AS MATERIALIZED (
 		SELECT c.event, c.day, c.server, row_number() OVER (PARTITION BY c.event ORDER BY c.day DESC) AS n
@@ -359,9 +388,9 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		SELECT c.event, min(c.day) AS since, max(c.day) AS until, sum(c.server)::bigint AS counted
 		FROM counted c WHERE c.n <= 3 GROUP BY 1 HAVING count(*) = 3
 	)
-	SELECT t.event, t.counted, d.delivered, t.since
+	SELECT t.event, t.counted, d.delivered, t.since, d.worth
 	FROM three t, LATERAL (
-		SELECT count(*) AS delivered FROM tiktok._real_event f
+		SELECT count(*) AS delivered, tiktok._worth(array_agg(f.value), array_agg(f.currency)) AS worth FROM tiktok._real_event f
 		WHERE f.source_id = _uncounted.source_id AND f.event = t.event AND f.status = 'delivered' AND f.hour >= t.since - interval '2 hours'
 		AND (f.event_time AT TIME ZONE 'UTC')::date IN (SELECT c.day FROM counted c WHERE c.event = t.event AND c.n <= 3)) d
 	WHERE d.delivered >= 30 AND abs(d.delivered - t.counted) > greatest(5, 0.1 * d.delivered) AND (SELECT r.rule FROM tiktok._count_rule() r) = 'before'
@@ -369,7 +398,7 @@ $$;
 COMMENT ON FUNCTION tiktok._uncounted(int) IS 'names of which TikTok''s last three counts are not what was delivered, where it is known what TikTok counts';
 
 CREATE FUNCTION tiktok.failure_modes(source text, OUT mode text, OUT state text, OUT evidence text, OUT hint text)
-RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET DateStyle = 'ISO' SET jit = off AS $$
 	WITH me AS MATERIALIZED (
 		SELECT s.* FROM (SELECT tiktok._source_id(failure_modes.source) AS id OFFSET 0) i JOIN tiktok._source_health s ON s.source_id = i.id
 	), newest AS MATERIALIZED (
@@ -387,6 +416,10 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		SELECT f.* FROM me, tiktok._fallen_shares(me.source_id) f
 	), report AS MATERIALIZED (
 		SELECT r.* FROM me, tiktok._newest_reports(me.source_id, 400) r
+	), checked AS (
+		SELECT string_agg(format('SELECT * FROM tiktok.check_rows(%L, %L);', t.relation::regclass, t.trigger_name), ' ' ORDER BY t.relation::regclass::text, t.trigger_name) AS statements
+		FROM tiktok._trigger t, me
+		WHERE t.source_bytes = convert_to(me.source, getdatabaseencoding())
 	), patience AS (
 		-- where orders are paid days after the page has fired, their events are recorded then
 		SELECT least(greatest(percentile_disc(0.99) WITHIN GROUP (ORDER BY r.recorded_at - r.seen_at), interval '15 minutes'), interval '48 hours') AS time
@@ -397,18 +430,31 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		WHERE (r.event IN (SELECT n.event FROM sent_name n) OR r.other_event IS NOT NULL)
 		AND (r.recorded_at IS NOT NULL OR r.other_event IS NOT NULL OR r.seen_at < now() - (SELECT p.time FROM patience p))
 	), ids AS (
-		-- an event_id that nothing has is another one, unless there are hardly any events that could have it
 		SELECT w.most, count(n.event) AS seen, count(*) FILTER (WHERE n.recorded_at IS NULL AND n.other_event IS NULL) AS strange,
-			(SELECT count(*) FROM newest e WHERE e.event IN (SELECT x.event FROM named x)
-				AND e.enqueued_at >= min(n.seen_at) FILTER (WHERE n.recorded_at IS NULL AND n.other_event IS NULL) - interval '1 minute') AS recorded
+			min(n.seen_at) FILTER (WHERE n.recorded_at IS NULL AND n.other_event IS NULL) - interval '1 minute' AS since
 		FROM (VALUES (25), (100)) w (most) LEFT JOIN named n ON n.of_names <= w.most
 		GROUP BY 1
 	), worst_ids AS (
 		SELECT i.* FROM ids i ORDER BY i.seen >= 20 AND i.strange >= 0.2 * i.seen DESC, CASE WHEN i.strange >= 0.2 * i.seen THEN i.most ELSE - i.most END LIMIT 1
+	), unreported AS MATERIALIZED (
+		SELECT e.event, e.event_time, e.enqueued_at
+		FROM me, worst_ids i, newest e
+		WHERE i.strange >= 0.2 * i.seen AND e.fit AND e.enqueued_at >= i.since AND e.event IN (SELECT n.event FROM named n)
+		AND NOT EXISTS (SELECT FROM tiktok._pixel_report p WHERE p.event_id = e.event_id AND p.event = e.event AND p.source_id = me.source_id)
+	), page AS (
+		-- If the page has other ids, there is an event without a report beside each report without an event. Else the page reports what is not recorded.
+		SELECT coalesce(count(n.event) >= 0.5 * i.strange AND (SELECT count(*) FROM unreported) >= 0.5 * i.strange, false) AS has_other_ids
+		FROM worst_ids i LEFT JOIN named n ON n.of_names <= i.most AND n.recorded_at IS NULL AND n.other_event IS NULL AND EXISTS (
+			SELECT FROM unreported u
+			WHERE u.event = n.event AND (u.event_time BETWEEN n.seen_at - interval '2 minutes' AND n.seen_at + interval '2 minutes'
+				OR u.enqueued_at BETWEEN n.seen_at - interval '2 minutes' AND n.seen_at + interval '2 minutes'))
+		GROUP BY i.strange
 	), late AS (
 		SELECT r.event, count(*) AS sent,
 			count(*) FILTER (WHERE r.late) AS late,
 			count(*) FILTER (WHERE r.lost) AS lost,
+			tiktok._worth(array_agg(r.value) FILTER (WHERE r.late), array_agg(r.currency) FILTER (WHERE r.late)) AS worth,
+			tiktok._worth(array_agg(r.value) FILTER (WHERE r.lost), array_agg(r.currency) FILTER (WHERE r.lost)) AS lost_worth,
 			percentile_disc(0.5) WITHIN GROUP (ORDER BY CASE WHEN r.late THEN r.enqueued_at - r.event_time END) AS recorded_after,
 			percentile_disc(0.5) WITHIN GROUP (ORDER BY CASE WHEN r.late THEN r.at - r.enqueued_at END) AS sent_after
 		FROM recent r
@@ -417,36 +463,41 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		ORDER BY lost DESC, late DESC, sent DESC LIMIT 1
 	), pair AS (
 		-- Pixel events under the event_id of another event
-		SELECT p.event AS pixel, p.other_event AS server, count(*) AS events, tiktok._same_event(p.event, p.other_event) AS same
+		SELECT p.event AS pixel, p.other_event AS server, count(*) AS events, tiktok._same_event(p.event, p.other_event) AS same,
+			format('%s of the last %s events of the Pixel%s are %s where %s is sent', count(*), (SELECT count(*) FROM report), tiktok._worth(array_agg(p.value), array_agg(p.currency)), p.event, p.other_event) AS said
 		FROM report p
 		WHERE p.other_event IS NOT NULL
 		GROUP BY 1, 2
 		UNION ALL
 		-- another name of an event that is sent, whatever its event_id
-		SELECT o.event, n.event, sum(o.events), true
-		FROM (SELECT p.event, count(*) AS events FROM report p WHERE p.other_event IS NULL GROUP BY 1
-			UNION ALL
-			SELECT c.event, sum(c.browser) FROM tiktok.platform_count c
-			WHERE c.source = failure_modes.source AND c.day >= (now() AT TIME ZONE 'UTC')::date - 7 AND c.browser > 0
-			GROUP BY 1) o
-		JOIN sent_name n ON n.event <> o.event AND tiktok._same_event(o.event, n.event)
-		WHERE o.event NOT IN (SELECT x.event FROM sent_name x)
+		SELECT p.event, n.event, count(*), true, format('%s of the last %s events of the Pixel are %s where %s is sent', count(*), (SELECT count(*) FROM report), p.event, n.event)
+		FROM report p JOIN sent_name n ON n.event <> p.event AND tiktok._same_event(p.event, n.event)
+		WHERE p.other_event IS NULL AND p.event NOT IN (SELECT x.event FROM sent_name x)
+		GROUP BY 1, 2
+		UNION ALL
+		SELECT c.event, n.event, sum(c.browser), true, format('TikTok counted %s events %s of the Pixel in 7 days where %s is sent', sum(c.browser), c.event, n.event)
+		FROM tiktok.platform_count c JOIN sent_name n ON n.event <> c.event AND tiktok._same_event(c.event, n.event)
+		WHERE c.source = failure_modes.source AND c.day >= (now() AT TIME ZONE 'UTC')::date - 7 AND c.browser > 0 AND c.event NOT IN (SELECT x.event FROM sent_name x)
 		GROUP BY 1, 2
 	), names AS (
 		SELECT coalesce(max(p.events) FILTER (WHERE p.same), 0) AS same,
-			string_agg(format('the Pixel fires %s (%s) where %s is sent', p.pixel, p.events, p.server), '; ' ORDER BY p.pixel, p.server) AS pairs,
-			(SELECT count(*) FROM recent r WHERE r.status = 'invalid' AND r.reason = 'event_name') AS misnamed
+			string_agg(p.said, '; ' ORDER BY p.pixel, p.server, p.said) AS pairs,
+			(SELECT count(*) FROM recent r WHERE r.status = 'invalid' AND r.reason = 'event_name') AS misnamed, (SELECT count(*) FROM recent) AS events
 		FROM pair p
 		WHERE p.same OR p.events >= 3
 	), money AS (
 		SELECT m.event, sum(m.events) AS events, sum(m.problems) AS problems,
-			string_agg(format('%s %s', m.problems, m.value_problem), ', ' ORDER BY m.problems DESC, m.value_problem) FILTER (WHERE m.problems > 0) AS kinds
+			string_agg(format('%s because %s', m.problems, tiktok._because(m.value_problem)), ', ' ORDER BY m.problems DESC, m.value_problem) FILTER (WHERE m.problems > 0) AS kinds
 		FROM (SELECT r.event, r.value_problem, count(*) AS events, count(*) FILTER (WHERE r.value_problem <> 'value_zero') AS problems
 			FROM recent r
 			WHERE r.fit AND r.is_sale OR r.value_problem IS NOT NULL
 			GROUP BY 1, 2) m
 		GROUP BY 1
 		ORDER BY problems DESC, events DESC LIMIT 1
+	), sold AS (
+		SELECT tiktok._worth(array_agg(r.value), array_agg(r.currency)) AS worth
+		FROM recent r, money m
+		WHERE r.event = m.event AND r.fit AND r.is_sale
 	), shifted AS (
 		SELECT string_agg(CASE WHEN v.same THEN format('the last eight values of %s in %s are all %s, and half of those before were %s or more', v.event, v.currency, v.median, v.median_before)
 				WHEN v.median > v.median_before THEN format('the last eight values of %s in %s are %s times those before', v.event, v.currency, round(v.median / v.median_before))
@@ -455,106 +506,119 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 			bool_or(v.same) AS same
 		FROM me, tiktok._shifted_values(me.source_id) v
 	), stage AS (
-		SELECT count(c.event) AS mapped,
-			count(c.event) FILTER (WHERE c.delivered > 0) AS delivered,
+		SELECT count(c.stages) AS mapped,
+			count(c.stages) FILTER (WHERE c.delivered > 0) AS delivered,
 			coalesce(sum(c.events), 0) AS events,
 			coalesce(max(c.delivered), 0) AS most,
 			coalesce(sum(c.no_mapping), 0) AS no_mapping,
-			string_agg(c.event, ', ' ORDER BY c.position, c.event) FILTER (WHERE c.delivered = 0) AS never
+			string_agg(c.event, ', ' ORDER BY c.position, c.event) FILTER (WHERE c.stages IS NOT NULL AND c.delivered = 0) AS never
 		FROM tiktok.stage_coverage c
 		WHERE c.source = failure_modes.source AND (SELECT event_source FROM me) = 'crm'
 	), lead_id AS (
-		SELECT r.event, count(*) AS events, count(*) FILTER (WHERE r.status = 'invalid' AND r.reason = 'lead_id_missing') AS missing
+		SELECT r.event, count(*) AS events, count(*) FILTER (WHERE r.status = 'invalid' AND r.reason = 'lead_id_missing') AS missing,
+			tiktok._worth(array_agg(r.value) FILTER (WHERE r.reason = 'lead_id_missing'), array_agg(r.currency) FILTER (WHERE r.reason = 'lead_id_missing')) AS worth
 		FROM recent r
 		GROUP BY 1
 		ORDER BY missing DESC, events DESC LIMIT 1
 	), crm AS (
-		SELECT (SELECT count(*) FROM newest e WHERE e.fit AND tiktok._current_name(e.event) = 'Lead' AND e.enqueued_at >= now() - interval '7 days') AS leads,
+		SELECT count(*) AS leads, tiktok._worth(array_agg(e.value), array_agg(e.currency)) AS worth,
 			(SELECT count(*) FROM tiktok._source_health h WHERE h.event_source = 'crm' AND h.enabled) AS sources
+		FROM newest e
+		WHERE e.fit AND tiktok._current_name(e.event) = 'Lead' AND e.enqueued_at >= now() - interval '7 days'
 	), consent AS (
 		SELECT count(*) FILTER (WHERE r.status = 'suppressed') AS suppressed, count(*) AS events,
-			(SELECT count(*) FROM report p WHERE p.status = 'suppressed') AS fired,
-			(SELECT string_agg(format('%s of the last %s %s had consent, and %s before', f.part, f.whole, f.event, tiktok._percent(f.share_before, 1)), '; ' ORDER BY f.event)
+			tiktok._worth(array_agg(r.value) FILTER (WHERE r.status = 'suppressed'), array_agg(r.currency) FILTER (WHERE r.status = 'suppressed')) AS worth,
+			(SELECT string_agg(format('%s of the last %s %s had consent, and %s before%s', f.part, f.whole, f.event, tiktok._percent(f.share_before, 1),
+					tiktok._others(f.worth)), '; ' ORDER BY f.event)
 				FROM fallen f WHERE f.what = 'consent') AS fallen
 		FROM recent r
+	), fired AS (
+		SELECT count(*) FILTER (WHERE p.status = 'suppressed') AS fired, count(*) AS events,
+			tiktok._worth(array_agg(p.value) FILTER (WHERE p.status = 'suppressed'), array_agg(p.currency) FILTER (WHERE p.status = 'suppressed')) AS worth
+		FROM report p
 	), volume AS (
 		-- only what somebody wants to be enough
-		SELECT string_agg(v.said, ', ' ORDER BY v.event) FILTER (WHERE v.low) AS low, string_agg(v.said, ', ' ORDER BY v.event) AS said
+		SELECT string_agg(v.said, '; ' ORDER BY v.event) FILTER (WHERE v.low) AS low, string_agg(v.said, '; ' ORDER BY v.event) AS said
 		FROM (
-			SELECT v.event, NOT v.enough AS low, format('%s %s of %s a week', v.event, v.delivered, v.floor) AS said
-			FROM (SELECT w.event, w.events AS floor, d.delivered, d.delivered >= w.events AS enough
-				FROM me JOIN tiktok.weekly_floor w ON w.source = me.source,
-					LATERAL (SELECT count(*) AS delivered FROM tiktok._real_event f
-						WHERE f.source_id = me.source_id AND f.event = w.event AND f.status = 'delivered' AND f.hour >= now() - interval '7 days') d) v
+			SELECT w.event, d.delivered < w.events AS low, format('%s %s%s were delivered in 7 days, where %s are wanted', d.delivered, w.event, d.worth, w.events) AS said
+			FROM me JOIN tiktok.weekly_floor w ON w.source = me.source,
+				LATERAL (SELECT count(*) AS delivered, tiktok._worth(array_agg(f.value), array_agg(f.currency)) AS worth FROM tiktok._real_event f
+					WHERE f.source_id = me.source_id AND f.event = w.event AND f.status = 'delivered' AND f.hour >= now() - interval '7 days') d
 			UNION ALL
-			SELECT l.event, d.delivered < 50 AND d.known, format('%s %s of 50 in 14 days', l.event, d.delivered)
+			SELECT l.event, d.delivered < 50 AND d.known, format('%s %s%s were delivered in 14 days, where a campaign needs 50', d.delivered, l.event, d.worth)
 			FROM (SELECT DISTINCT l.event FROM tiktok._optimised l WHERE l.source = failure_modes.source) l, me,
-				LATERAL (SELECT count(*) FILTER (WHERE e.status = 'delivered' AND e.enqueued_at >= now() - interval '14 days') AS delivered,
-						coalesce(min(e.enqueued_at) < now() - interval '14 days', false) AS known
-					FROM newest e WHERE e.event = l.event) d) v
+				LATERAL (SELECT count(e.id) FILTER (WHERE e.lately) AS delivered, coalesce(min(e.enqueued_at) < now() - interval '14 days', false) AS known,
+						tiktok._worth(array_agg(e.value) FILTER (WHERE e.lately), array_agg(e.currency) FILTER (WHERE e.lately)) AS worth
+					FROM (SELECT e.*, e.status = 'delivered' AND e.enqueued_at >= now() - interval '14 days' AS lately FROM newest e WHERE e.event = l.event) e) d) v
 	), judged (mode, state, evidence, hint) AS (
 		SELECT 'different_ids',
 			CASE WHEN i.seen < 20 OR i.strange < 0.2 * i.seen THEN 'ok' WHEN i.strange >= 0.5 * i.seen THEN 'fail' ELSE 'warn' END,
-			CASE WHEN i.seen = 0 THEN 'nothing is known of the Pixel''s events'
-				WHEN i.strange = 0 THEN format('%s of %s events of the Pixel have the event_id of an event here', i.seen, i.seen)
-				WHEN i.recorded < 0.5 * i.strange THEN format('of the last %s events that the Pixel reported, %s are not recorded here; %s were recorded in that time', i.seen, i.strange, i.recorded)
+			CASE WHEN me.event_source <> 'web' THEN 'no Pixel: the source is ' || me.kind
+				WHEN i.seen = 0 THEN 'the Pixel''s event_ids are not known, because no page reports them'
+				WHEN i.strange = 0 THEN format('all of the last %s events of the Pixel have the event_id of an event here', i.seen)
+				WHEN NOT u.has_other_ids THEN format('%s of the last %s events that the Pixel reported are not recorded here', i.strange, i.seen)
 				ELSE format('%s of the last %s events of the Pixel have an event_id that no event here has', i.strange, i.seen) END,
-			CASE WHEN i.recorded < 0.5 * i.strange THEN 'Look at the trigger and at what writes the orders: the page reports what makes no event. SELECT * FROM tiktok.health();'
-				ELSE 'Give the Pixel the event_id that is recorded here: the key of the order, not one of its own.' END
-		FROM me, worst_ids i
+			CASE WHEN NOT u.has_other_ids THEN coalesce('Look at what writes the orders, and at what the trigger makes of them: ' || c.statements, 'Look at what calls tiktok.track().')
+				ELSE format('Give the Pixel the event_id that is recorded here, as tiktok.pixel_event() does: SELECT * FROM tiktok.dedup_overlap WHERE source = %L AND hour >= now() - interval ''2 days'' ORDER BY hour DESC;', me.source) END
+		FROM me, worst_ids i, page u, checked c
 		UNION ALL
 		SELECT 'late_events',
 			CASE WHEN l.lost >= 5 AND l.lost >= 0.2 * l.sent OR l.late >= 20 AND l.late >= 0.5 * l.sent THEN 'fail'
 				WHEN l.lost >= 3 AND l.lost >= 0.05 * l.sent OR l.late >= 5 AND l.late >= 0.2 * l.sent THEN 'warn' ELSE 'ok' END,
-			CASE WHEN l.sent IS NULL THEN 'no event was delivered' WHEN l.late = 0 THEN format('none of the last %s %s was late', l.sent, l.event)
-				ELSE format('%s of the last %s %s reached TikTok late, %s of them after 48 hours or never%s', l.late, l.sent, l.event, l.lost,
-				CASE WHEN l.late > 0 THEN format('; half were recorded %s after the event, half sent %s after that',
-					date_trunc('second', l.recorded_after), date_trunc('second', l.sent_after)) END) END,
-			CASE WHEN l.recorded_after > l.sent_after THEN 'They are recorded late: put the trigger on the change that makes the event, and check event_time.'
-				ELSE 'They are sent late: see tiktok.health() and tiktok.backlog.' END
+			CASE WHEN l.sent IS NULL THEN 'no event was delivered yet'
+				WHEN l.late = 0 THEN format('none of the last %s %s was late', l.sent, l.event)
+				ELSE format('%s of the last %s %s%s reached TikTok more than %s late%s; half of the late ones were recorded %s after they happened, and sent %s after that', l.late, l.sent, l.event, l.worth,
+					CASE WHEN me.event_source = 'web' THEN '5 minutes' ELSE '48 hours' END,
+					CASE WHEN l.lost > 0 AND me.event_source = 'web' THEN format(', %s of them%s after 48 hours or never', l.lost, l.lost_worth) END,
+					coalesce(tiktok._span(l.recorded_after), 'never'), coalesce(tiktok._span(l.sent_after), 'never')) END,
+			CASE WHEN l.recorded_after > l.sent_after THEN
+					format('Put the trigger on the change that makes the event, and check what event_time is mapped to: SELECT event_id, event_time, enqueued_at FROM tiktok.event_status WHERE source = %L AND event = %L ORDER BY id DESC LIMIT 20;', me.source, l.event)
+				ELSE format('Look at what kept them from being sent: SELECT started_at, outcome, http_status, code, message FROM tiktok.request_log WHERE source = %L AND outcome <> ''delivered'' ORDER BY id DESC LIMIT 20;', me.source) END
 		FROM me LEFT JOIN late l ON true
 		UNION ALL
 		SELECT 'names_differ', CASE WHEN n.same >= 3 THEN 'fail' WHEN n.pairs IS NOT NULL OR n.misnamed >= 3 THEN 'warn' ELSE 'ok' END,
-			concat_ws('; ', coalesce(n.pairs, 'no event of the Pixel has another name'), CASE WHEN n.misnamed > 0 THEN format('%s events had a name that TikTok does not take', n.misnamed) END),
-			'Fire the name in the Pixel that is sent from here: TikTok deduplicates by name and event_id.'
+			concat_ws('; ', coalesce(n.pairs, 'no event of the Pixel has another name'), CASE WHEN n.misnamed > 0 THEN format('%s of the last %s events have a name that TikTok does not take', n.misnamed, n.events) END),
+			CASE WHEN n.pairs IS NULL THEN format('Correct the name of the event in the trigger: SELECT event, notes FROM tiktok.event_status WHERE source = %L AND reason = ''event_name'' ORDER BY id DESC LIMIT 20;', me.source)
+				ELSE 'Let the page fire the name that is sent from here, as tiktok.pixel_event() does: TikTok counts an order twice if the names differ.' END
 		FROM me, names n
 		UNION ALL
 		SELECT 'value_or_currency_missing',
 			CASE WHEN s.said IS NOT NULL OR m.problems >= 5 AND m.problems >= 0.2 * m.events THEN 'fail' WHEN m.problems >= 5 AND m.problems >= 0.05 * m.events THEN 'warn' ELSE 'ok' END,
 			concat_ws('; ', s.said, CASE WHEN m.events IS NULL THEN 'no event of a sale'
-				WHEN m.problems = 0 THEN format('the last %s %s have a value and currency', m.events, m.event)
+				WHEN m.problems = 0 THEN format('the last %s %s have a value and a currency%s', m.events, m.event, d.worth)
 				ELSE format('%s of the last %s %s lack a usable value or currency: %s', m.problems, m.events, m.event, m.kinds) END),
-			CASE WHEN s.same THEN 'Map the value of the order, not a constant.'
-				WHEN s.said IS NOT NULL THEN 'Look whether the column is in cents now: the target amounts of tiktok.create_trigger says so.'
-				ELSE format('Map value and currency in the trigger. SELECT * FROM tiktok.value_problems WHERE source = %L AND hour >= now() - interval ''24 hours'';', me.source) END
-		FROM me CROSS JOIN shifted s LEFT JOIN money m ON true
+			CASE WHEN s.same THEN format('Map the value of the order, not a constant: SELECT event_id, value, currency FROM tiktok.event_status WHERE source = %L ORDER BY id DESC LIMIT 20;', me.source)
+				WHEN s.said IS NOT NULL THEN format('If the column is in cents now, give the mapping "amounts": "minor": SELECT event_id, value, currency FROM tiktok.event_status WHERE source = %L ORDER BY id DESC LIMIT 20;', me.source)
+				ELSE format('Map value and currency in the trigger: SELECT event_id, problem, value, currency, hint FROM tiktok.value_problems WHERE source = %L AND hour >= now() - interval ''24 hours'' LIMIT 20;', me.source) END
+		FROM me CROSS JOIN shifted s CROSS JOIN sold d LEFT JOIN money m ON true
 		UNION ALL
 		SELECT 'crm_quality_not_passed_back',
 			CASE WHEN me.event_source <> 'crm' THEN 'ok'
 				WHEN i.missing >= 5 AND i.missing >= 0.2 * i.events THEN 'fail'
 				WHEN s.mapped > 1 AND s.delivered <= 1 AND s.most >= 50 THEN 'warn' ELSE 'ok' END,
 			CASE WHEN me.event_source <> 'crm' THEN
-					CASE WHEN c.leads > 0 AND c.sources = 0 THEN format('%s leads in 7 days, and nothing is reported of what becomes of them', c.leads) ELSE 'no CRM' END
-				WHEN s.events = 0 THEN 'nothing in 28 days'
-				ELSE format('%s of %s stages reached TikTok in 28 days%s%s%s', s.delivered, s.mapped, ', not yet ' || s.never,
-					CASE WHEN i.missing > 0 THEN format('; %s of the last %s %s lacked a lead_id', i.missing, i.events, i.event) END,
-					CASE WHEN s.no_mapping > 0 THEN format('; %s rows had a stage that is not mapped', s.no_mapping) END) END,
-			CASE WHEN i.missing >= 5 THEN 'Keep TikTok''s lead_id with the lead and map it.'
-				ELSE 'Map every stage of the funnel in tiktok.lead_stage, and put the trigger on the column of the stage.' END
+					CASE WHEN c.leads > 0 AND c.sources = 0 THEN format('%s leads in 7 days%s, and no CRM reports what becomes of them', c.leads, c.worth) ELSE 'no CRM: the source is ' || me.kind END
+				WHEN s.events = 0 THEN 'no lead came to a stage in 28 days'
+				ELSE concat_ws('; ', CASE WHEN s.mapped > 0 THEN format('events of %s of %s stages reached TikTok in 28 days%s', s.delivered, s.mapped, ', not yet ' || s.never) ELSE 'no stage is mapped in tiktok.lead_stage' END,
+					CASE WHEN i.missing > 0 THEN format('%s of the last %s %s%s lack TikTok''s lead_id', i.missing, i.events, i.event, i.worth) END,
+					CASE WHEN s.no_mapping > 0 THEN format('%s rows since the server''s start had a stage that is not mapped', s.no_mapping) END) END,
+			CASE WHEN i.missing >= 5 THEN format('Keep TikTok''s lead_id with each lead and map it: SELECT event_id, notes FROM tiktok.event_status WHERE source = %L AND reason = ''lead_id_missing'' ORDER BY id DESC LIMIT 20;', me.source)
+				ELSE format('Map every stage of the funnel in tiktok.lead_stage, and put the trigger on the column of the stage: SELECT stages, event, delivered, no_mapping FROM tiktok.stage_coverage WHERE source = %L;', me.source) END
 		FROM me CROSS JOIN stage s CROSS JOIN crm c LEFT JOIN lead_id i ON true
 		UNION ALL
 		SELECT 'consent_inconsistent',
-			CASE WHEN c.fired >= 3 OR c.fallen IS NOT NULL OR c.suppressed >= 20 AND c.suppressed = c.events THEN 'fail' ELSE 'ok' END,
-			concat_ws('; ', c.fallen, CASE WHEN c.suppressed > 0 THEN format('%s of the last %s events were suppressed for want of consent', c.suppressed, c.events)
-				ELSE 'no event was suppressed for want of consent' END,
-				CASE WHEN c.fired > 0 THEN format('the Pixel fired %s events that were suppressed', c.fired) END),
-			CASE WHEN c.fired >= 3 THEN 'Let one decision of the user rule both sides: the Pixel''s consent calls and the consent of the event.'
-				ELSE 'Check what the target consent is mapped to, and what the consent banner writes there.' END
-		FROM me, consent c
+			CASE WHEN f.fired >= 3 OR c.fallen IS NOT NULL OR c.suppressed >= 20 AND c.suppressed = c.events THEN 'fail' ELSE 'ok' END,
+			concat_ws('; ', c.fallen,
+				CASE WHEN c.events = 0 THEN 'no event that could lack consent' WHEN c.suppressed = 0 THEN format('none of the last %s events lacked consent', c.events)
+					ELSE format('%s of the last %s events%s were not sent for want of consent', c.suppressed, c.events, c.worth) END,
+				CASE WHEN f.fired > 0 THEN format('%s of the last %s events of the Pixel%s lacked it', f.fired, f.events, f.worth) END),
+			CASE WHEN f.fired >= 3 THEN 'Let one decision of the customer rule both sides: the Pixel''s consent calls, and the consent of the event.'
+				ELSE format('Check what consent is mapped to, and what the consent banner writes there: SELECT event_id, reason, notes FROM tiktok.event_status WHERE source = %L AND status = ''suppressed'' ORDER BY id DESC LIMIT 20;', me.source) END
+		FROM me, consent c, fired f
 		UNION ALL
 		SELECT 'volume_too_low', CASE WHEN v.low IS NOT NULL THEN 'warn' ELSE 'ok' END,
-			coalesce(v.low, v.said, 'nothing says how many events there should be'),
-			'Optimise for an event that happens more often, or change tiktok.weekly_floor and tiktok.lead_stage.optimised.'
+			coalesce(v.low, v.said, 'nobody has said how many events there should be'),
+			format('Optimise for an event that happens more often, or correct what is wanted: SELECT * FROM tiktok.volume_floor WHERE source = %L;', me.source)
 		FROM me, volume v
 	)
 	SELECT j.mode, j.state, j.evidence, CASE WHEN j.state <> 'ok' THEN j.hint END FROM judged j
@@ -564,11 +628,16 @@ COMMENT ON FUNCTION tiktok.failure_modes(text) IS
 state: ok; warn: some events suffer; fail: many do, or all.';
 
 -- Of the orders since a day, those that a cause has.  The newest day may be wrong alone, so each stretch of days up to now is looked at.
-CREATE FUNCTION tiktok._truth_findings(source text, OUT cause text, OUT state text, OUT bad bigint, OUT orders bigint, OUT since date, OUT delivered bigint)
+CREATE FUNCTION tiktok._truth_findings(source text, OUT cause text, OUT state text, OUT bad bigint, OUT orders bigint, OUT since date, OUT delivered bigint,
+	OUT worth text, OUT orders_worth text, OUT delivered_worth text)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 	WITH judged AS MATERIALIZED (
-		SELECT j.day, j.n, j.in_orders, j.status = 'delivered' AS delivered,
+		SELECT j.day, j.n, j.in_orders, j.status = 'delivered' AS delivered, coalesce(j.value, j.value_sent) AS value, coalesce(j.currency, j.currency_sent) AS currency,
 			CASE WHEN j.cause IN ('no_event', 'pixel_only') THEN 'no_event'
+				-- shops may number their orders alike
+				WHEN j.cause = 'other_source' AND NOT EXISTS (
+					SELECT FROM tiktok._event_of_id e WHERE e.event_id = j.event_id AND e.event = j.event AND NOT e.is_test
+					AND e.event_time BETWEEN j.at - interval '1 day' AND j.at + interval '1 day' AND (e.value = j.value) IS NOT FALSE) THEN 'no_event'
 				WHEN j.cause IN ('no_order', 'recorded_twice') THEN 'no_order'
 				WHEN j.cause = 'value_differs' AND j.note NOT LIKE '%of the value%' THEN NULL
 				WHEN j.cause NOT IN ('late', 'pending', 'retrying', 'suppressed', 'discarded', 'no_longer_known', 'pixel_other_name', 'pixel_other_id', 'pixel_48_hours') THEN j.cause END AS cause
@@ -594,41 +663,51 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 				WHEN s.bad >= CASE WHEN s.cause LIKE 'value%' THEN 5 ELSE 3 END AND s.bad >= 0.05 * s.orders THEN 'warn' END AS state
 		FROM stretch s
 	)
-	(SELECT DISTINCT ON (s.cause) s.cause, s.state, s.bad, s.orders, s.day, NULL::bigint
-	FROM stated s
-	WHERE s.state IS NOT NULL
-	ORDER BY s.cause, s.state, s.day DESC)
+	SELECT f.cause, f.state, f.bad, f.orders, f.day, NULL::bigint, w.worth, w.orders_worth, NULL
+	FROM (SELECT DISTINCT ON (s.cause) s.* FROM stated s WHERE s.state IS NOT NULL ORDER BY s.cause, s.state, s.day DESC) f,
+		LATERAL (
+			SELECT tiktok._worth(array_agg(j.value) FILTER (WHERE j.cause = f.cause), array_agg(j.currency) FILTER (WHERE j.cause = f.cause)) AS worth,
+				tiktok._worth(array_agg(j.value) FILTER (WHERE j.in_orders), array_agg(j.currency) FILTER (WHERE j.in_orders)) AS orders_worth
+			FROM judged j WHERE j.day >= f.day) w
 	UNION ALL
-	SELECT NULL, NULL, NULL, coalesce(sum(j.n) FILTER (WHERE j.in_orders), 0), NULL, coalesce(sum(j.n) FILTER (WHERE j.in_orders AND j.delivered), 0)
+	SELECT NULL, NULL, NULL, coalesce(sum(j.n) FILTER (WHERE j.in_orders), 0), NULL, coalesce(sum(j.n) FILTER (WHERE j.in_orders AND j.delivered), 0), NULL,
+		tiktok._worth(array_agg(j.value) FILTER (WHERE j.in_orders), array_agg(j.currency) FILTER (WHERE j.in_orders)),
+		tiktok._worth(array_agg(j.value) FILTER (WHERE j.in_orders AND j.delivered), array_agg(j.currency) FILTER (WHERE j.in_orders AND j.delivered))
 	FROM judged j
 $$;
 COMMENT ON FUNCTION tiktok._truth_findings(text) IS
 'causes of tiktok.differences that too many orders of the last days have; a row without cause has all orders of seven days, and how many of them are delivered';
 
 CREATE FUNCTION tiktok.checklist(source text, OUT item int, OUT what text, OUT state text, OUT evidence text, OUT hint text)
-RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET DateStyle = 'ISO' SET jit = off AS $$
 	WITH me AS MATERIALIZED (
 		SELECT s.* FROM (SELECT tiktok._source_id(checklist.source) AS id OFFSET 0) i JOIN tiktok._source_health s ON s.source_id = i.id
 	), newest AS MATERIALIZED (
 		SELECT e.* FROM me, tiktok._newest(me.source_id, 1500) e
-	), now_and_before AS MATERIALIZED (
+	), of_all AS MATERIALIZED (
 		SELECT count(*) AS events, count(*) FILTER (WHERE e.status = 'delivered') AS delivered, max(e.at) FILTER (WHERE e.status = 'delivered') AS last_delivered_at,
-			count(*) FILTER (WHERE e.fit AND e.n <= 100) AS fit,
-			count(*) FILTER (WHERE e.fit AND e.n <= 100 AND e.match_keys & (SELECT bit_or(1 << k.bit) FROM tiktok._match_key k WHERE k.is_strong) <> 0) AS strong
-		FROM newest e
+			tiktok._worth(array_agg(e.value), array_agg(e.currency)) AS worth,
+			tiktok._worth(array_agg(e.value) FILTER (WHERE e.status = 'delivered'), array_agg(e.currency) FILTER (WHERE e.status = 'delivered')) AS delivered_worth,
+			count(*) FILTER (WHERE e.fit AND e.n <= 100) AS fit, count(*) FILTER (WHERE e.fit AND e.n <= 100 AND e.strong) AS strong,
+			tiktok._worth(array_agg(e.value) FILTER (WHERE e.fit AND e.n <= 100 AND NOT e.strong), array_agg(e.currency) FILTER (WHERE e.fit AND e.n <= 100 AND NOT e.strong)) AS weak_worth
+		FROM (SELECT e.*, e.match_keys & (SELECT bit_or(1 << k.bit) FROM tiktok._match_key k WHERE k.is_strong) <> 0 AS strong FROM newest e) e
 	), mode AS MATERIALIZED (
 		SELECT * FROM tiktok.failure_modes(checklist.source)
 	), fallen AS MATERIALIZED (
-		SELECT f.*, format('%s of the last %s %s', f.part, f.whole, f.event) AS said FROM me, tiktok._fallen_shares(me.source_id) f
+		SELECT f.*, format('%s of the last %s %s', f.part, f.whole, f.event) AS said,
+			tiktok._others(f.worth) AS rest
+		FROM me, tiktok._fallen_shares(me.source_id) f
 	), pixel AS MATERIALIZED (
-		SELECT count(*) AS browser, count(r.recorded_at) AS matched, count(*) FILTER (WHERE r.apart) AS over_48_hours, min(r.seen_at) AS since
+		SELECT count(*) AS browser, count(r.recorded_at) AS matched, count(*) FILTER (WHERE r.apart) AS over_48_hours, min(r.seen_at) AS since,
+			tiktok._worth(array_agg(r.value) FILTER (WHERE r.recorded_at IS NOT NULL), array_agg(r.currency) FILTER (WHERE r.recorded_at IS NOT NULL)) AS worth,
+			tiktok._worth(array_agg(r.value) FILTER (WHERE r.apart), array_agg(r.currency) FILTER (WHERE r.apart)) AS apart_worth
 		FROM me, tiktok._newest_reports(me.source_id, 400) r
 	), platform AS MATERIALIZED (
 		SELECT coalesce(sum(c.browser), 0) AS browser
 		FROM tiktok.platform_count c
 		WHERE c.source = checklist.source AND c.day >= (now() AT TIME ZONE 'UTC')::date - 7
 	), uncounted AS (
-		SELECT string_agg(format('TikTok counted %s of %s %s that it accepted in three days since %s', u.counted, u.delivered, u.event, to_char(u.since, 'YYYY-MM-DD')), '; ' ORDER BY u.event) AS said
+		SELECT string_agg(format('TikTok counted %s of %s %s%s that it accepted in three days since %s', u.counted, u.delivered, u.event, u.worth, to_char(u.since, 'YYYY-MM-DD')), '; ' ORDER BY u.event) AS said
 		FROM me, tiktok._uncounted(me.source_id) u
 	), truth AS MATERIALIZED (
 		SELECT t.relations, t.relations > 0 AND t.readable AS known
@@ -639,24 +718,28 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 	), counted AS MATERIALIZED (
 		SELECT f.* FROM truth t, LATERAL (SELECT * FROM tiktok._truth_findings(checklist.source) f WHERE t.known OFFSET 0) f
 	), finding AS (
-		SELECT f.state, format('%s of %s orders since %s %s', f.bad, f.orders, to_char(f.since, 'YYYY-MM-DD'), coalesce(w.said, 'are ' || f.cause)) AS said,
-			coalesce(w.hint, 'Look at reason and notes.') || format(' SELECT * FROM tiktok.differences(%L) WHERE cause IN (%s);', checklist.source,
-				CASE WHEN f.cause = 'no_event' THEN '''no_event'', ''pixel_only''' WHEN f.cause = 'no_order' THEN '''no_order'', ''recorded_twice''' ELSE quote_literal(f.cause) END) AS hint
+		SELECT f.state, format(CASE WHEN f.cause = 'no_order' THEN '%s events beside %s orders since %s %s%s' ELSE '%s of %s orders since %s %s%s' END,
+				f.bad, f.orders, to_char(f.since, 'YYYY-MM-DD'), w.said, f.worth) AS said,
+			w.hint || format(': SELECT * FROM tiktok.differences(%L) WHERE cause IN (%s);', checklist.source,
+				CASE WHEN f.cause = 'no_event' THEN '''no_event'', ''pixel_only'', ''other_source''' WHEN f.cause = 'no_order' THEN '''no_order'', ''recorded_twice''' ELSE quote_literal(f.cause) END) AS hint
 		FROM counted f
-		LEFT JOIN (VALUES
-			('no_event', 'have no event', 'Look at the trigger, and at what writes the orders without it.'),
-			('no_order', 'have a second event, or there are as many events without an order', 'Look for a second trigger or call that records the same orders.'),
-			('test', 'were recorded as test events', 'Turn tiktok_events.test_event off in the application.'),
-			('other_source', 'were recorded for another source', 'Correct the source of the trigger, or tiktok.source.key.'),
-			('duplicate', 'have the event_id of another order', 'Give each order an event_id of its own.'),
-			('no_value', 'were sent without a value', 'Map value and currency in the trigger.'),
-			('other_currency', 'were sent in another currency', 'Map the currency of the order.'),
-			('value_zero', 'were sent with a value of 0', 'Map the value of the whole order.'),
-			('value_hundredfold', 'were sent with a hundred times their value', 'The column is in cents: give the mapping "amounts": "minor".'),
-			('value_constant', 'were sent with one and the same value', 'Map the value of the order, not a constant.'),
-			('value_net', 'were sent without tax', 'Map the value with tax, or register the orders without.'),
-			('value_differs', 'were sent with the same part of their value', 'Map the column that your orders count by.')) w (cause, said, hint) ON w.cause = f.cause
-		WHERE f.cause IS NOT NULL
+		JOIN (VALUES
+			('no_event', 'have no event', 'Look at the trigger, and at what writes the orders without it'),
+			('no_order', 'are a second event of an order, or an event without one', 'Look for a second trigger or call that records the same orders'),
+			('test', 'were recorded as test events', 'Turn tiktok_events.test_event off in the application'),
+			('other_source', 'were recorded for another source', 'Correct the source of the trigger, or tiktok.source.key'),
+			('duplicate', 'have the event_id of another order', 'Give each order an event_id of its own'),
+			('rejected', 'were refused by TikTok', 'Mend what TikTok names'),
+			('invalid', 'are invalid and were not sent', 'Mend the data or the trigger'),
+			('expired', 'were too old to be sent', 'Record orders when they are paid, and look at what kept them from being sent'),
+			('uncertain', 'may be at TikTok or not', 'Look into Events Manager before they are sent again'),
+			('no_value', 'were sent without a value', 'Map value and currency in the trigger'),
+			('other_currency', 'were sent in another currency', 'Map the currency of the order'),
+			('value_zero', 'were sent with a value of 0', 'Map the value of the whole order'),
+			('value_hundredfold', 'were sent with a hundred times their value', 'If the column is in cents, give the mapping "amounts": "minor"'),
+			('value_constant', 'were sent with one and the same value', 'Map the value of the order, not a constant'),
+			('value_net', 'were sent without tax', 'Map the value with tax, or register the orders without'),
+			('value_differs', 'were sent with the same part of their value', 'Map the column that your orders count by')) w (cause, said, hint) ON w.cause = f.cause
 	), found AS (
 		SELECT min(f.state) AS state, string_agg(f.said, '; ' ORDER BY f.state, f.said) AS said, min(f.hint) FILTER (WHERE f.n = 1) AS hint
 		FROM (SELECT f.*, row_number() OVER (ORDER BY f.state, f.said) AS n FROM finding f) f
@@ -666,82 +749,89 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		WHERE q.source = checklist.source AND q.is_test AND q.outcome = 'delivered'
 	), gone AS (
 		-- the Pixel is silent, and not only under other ids
-		SELECT string_agg(format('%s were reported by the Pixel, and %s before', f.said, tiktok._percent(f.share_before, 1)), '; ' ORDER BY f.event) AS said
+		SELECT string_agg(format('%s were reported by the Pixel, and %s before%s', f.said, tiktok._percent(f.share_before, 1), f.rest), '; ' ORDER BY f.event) AS said
 		FROM fallen f
 		WHERE f.what = 'pixel' AND (SELECT m.state FROM mode m WHERE m.mode = 'different_ids') = 'ok' AND (SELECT m.state FROM mode m WHERE m.mode = 'names_differ') = 'ok'
 	), keys AS (
-		SELECT string_agg(format('%s have %s, and %s before', f.said, f.what, tiktok._percent(f.share_before, 1)), '; ' ORDER BY f.what, f.event) AS said,
-			string_agg(DISTINCT f.what, ', ') AS names
+		SELECT string_agg(format('%s have %s, and %s before%s', f.said, f.what, tiktok._percent(f.share_before, 1), f.rest), '; ' ORDER BY f.what, f.event) AS said,
+			string_agg(DISTINCT quote_literal(f.what), ', ') AS names
 		FROM fallen f
 		WHERE f.what NOT IN ('pixel', 'consent')
 	), judged (item, what, state, evidence, hint) AS (
 		SELECT 1, 'install the Pixel',
 			CASE WHEN me.event_source <> 'web' THEN 'ok' WHEN g.said IS NOT NULL THEN 'fail' WHEN p.browser > 0 OR c.browser > 0 THEN 'ok' ELSE 'todo' END,
-			CASE WHEN me.event_source <> 'web' THEN 'not needed for this kind of source'
+			CASE WHEN me.event_source <> 'web' THEN 'not needed: the source is ' || me.kind
 				WHEN g.said IS NOT NULL THEN g.said
-				WHEN p.browser = 0 AND c.browser = 0 THEN 'nothing is known of a Pixel'
-				WHEN p.browser = 0 THEN format('TikTok counted %s events of the Pixel in 7 days; the page reports none', c.browser)
-				ELSE format('%s events of the Pixel reported since %s', p.browser, date_trunc('second', p.since)) END,
-			CASE WHEN g.said IS NOT NULL THEN 'Look whether the page still loads the Pixel and calls tiktok.pixel_seen().'
-				ELSE 'Let the page report by tiktok.pixel_seen() what it fires, or load TikTok''s counts into tiktok.platform_count.' END
+				WHEN p.browser = 0 AND c.browser = 0 THEN 'whether a Pixel is installed is not known, because no page reports its events'
+				WHEN p.browser = 0 THEN format('TikTok counted %s events of the Pixel in 7 days; no page reports them here', c.browser)
+				ELSE format('pages reported %s events of the Pixel since %s', CASE WHEN p.browser = 400 THEN 'at least 400' ELSE p.browser::text END, date_trunc('second', p.since)) END,
+			CASE WHEN g.said IS NOT NULL THEN format('Look whether the pages still have the base code, and report by tiktok.pixel_seen(): SELECT tiktok.pixel_base_code(%L);', me.source)
+				ELSE format('Put the base code into the pages: SELECT tiktok.pixel_base_code(%L);', me.source) END
 		FROM me, pixel p, platform c, gone g
 		UNION ALL
 		SELECT 2, 'add the Events API',
 			CASE WHEN n.events = 0 THEN 'todo' WHEN u.said IS NOT NULL THEN 'warn' WHEN n.delivered = 0 AND n.events >= 5 THEN 'fail' ELSE 'ok' END,
-			coalesce(u.said, CASE WHEN n.events = 0 THEN 'no event yet; triggers: ' || t.n
-				WHEN n.delivered = 0 THEN format('none of %s events is delivered', n.events)
-				ELSE format('%s of the last %s events delivered, the newest at %s', n.delivered, n.events, date_trunc('second', n.last_delivered_at)) END),
-			CASE WHEN n.events = 0 THEN 'Create a trigger with tiktok.create_trigger(), or call tiktok.track().'
-				WHEN u.said IS NOT NULL THEN format('Compare with Events Manager, and look for requests that were not accepted: SELECT * FROM tiktok.request_log WHERE source = %L;', me.source)
-				ELSE 'SELECT * FROM tiktok.health();' END
-		FROM me, now_and_before n, uncounted u,
+			coalesce(u.said, CASE WHEN n.events = 0 AND me.has_events THEN 'only test events are recorded'
+				WHEN n.events = 0 THEN 'no event is recorded, ' || CASE WHEN t.n = 0 THEN 'and no trigger is there that records any' ELSE 'though a trigger is there that records them' END
+				WHEN n.delivered = 0 THEN format('none of the last %s events%s is delivered', n.events, n.worth)
+				ELSE format('%s%s of the last %s events%s are delivered, the newest at %s', n.delivered, n.delivered_worth, n.events, n.worth, date_trunc('second', n.last_delivered_at)) END),
+			CASE WHEN n.events = 0 AND me.has_events THEN 'Turn tiktok_events.test_event off in the application: ALTER ROLE the_application RESET tiktok_events.test_event;'
+				WHEN n.events = 0 THEN 'Create a trigger on the table of your orders with tiktok.create_trigger(), or call tiktok.track().'
+				WHEN u.said IS NOT NULL THEN format('Compare with Events Manager, and look for requests that were not accepted: SELECT * FROM tiktok.request_log WHERE source = %L AND outcome <> ''delivered'' ORDER BY id DESC LIMIT 20;', me.source)
+				ELSE 'Look at what keeps them: SELECT * FROM tiktok.health() WHERE state <> ''ok'';' END
+		FROM me, of_all n, uncounted u,
 			LATERAL (SELECT count(*) AS n FROM tiktok._trigger t WHERE t.enabled AND t.source_bytes = convert_to(me.source, getdatabaseencoding())) t
 		UNION ALL
 		SELECT 3, 'the same event_id on both sides',
 			CASE WHEN me.event_source <> 'web' THEN 'ok'
 				WHEN 'fail' IN (i.state, m.state) THEN 'fail' WHEN 'warn' IN (i.state, m.state) THEN 'warn' WHEN p.browser = 0 THEN 'todo' ELSE 'ok' END,
-			CASE WHEN me.event_source <> 'web' THEN 'there is one side only'
+			CASE WHEN me.event_source <> 'web' THEN 'not needed: the events come from the server alone'
+				WHEN p.browser = 0 THEN concat_ws('; ', 'which event_id the Pixel has is not known', CASE WHEN m.state <> 'ok' THEN m.evidence END)
 				ELSE format('%s; %s', i.evidence, m.evidence) END,
-			coalesce(m.hint, i.hint, 'Let the page report by tiktok.pixel_seen() what it fires.')
+			CASE WHEN i.state = 'ok' AND m.state = 'ok' THEN 'Make the page''s call with tiktok.pixel_event(), which gives the Pixel the event_id that is sent from here.'
+				ELSE format('What to do stands in: SELECT mode, evidence, hint FROM tiktok.failure_modes(%L) WHERE mode IN (''different_ids'', ''names_differ'') AND state <> ''ok'';', me.source) END
 		FROM me, pixel p, mode i, mode m
 		WHERE i.mode = 'different_ids' AND m.mode = 'names_differ'
 		UNION ALL
 		SELECT 4, 'value, currency, contents and parameters',
 			CASE WHEN m.state <> 'ok' THEN m.state WHEN me.event_source IN ('web', 'app') AND n.fit >= 20 AND n.strong < 0.5 * n.fit THEN 'warn' ELSE 'ok' END,
-			concat_ws('; ', m.evidence, CASE WHEN n.fit > 0 THEN format('%s of %s events have an identifier beyond address and browser', n.strong, n.fit) END),
-			coalesce(m.hint, 'Map email, phone, external_id, ttclid and ttp; see tiktok.match_key_coverage.')
-		FROM me, now_and_before n, mode m
+			concat_ws('; ', m.evidence, CASE WHEN n.fit > 0 THEN format('%s of the last %s events have an identifier beyond address and browser%s', n.strong, n.fit,
+				tiktok._others(n.weak_worth)) ELSE 'no event has an identifier' END),
+			CASE WHEN m.state <> 'ok' THEN format('What to do stands in: SELECT mode, evidence, hint FROM tiktok.failure_modes(%L) WHERE mode = ''value_or_currency_missing'';', me.source)
+				ELSE format('Map email, phone, external_id, ttclid and ttp: SELECT * FROM tiktok.match_key_coverage WHERE source = %L AND hour >= now() - interval ''24 hours'';', me.source) END
+		FROM me, of_all n, mode m
 		WHERE m.mode = 'value_or_currency_missing'
 		UNION ALL
 		SELECT 5, 'validate in Events Manager', CASE WHEN t.requests > 0 OR n.delivered >= 20 THEN 'ok' ELSE 'todo' END,
 			CASE WHEN t.requests = 0 THEN 'no test event was accepted' ELSE format('%s requests with test events were accepted, the last at %s', t.requests, date_trunc('second', t.last)) END,
-			format('SELECT tiktok.set_test_code(%L, ''the code of Events Manager''); then record an event with tiktok_events.test_event on.', checklist.source)
-		FROM tests t, now_and_before n
+			format('Record an event with tiktok_events.test_event on, after: SELECT tiktok.set_test_code(%L, ''the code of Events Manager'');', checklist.source)
+		FROM tests t, of_all n
 		UNION ALL
 		SELECT 6, 'watch deduplication',
 			CASE WHEN me.event_source <> 'web' THEN 'ok' WHEN p.browser = 0 THEN 'todo'
 				WHEN p.over_48_hours >= 3 AND p.over_48_hours >= 0.05 * p.matched THEN 'warn' ELSE 'ok' END,
-			CASE WHEN me.event_source <> 'web' THEN 'there is one side only'
-				WHEN p.browser = 0 THEN 'nothing is known of the Pixel''s events'
-				ELSE format('%s of the last %s events of the Pixel are events here%s', p.matched, p.browser,
-					CASE WHEN p.over_48_hours > 0 THEN format(', %s of them 48 hours apart, which TikTok counts twice', p.over_48_hours) END) END,
-			CASE WHEN p.browser = 0 THEN 'Let the page report by tiktok.pixel_seen() what it fires.'
-				ELSE format('SELECT * FROM tiktok.dedup_overlap WHERE source = %L AND hour >= now() - interval ''7 days'';', me.source) END
+			CASE WHEN me.event_source <> 'web' THEN 'not needed: nothing has to be deduplicated without a Pixel'
+				WHEN p.browser = 0 THEN 'how many events TikTok has from both sides is not known'
+				ELSE format('%s of the last %s events of the Pixel are events here%s%s', p.matched, p.browser, p.worth,
+					CASE WHEN p.over_48_hours > 0 THEN format('; %s of them%s were 48 hours apart, so that TikTok counts them twice', p.over_48_hours, p.apart_worth) END) END,
+			CASE WHEN p.browser = 0 THEN 'Let the application call tiktok.pixel_seen() with what the page fires.'
+				ELSE format('Send events within two days of the Pixel''s: SELECT * FROM tiktok.lateness WHERE source = %L AND over_48_hours AND hour >= now() - interval ''14 days'';', me.source) END
 		FROM me, pixel p
 		UNION ALL
 		SELECT 7, 'compare with the source of truth',
 			CASE WHEN t.relations = 0 THEN 'todo' WHEN NOT t.known THEN 'warn' ELSE coalesce(f.state, 'ok') END,
-			CASE WHEN t.relations = 0 THEN 'no relation is registered' WHEN NOT t.known THEN 'a registered relation cannot be read'
-				WHEN c.orders = 0 THEN 'no orders in 7 days'
-				ELSE concat_ws('; ', f.said, format('of %s rows in 7 days %s are delivered', c.orders, c.delivered)) END,
-			CASE WHEN t.relations = 0 THEN 'Name the table or view of your orders in tiktok.source_of_truth.' WHEN NOT t.known THEN 'Check its name, its columns and your privileges.'
+			CASE WHEN t.relations = 0 THEN 'no table of your orders is registered' WHEN NOT t.known THEN 'a registered table of orders cannot be read'
+				WHEN c.orders = 0 THEN concat_ws('; ', f.said, 'your table has no order of the last 7 days')
+				ELSE concat_ws('; ', f.said, format('%s%s of %s orders%s of 7 days are delivered', c.delivered, c.delivered_worth, c.orders, c.orders_worth)) END,
+			CASE WHEN t.relations = 0 THEN format('Name the table or view of your orders: INSERT INTO tiktok.source_of_truth (source, event, relation) VALUES (%L, ''Purchase'', ''public.paid_orders'');', me.source)
+				WHEN NOT t.known THEN format('Check its name, its columns and your privileges: SELECT * FROM tiktok.source_of_truth WHERE source = %L;', me.source)
 				ELSE f.hint END
 		FROM me, truth t CROSS JOIN found f LEFT JOIN counted c ON c.cause IS NULL
 		UNION ALL
 		SELECT 8, 'watch quality after changes', CASE WHEN k.said IS NOT NULL THEN 'warn' ELSE 'ok' END,
-			coalesce(k.said, 'the newest events have as many identifiers as those before'),
-			format('Look at what was changed in the application and in the trigger''s mapping of %s.', k.names)
-		FROM me, keys k
+			coalesce(k.said, CASE WHEN n.fit > 0 THEN 'the newest events have as many identifiers as those before' ELSE 'no event to compare with' END),
+			format('Look at what was changed in the application and in the mapping: SELECT hour, event, match_key, with_key, events FROM tiktok.match_key_coverage WHERE source = %L AND match_key IN (%s) AND hour >= now() - interval ''3 days'' ORDER BY hour;', me.source, k.names)
+		FROM me, keys k, of_all n
 	)
 	SELECT j.item, j.what, j.state, j.evidence, CASE WHEN j.state <> 'ok' THEN j.hint END FROM judged j ORDER BY j.item
 $$;

@@ -6,7 +6,7 @@ RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_c
 	FROM (VALUES
 		('reader', '{event_status, backlog, backlog_kind, worker_status, enqueue_counters, unmapped_stage, unmapped_source, query_counters, request_log,
 			delivery_stats, match_key_coverage, lateness, value_problems, identifier_problems, stage_coverage, dedup_overlap, volume_floor,
-			_real_event, _match_key, _pixel_match, _pixel_report, _event_of_id, _sibling, _truth_relation, _source_health, _publication, _trigger, _optimised, _gone_trigger, _disabled_trigger, _event_trigger, _subscribed, _recorded, _silence, _report_stage, _report_source,
+			_real_event, _match_key, _pixel_match, _pixel_report, _event_of_id, _sibling, _truth_relation, _source_health, _publication, _trigger, _optimised, _gone_trigger, _disabled_trigger, _event_trigger, _subscribed, _recorded, _silence, _report_stage, _report_source, _waiting,
 			created_trigger, weekly_floor, source_of_truth, platform_count, platform_event_type, report_fetch, reporting, _count, _count_health}'::text[])) v (role, objects),
 		unnest(v.objects) o
 	UNION ALL
@@ -18,7 +18,7 @@ RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_c
 	SELECT v.role, 'EXECUTE', 'ROUTINE tiktok.' || o
 	FROM (VALUES
 		('reader', '{_worker_status, _table_problem, _enqueue_counters, _unmapped_stages, _unmapped_sources, _query_counters, explain_code, self_test,
-			health, failure_modes, checklist, reconcile, differences, bridge, _source_id, _truth_is_readable, _compare, _compared, _difference_causes, _period, _bridge, _count_rule, _percent, _newest, _newest_reports, _surprise, _fallen_shares, _shifted_values, _bad_of_last, _uncounted, _silent_trigger, _subscription_health, _truth_findings, _same_event, _current_name,
+			health, failure_modes, checklist, reconcile, differences, bridge, _source_id, _truth_is_readable, _compare, _compared, _difference_causes, _period, _bridge, _count_rule, _percent, _worth, _others, _span, _because, _newest, _newest_reports, _surprise, _fallen_shares, _shifted_values, _bad_of_last, _uncounted, _silent_trigger, _subscription_health, _truth_findings, _same_event, _current_name,
 			_shown, report_html, _report_text, _report_number, _report_money, _report_sign, _report_state, _report_finding, _report_table, _report_row,
 			_report_name, _report_sums, _report_style, _report_figure, _report_folded, _report_waterfall, _report_pairs, _report_step, _report_short,
 			_report_buckets, _report_lines, _report_heat, _report_class, _report_cause, _report_facts, _report_compared, _report_counted, _report_sales,

@@ -5,7 +5,7 @@ SET client_min_messages = warning;
 SET IntervalStyle = 'postgres';
 SET DateStyle = 'ISO';
 CREATE FUNCTION pg_temp.masked(given text) RETURNS text LANGUAGE sql AS $$
-	SELECT regexp_replace(regexp_replace(given, '\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00', 'TIME', 'g'), 'process \d+|\d\d:\d\d:\d\d|\d+(?= events had)', 'N', 'g')
+	SELECT regexp_replace(regexp_replace(given, '\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00', 'TIME', 'g'), 'process \d+|\d\d:\d\d:\d\d|\d+(?= events had)|\d+ s$', 'N', 'g')
 $$;
 CREATE VIEW pg_temp.health AS SELECT check_name, state, pg_temp.masked(detail) AS detail, pg_temp.masked(hint) AS hint FROM tiktok.health();
 CREATE FUNCTION pg_temp.wait_for_worker(yes boolean) RETURNS boolean LANGUAGE plpgsql AS $$

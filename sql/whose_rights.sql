@@ -88,7 +88,7 @@ CREATE FUNCTION public.compare(relation text, OUT function text, OUT result text
 BEGIN
 	DELETE FROM tiktok.source_of_truth;
 	INSERT INTO tiktok.source_of_truth VALUES ('whose', 'Purchase', relation);
-	FOREACH function IN ARRAY '{reconcile(''whose''),differences(''whose''),"checklist(''whose'') WHERE item = 7 AND evidence LIKE ''%of 1 rows%''","failure_modes(''whose'') WHERE false","health() WHERE false","report_html(now() - interval ''2 days'', now()) r WHERE r ~ ''cannot be read''"}'::text[] LOOP
+	FOREACH function IN ARRAY '{reconcile(''whose''),differences(''whose''),"checklist(''whose'') WHERE item = 7 AND evidence LIKE ''%of 1 orders%''","failure_modes(''whose'') WHERE false","health() WHERE false","report_html(now() - interval ''2 days'', now()) r WHERE r ~ ''cannot be read''"}'::text[] LOOP
 		result := public.look('tiktok.' || function);
 		SELECT * INTO ran, superuser FROM public.outcome();
 		function := split_part(function, '(', 1);
@@ -143,7 +143,7 @@ BEGIN
 	INSERT INTO tiktok.source_of_truth VALUES ('whose', 'Purchase', relation);
 	EXECUTE format('SET LOCAL ROLE %I', role);
 	result := public.look('tiktok.differences(''whose'')') || ', checklist '
-		|| (SELECT CASE WHEN evidence = 'a registered relation cannot be read' THEN 'cannot read it' ELSE 'reads it' END FROM tiktok.checklist('whose') WHERE item = 7);
+		|| (SELECT CASE WHEN evidence = 'a registered table of orders cannot be read' THEN 'cannot read it' ELSE 'reads it' END FROM tiktok.checklist('whose') WHERE item = 7);
 	RESET ROLE;
 	RETURN result;
 END $$;

@@ -18,7 +18,7 @@ plan skip_all => "no C compiler: $compiler"
 # Few shops: those that were most often taken for ill, and faults of every kind of check
 my @options = split ' ', $ENV{SHOPS} // join ' ', '--step 48 --fault-hours 20',
   '--sizes 80,3 --kinds first_week,promotion_ended,renewals,pays_later,crm',
-  '--faults trigger_disabled,trigger_dropped,nothing_recorded,all_refused,consent_gone,email_gone,pixel_other_ids,hundredfold';
+  '--faults trigger_disabled,trigger_dropped,nothing_recorded,numbers_of_another_shop,twice,all_refused,consent_gone,email_gone,pixel_other_ids,hundredfold';
 
 my $node = PostgreSQL::Test::Cluster->new('shops');
 $node->init;
@@ -37,10 +37,11 @@ my $said = `@{[join ' ', map { "'$_'" } map { s/'/'\\''/gr } @command]}`;
 is($?, 0, 'the simulation ran');
 note $said;
 
-my ($false, $weeks, $named, $faults) = $said =~ /^(\d+) of (\d+) shop-weeks had a false alarm; (\d+) of (\d+) faults were named in time$/m;
+my ($false, $weeks, $named, $faults, $blamed) = $said =~ /^(\d+) of (\d+) shop-weeks had a false alarm; (\d+) of (\d+) faults were named in time, (\d+) with words that blame something else$/m;
 cmp_ok($weeks, '>', 0, 'there are shops that are well');
 is($false, 0, 'without a false alarm');
 cmp_ok($faults, '>', 0, 'there are faults');
 is($named, $faults, 'all named in time');
+is($blamed, 0, 'and nothing that is well was blamed');
 $node->stop;
 done_testing();

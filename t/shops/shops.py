@@ -2,7 +2,7 @@
 """Simulates shops and asks tiktok.health(), failure_modes() and checklist() what they think of them.
 
 Healthy shops must hear no warning; of faults, the script notes when a row first names them.  The server lives by the
-clock of t/clock.c; t/063_checks_of_shops.pl starts it.  Prints tables, then what was said, with --verbose row by row.
+clock of t/clock.c; t/063_shops.pl starts it.  Prints tables, then what was said, with --verbose row by row.
 """
 
 import argparse
@@ -222,6 +222,7 @@ class Heard:
         self.false = {}     # (shop, week): {check: row}
         self.before = {}    # faulty shop: {check}, what was said before
         self.named = {}     # faulty shop: (hours, row)
+        self.blamed = {}    # faulty shop: row that blames what is well
 
 
 def run(options):
@@ -256,7 +257,7 @@ def listen(simulation, group, start, options, heard):
                 # what is said anyway names nothing
                 heard.before[shop.name] = {row[:3] for row in simulation.ask([shop])[shop.name]}
                 simulation.break_it(shop)
-            elif shop.fault_at < t < shop.end and shop.name not in heard.named and (hour < 40 or hour % 3 == 0):
+            elif shop.fault_at < t < shop.end and (shop.fault.never or shop.name not in heard.named) and (hour < 40 or hour % 3 == 0):
                 asked.append(shop)
         if not asked:
             continue
@@ -265,8 +266,11 @@ def listen(simulation, group, start, options, heard):
             for row in said[shop.name]:
                 if not shop.fault:
                     heard.false.setdefault((shop.name, int((t - start) // WEEK)), {}).setdefault(row[:3], row)
-                elif row[:3] not in heard.before[shop.name] and re.search(shop.fault.words, row[3] + " " + row[4]):
-                    heard.named.setdefault(shop.name, ((t - shop.fault_at) / HOUR, row))
+                elif row[:3] not in heard.before[shop.name]:
+                    if re.search(shop.fault.words, row[3] + " " + row[4]):
+                        heard.named.setdefault(shop.name, ((t - shop.fault_at) / HOUR, row))
+                    if shop.fault.never and re.search(shop.fault.never, row[3]):
+                        heard.blamed.setdefault(shop.name, row)
 
 
 def quote(text):
@@ -306,7 +310,10 @@ def report(heard, options):
                 if options.verbose and row:
                     cells[-1] += f" [{row[0]} / {row[1]} / {row[2]}: {row[3]} -> {row[4]}]"
         print(f"  {fault_name:26} " + ("\n" + " " * 29 if options.verbose else " | ").join(cells))
-    print(f"\n{len(heard.false)} of {len(healthy) * options.weeks} shop-weeks had a false alarm; {in_time} of {faulty} faults were named in time")
+    for name, row in heard.blamed.items():
+        print(f"  {name} is blamed for what is well: {' / '.join(row[:3])}: {row[3][:300]}")
+    print(f"\n{len(heard.false)} of {len(healthy) * options.weeks} shop-weeks had a false alarm; {in_time} of {faulty} faults were named in time, "
+          f"{len(heard.blamed)} with words that blame something else")
 
 
 def main():
