@@ -506,13 +506,13 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 			bool_or(v.same) AS same
 		FROM me, tiktok._shifted_values(me.source_id) v
 	), stage AS (
-		SELECT count(c.stages) AS mapped,
-			count(c.stages) FILTER (WHERE c.delivered > 0) AS delivered,
+		SELECT count(*) FILTER (WHERE c.is_mapped) AS mapped,
+			count(*) FILTER (WHERE c.is_mapped AND c.delivered > 0) AS delivered,
 			coalesce(sum(c.events), 0) AS events,
 			coalesce(max(c.delivered), 0) AS most,
 			coalesce(sum(c.no_mapping), 0) AS no_mapping,
-			string_agg(c.event, ', ' ORDER BY c.position, c.event) FILTER (WHERE c.stages IS NOT NULL AND c.delivered = 0) AS never
-		FROM tiktok.stage_coverage c
+			string_agg(c.event, ', ' ORDER BY c.position, c.event) FILTER (WHERE c.is_mapped AND c.delivered = 0) AS never
+		FROM (SELECT c.*, c.stages IS NOT NULL AND c.event IS NOT NULL AS is_mapped FROM tiktok.stage_coverage c) c
 		WHERE c.source = failure_modes.source AND (SELECT event_source FROM me) = 'crm'
 	), lead_id AS (
 		SELECT r.event, count(*) AS events, count(*) FILTER (WHERE r.status = 'invalid' AND r.reason = 'lead_id_missing') AS missing,
