@@ -189,7 +189,7 @@ LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET Ti
 		SELECT c.event, sum(c.server) AS server, sum(c.browser) AS browser, min(c.day) AS first, max(c.day) AS last,
 			jsonb_agg(jsonb_build_object('day', c.day, 'n', c.server)) FILTER (WHERE c.server IS NOT NULL) AS days
 		FROM (SELECT c.event, c.day, max(c.server) AS server, max(c.browser) AS browser
-			FROM tiktok.platform_count c JOIN tiktok._sibling s ON s.sibling = c.source
+			FROM tiktok._count c JOIN tiktok._sibling s ON s.sibling = c.source
 			WHERE s.source = _report_counted.source AND c.day >= since::date AND c.day < until
 			GROUP BY 1, 2) c
 		GROUP BY 1) e

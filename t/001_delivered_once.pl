@@ -80,7 +80,7 @@ is(counted(), 2506, '2500 events of one transaction are all there');
 is(sql("SELECT max(events) FROM tiktok.request"), 1000, 'in requests of at most 1000');
 
 # Nothing is held while bytes are on the wire
-$tiktok->script({ action => 'delay', seconds => 3, when => 'before' });
+$tiktok->script({ action => 'delay', seconds => 6, when => 'before' });
 sql(track('slow'));
 $node->poll_query_until('postgres', "SELECT sum(in_flight) = 1 FROM tiktok.worker_status");
 is(sql("SELECT backend_xmin IS NULL AND backend_xid IS NULL AND xact_start IS NULL FROM pg_stat_activity "
