@@ -39,7 +39,7 @@ COMMENT ON FUNCTION tiktok._report_money(numeric, text) IS 'an amount as text';
 
 CREATE FUNCTION tiktok._report_sign(state text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT CASE state WHEN 'ok' THEN '&#10003;' WHEN 'warn' THEN '&#9888;' WHEN 'todo' THEN '&#9675;' ELSE '&#10007;' END
+	SELECT CASE WHEN state = 'ok' THEN '&#10003;' WHEN state = 'warn' THEN '&#9888;' WHEN state = 'todo' THEN '&#9675;' ELSE '&#10007;' END
 $$;
 COMMENT ON FUNCTION tiktok._report_sign(text) IS 'the sign of a state';
 

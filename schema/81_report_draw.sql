@@ -153,9 +153,9 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 		format('<div role="img" aria-label="Waterfall from top to bottom; the numbers are below.">%s</div>',
 			string_agg(format('<div class="bar %s"><span class="l">%s</span><span class="t"><i class="%s" style="left:%s%%;width:%s%%"></i></span><span class="n">%s</span><span class="m">%s</span></div>',
 				b.kind, tiktok._report_text(b.label), b.kind, round(100 * b.start / b.most, 2), round(100 * b.n / b.most, 2),
-				CASE b.kind WHEN 'loss' THEN '&#8722;' WHEN 'plus' THEN '+' ELSE '' END || tiktok._report_number(b.n), coalesce(tiktok._report_text(b.money), '')), '' ORDER BY b.pos)),
+				CASE WHEN b.kind = 'loss' THEN '&#8722;' WHEN b.kind = 'plus' THEN '+' ELSE '' END || tiktok._report_number(b.n), coalesce(tiktok._report_text(b.money), '')), '' ORDER BY b.pos)),
 		tiktok._report_table(title || ': numbers', '{Step,Orders,Money}',
-			string_agg(tiktok._report_row(ARRAY[tiktok._report_text(b.label), CASE b.kind WHEN 'loss' THEN '&#8722;' WHEN 'plus' THEN '+' ELSE '' END || tiktok._report_number(b.n),
+			string_agg(tiktok._report_row(ARRAY[tiktok._report_text(b.label), CASE WHEN b.kind = 'loss' THEN '&#8722;' WHEN b.kind = 'plus' THEN '+' ELSE '' END || tiktok._report_number(b.n),
 				coalesce(tiktok._report_text(b.money), '')]), '' ORDER BY b.pos)), note)
 	FROM bar b
 $$;

@@ -40,7 +40,7 @@ LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $
 				ORDER BY array_position('{fail,warn,todo,ok}', f.state), f.n) AS rows, count(*) AS n
 		FROM found f GROUP BY 1, 2, 3
 	), part AS (
-		SELECT v.n, v.area, a.source, CASE v.area WHEN 'health' THEN 'Health now' WHEN 'mode' THEN 'Measurement of ' || a.source || ', by its newest events' ELSE 'Checklist of ' || a.source END AS title
+		SELECT v.n, v.area, a.source, CASE WHEN v.area = 'health' THEN 'Health now' WHEN v.area = 'mode' THEN 'Measurement of ' || a.source || ', by its newest events' ELSE 'Checklist of ' || a.source END AS title
 		FROM (VALUES (1, 'health'), (2, 'mode'), (3, 'checklist')) v (n, area) JOIN (SELECT DISTINCT r.area, r.source FROM row r) a ON a.area = v.area
 	)
 	SELECT '<section id="health"><h2>Health</h2>'

@@ -152,8 +152,9 @@ find_arrows(const NewTrigger *new)
 		arrows = add_path(arrows, TTE_STAGE_COLUMN, new->args[1], new->args[1] + 1);
 	for (int i = 2; i < new->nargs; i++)
 	{
-		const char *value = strchr(new->args[i], '=') + 1;
-		char	   *name = pnstrdup(new->args[i], value - new->args[i] - 1);
+		int			len = strcspn(new->args[i], "=");
+		char	   *name = pnstrdup(new->args[i], len);
+		const char *value = new->args[i] + len + 1;
 
 		if (*value != '\'' && strcmp(name, "using") != 0 && strstr(value, "->") != NULL)
 			arrows = add_path(arrows, name, new->args[i], value);

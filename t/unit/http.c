@@ -1138,14 +1138,14 @@ test_closed_idle(const char *path, int to_port)
 	char		endpoint[128];
 	char		name[128];
 	TteHttp    *http;
-	Got			got = {0};
+	Got			got;
 
 	snprintf(endpoint, sizeof(endpoint), "%s://127.0.0.1:%d/%s", to_port == port ? "http" : "https", to_port, path);
 	http = patient_transport_to(endpoint, ca_file, 5000, 10000);
 	for (int i = 0; i < 16; i++)
 		tte_http_post(http, TOKEN, BODY, strlen(BODY), NULL);
 	for (int i = 0; i < 16; i++)
-		got = wait_for(http, 5000);
+		(void) wait_for(http, 5000);
 	usleep(200000);
 	got = post(http, BODY, strlen(BODY));
 	snprintf(name, sizeof(name), "%s, %s: a request after 16 kept connections were closed", path, to_port == port ? "plain" : "TLS");
