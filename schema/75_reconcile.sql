@@ -289,7 +289,9 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		LEFT JOIN LATERAL (
 			SELECT min(e.id) FILTER (WHERE e.event = c.event AND NOT e.is_test AND e.source_id = ANY (mine.ids)) AS found,
 				bool_or(e.event = c.event AND e.is_test AND e.source_id = ANY (mine.ids)) AS test,
-				string_agg(DISTINCT e.source, ', ') FILTER (WHERE e.event = c.event AND NOT e.is_test AND e.source_id <> ALL (mine.ids)) AS sources,
+				-- shops may number their orders alike
+				string_agg(DISTINCT e.source, ', ') FILTER (WHERE e.event = c.event AND NOT e.is_test AND e.source_id <> ALL (mine.ids)
+					AND e.event_time BETWEEN c.at - interval '1 day' AND c.at + interval '1 day' AND (e.value = c.value) IS NOT FALSE) AS sources,
 				string_agg(DISTINCT e.event, ', ') FILTER (WHERE e.event <> c.event AND NOT e.is_test AND e.source_id = ANY (mine.ids)) AS names
 			FROM tiktok._event_of_id e, mine
 			WHERE (c.kind = 'order' AND c.status IS NULL OR c.kind = 'report' AND c.status <> 'apart') AND e.event_id = c.event_id) l ON true

@@ -274,10 +274,6 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 	WITH judged AS MATERIALIZED (
 		SELECT j.day, j.n, j.in_orders, j.status = 'delivered' AS delivered, coalesce(j.value, j.value_sent) AS value, coalesce(j.currency, j.currency_sent) AS currency,
 			CASE WHEN j.cause IN ('no_event', 'pixel_only') THEN 'no_event'
-				-- shops may number their orders alike
-				WHEN j.cause = 'other_source' AND NOT EXISTS (
-					SELECT FROM tiktok._event_of_id e WHERE e.event_id = j.event_id AND e.event = j.event AND NOT e.is_test
-					AND e.event_time BETWEEN j.at - interval '1 day' AND j.at + interval '1 day' AND (e.value = j.value) IS NOT FALSE) THEN 'no_event'
 				WHEN j.cause IN ('no_order', 'recorded_twice') THEN 'no_order'
 				WHEN j.cause = 'value_differs' AND j.note NOT LIKE '%of the value%' THEN NULL
 				WHEN j.cause NOT IN ('late', 'pending', 'retrying', 'suppressed', 'discarded', 'no_longer_known', 'pixel_other_name', 'pixel_other_id', 'pixel_48_hours') THEN j.cause END AS cause
@@ -361,7 +357,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		SELECT f.state, format(CASE WHEN f.cause = 'no_order' THEN '%s events beside %s orders since %s %s%s' ELSE '%s of %s orders since %s %s%s' END,
 				f.bad, f.orders, to_char(f.since, 'YYYY-MM-DD'), w.said, f.worth) AS said,
 			w.hint || format(': SELECT * FROM tiktok.differences(%L) WHERE cause IN (%s);', checklist.source,
-				CASE WHEN f.cause = 'no_event' THEN '''no_event'', ''pixel_only'', ''other_source''' WHEN f.cause = 'no_order' THEN '''no_order'', ''recorded_twice''' ELSE quote_literal(f.cause) END) AS hint
+				CASE WHEN f.cause = 'no_event' THEN '''no_event'', ''pixel_only''' WHEN f.cause = 'no_order' THEN '''no_order'', ''recorded_twice''' ELSE quote_literal(f.cause) END) AS hint
 		FROM counted f
 		JOIN (VALUES
 			('no_event', 'have no event', 'Look at the trigger, and at what writes the orders without it'),

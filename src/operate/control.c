@@ -4,10 +4,11 @@
  *	  Functions for operators: pause, resume, retry, discard, test codes.
  *
  * The rows of an event define its status.  Sending it again, or closing it, moves
- * a row between tiktok.delivery and tiktok.retry.  Every move is one statement
- * that names the status it starts from, and locks the rows of tiktok.event first.
- * If the worker changes an event, too, the first one wins, and the other overwrites
- * nothing.  When the move is committed, the worker reads the queue again.  Until
+ * a row between tiktok.delivery and tiktok.retry.  Every move names the status it
+ * starts from, and locks the rows of tiktok.event first.  If the worker changes an
+ * event, too, the first one wins, and the other overwrites nothing: a row that says
+ * the status is deleted; where it is the lack of one, a second statement looks once
+ * more, because the first may have waited for the lock.  When the move is committed, the worker reads the queue again.  Until
  * then tte_decision_begin() tells it to look for locked rows of the source; it
  * continues with all other events.
  *
@@ -87,22 +88,21 @@ static const char state_sql[] =
 	"forgotten AS (DELETE FROM tiktok.identity i USING final f WHERE i.id" EQ "f.id) " \
 	"SELECT pg_catalog.count(*) FROM final"
 
-#define PENDING_BY_ID \
-	"tiktok.event e WHERE e." BY_ID " AND e.payload IS NOT NULL" \
-	" AND NOT EXISTS (SELECT FROM tiktok.retry r WHERE r.id" EQ "e.id)"
+#define LOCK_PENDING(from) "SELECT pg_catalog.array_agg(l.id) FROM (SELECT e.id FROM " from " FOR NO KEY UPDATE OF e) l"
 
 /*
- * Closes pending events.  One in flight may be received; one from before a
- * recovery may have been.
+ * Closes those of the events $1 that are pending.  One in flight may be received;
+ * one from before a recovery may have been.
  */
-#define DISCARD_PENDING(from) \
-	"WITH " CLOSE("", \
-	"least((SELECT i.recovered_to FROM tiktok.installation i WHERE e.xid OPERATOR(pg_catalog.<) i.recovered_xid)," \
-	" (SELECT pg_catalog.min(q.started_at) FROM tiktok.request q" \
-	"  WHERE q.source_id" EQ "e.source_id AND q.finished_at IS NULL" \
-	"  AND ROW(e.xid, e.id) OPERATOR(pg_catalog.>=) ROW(q.first_xid, q.first_id)" \
-	"  AND ROW(e.xid, e.id) OPERATOR(pg_catalog.<=) ROW(q.last_xid, q.last_id)))" \
-	" FROM " from " FOR NO KEY UPDATE OF e")
+static const char discard_pending_sql[] =
+"WITH " CLOSE("",
+"least((SELECT i.recovered_to FROM tiktok.installation i WHERE e.xid OPERATOR(pg_catalog.<) i.recovered_xid),"
+" (SELECT pg_catalog.min(q.started_at) FROM tiktok.request q"
+"  WHERE q.source_id" EQ "e.source_id AND q.finished_at IS NULL"
+"  AND ROW(e.xid, e.id) OPERATOR(pg_catalog.>=) ROW(q.first_xid, q.first_id)"
+"  AND ROW(e.xid, e.id) OPERATOR(pg_catalog.<=) ROW(q.last_xid, q.last_id)))"
+" FROM pg_catalog.unnest($1) u (id) JOIN tiktok.event e ON e.id" EQ "u.id"
+" WHERE e.payload IS NOT NULL AND NOT EXISTS (SELECT FROM tiktok.retry r WHERE r.id" EQ "e.id)");
 
 #define DISCARD_RETRYING(which, tried) \
 	"WITH locked AS (SELECT e.id FROM tiktok.retry r JOIN tiktok.event e ON e.id" EQ "r.id WHERE r." which " AND (" tried ") FOR NO KEY UPDATE OF e), " \
@@ -126,6 +126,8 @@ typedef struct Move
 	const char *source_sql;
 	const char *id_sql;
 	bool		by_default;		/* when no status is named */
+	const char *second_sql;		/* or NULL: what is done with the ids that the
+								 * first one returns, an array or NULL */
 } Move;
 
 static const Move retry_moves[] = {
@@ -139,7 +141,8 @@ static const Move retry_moves[] = {
 
 /* Pending before retrying, because events may move in that direction meanwhile. */
 static const Move discard_moves[] = {
-	{"pending", DISCARD_PENDING("tiktok._pending p JOIN tiktok.event e ON e.id" EQ "p.id WHERE p." BY_SOURCE), DISCARD_PENDING(PENDING_BY_ID), true},
+	{"pending", LOCK_PENDING("tiktok._pending p JOIN tiktok.event e ON e.id" EQ "p.id WHERE p." BY_SOURCE),
+	LOCK_PENDING("tiktok.event e WHERE e." BY_ID), true, discard_pending_sql},
 	{"pending", DISCARD_RETRYING(BY_SOURCE, "NOT (" TRIED ")"), DISCARD_RETRYING(BY_ID, "NOT (" TRIED ")"), true},
 	{"retrying", DISCARD_RETRYING(BY_SOURCE, TRIED), DISCARD_RETRYING(BY_ID, TRIED), true},
 	{"rejected", DISCARD_FINAL(BY_SOURCE), DISCARD_FINAL(BY_ID), false},
@@ -310,16 +313,24 @@ find_move(const Move *moves, const char *status)
 }
 
 static int64
-move(const char *sql, int32 source_id, Oid key_type, Datum key, const char *status, bool allow_double)
+move(const char *sql, const char *second_sql, int32 source_id, Oid key_type, Datum key, const char *status, bool allow_double)
 {
 	Oid			types[] = {key_type, TEXTOID, BOOLOID, TIMESTAMPTZOID};
 	Datum		values[] = {key, CStringGetTextDatum(status), BoolGetDatum(allow_double), horizon()};
+	bool		none = false;
 	int64		n;
 
 	tte_decision_begin(source_id);
 	SPI_connect();
 	SPI_execute_with_args(sql, lengthof(types), types, values, NULL, false, 0);
-	n = DatumGetInt64(result(1, INT8OID));
+	if (second_sql != NULL)
+	{
+		types[0] = INT8ARRAYOID;
+		values[0] = tte_spi_value(0, 1, INT8ARRAYOID, &none);
+		if (!none)
+			SPI_execute_with_args(second_sql, lengthof(types), types, values, NULL, false, 0);
+	}
+	n = none ? 0 : DatumGetInt64(result(1, INT8OID));
 	SPI_finish();
 	tte_requeue_at_commit(source_id);
 	return n;
@@ -331,7 +342,7 @@ move_event(const Move *m, const EventState *event, bool allow_double)
 {
 	for (; m->status != NULL && strcmp(m->status, event->status) == 0; m++)
 	{
-		if (move(m->id_sql, event->source_id, INT8OID, Int64GetDatum(event->id), m->status, allow_double) > 0)
+		if (move(m->id_sql, m->second_sql, event->source_id, INT8OID, Int64GetDatum(event->id), m->status, allow_double) > 0)
 			return;
 	}
 	ereport(ERROR,
@@ -349,7 +360,7 @@ move_source(const Move *moves, int32 source_id, const char *status, bool allow_d
 	for (const Move *m = moves; m->status; m++)
 	{
 		if (status ? strcmp(m->status, status) == 0 : m->by_default)
-			n += move(m->source_sql, source_id, INT4OID, Int32GetDatum(source_id), m->status, allow_double);
+			n += move(m->source_sql, m->second_sql, source_id, INT4OID, Int32GetDatum(source_id), m->status, allow_double);
 	}
 	return n;
 }

@@ -122,6 +122,7 @@ my %values = (
 	'integer[]' => sub { return one_of('NULL', "'{}'", "'{NULL}'", "'{1,2,3}'", "'{-1,2147483647}'") . '::int[]' },
 	date => sub { return one_of('NULL', map { "'$_'" } 'infinity', '-infinity', '2026-01-01', '4714-11-24 BC', '5874897-12-31') . '::date' },
 	numeric => sub { return one_of('NULL', 0, 1.5, '-0.0', "'NaN'::numeric", "'infinity'::numeric", "'-infinity'::numeric", '1e1000', '1e-1000', '(9.99 ^ 100)', int rand 1e6) },
+	'numeric[]' => sub { return one_of('NULL', "'{}'", "'{NULL}'", "'{1.5,NaN,-infinity}'", "'{1e1000,0}'", "'{{1,2},{3,NULL}}'") . '::numeric[]' },
 	regclass => sub { return chance(0.85) ? "'" . relation() . "'::regclass" : one_of('NULL', '0::regclass', '4294967295::oid::regclass', '1::oid::regclass', "'nosuch'::regclass") },
 	regrole => sub { return one_of('NULL', '0::regrole', '10::regrole', '4294967295::oid::regrole', map { "'$_'::regrole" } qw(reader tracker admin stranger pg_monitor)) },
 	'text[]' => sub { return one_of('NULL', "'{}'", "'{NULL}'", "'{{reader,NULL},{x,y}}'", "'[5:6]={reader,tracker}'", "'{reader}'", 'ARRAY[' . odd_text() . '::text, ' . odd_text() . ']', 'array_fill(NULL::text, ARRAY[3,3,3])') . '::text[]' },

@@ -252,6 +252,10 @@ class Expectation:
             if self.within(order.at):
                 self.rows.append(self.of_order(order, again))
 
+    def looks_like(self, event, order):
+        alike = None in (event.value, order.value) or event.value == order.value
+        return abs(event.time - order.at) <= timedelta(days=1) and alike
+
     def of_order(self, order, again):
         key = order.name, order.event_id
         event = self.event_of.get(key)
@@ -261,7 +265,7 @@ class Expectation:
             same_id = [e for e in self.shop.events if (e.name, e.event_id) == key]
             if any(e.test and e.source in self.group for e in same_id):
                 cause = "test"
-            elif any(not e.test and e.source not in self.group for e in same_id):
+            elif any(not e.test and e.source not in self.group and self.looks_like(e, order) for e in same_id):
                 cause = "other_source"
             elif seen:
                 cause = "pixel_only"
