@@ -495,7 +495,9 @@ describe_error(TteExchange *exchange, CURLcode rc)
 {
 	long		os_errno = 0;
 	char	   *error = exchange->error;
-	const char *at_proxy = is_at_proxy(exchange) ? " to the proxy" : "";
+	/* a connection that fails at once does not count as made */
+	bool		unreached = rc == CURLE_COULDNT_CONNECT && exchange->http->options.proxy != NULL;
+	const char *at_proxy = unreached || is_at_proxy(exchange) ? " to the proxy" : "";
 
 	curl_easy_getinfo(exchange->easy, CURLINFO_OS_ERRNO, &os_errno);
 	if (exchange->truncated)
