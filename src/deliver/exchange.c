@@ -495,6 +495,7 @@ describe_error(TteExchange *exchange, CURLcode rc)
 {
 	long		os_errno = 0;
 	char	   *error = exchange->error;
+
 	/* a connection that fails at once does not count as made */
 	bool		unreached = rc == CURLE_COULDNT_CONNECT && exchange->http->options.proxy != NULL;
 	const char *at_proxy = unreached || is_at_proxy(exchange) ? " to the proxy" : "";

@@ -96,13 +96,13 @@ static const char state_sql[] =
  */
 static const char discard_pending_sql[] =
 "WITH " CLOSE("",
-"least((SELECT i.recovered_to FROM tiktok.installation i WHERE e.xid OPERATOR(pg_catalog.<) i.recovered_xid),"
-" (SELECT pg_catalog.min(q.started_at) FROM tiktok.request q"
-"  WHERE q.source_id" EQ "e.source_id AND q.finished_at IS NULL"
-"  AND ROW(e.xid, e.id) OPERATOR(pg_catalog.>=) ROW(q.first_xid, q.first_id)"
-"  AND ROW(e.xid, e.id) OPERATOR(pg_catalog.<=) ROW(q.last_xid, q.last_id)))"
-" FROM pg_catalog.unnest($1) u (id) JOIN tiktok.event e ON e.id" EQ "u.id"
-" WHERE e.payload IS NOT NULL AND NOT EXISTS (SELECT FROM tiktok.retry r WHERE r.id" EQ "e.id)");
+			  "least((SELECT i.recovered_to FROM tiktok.installation i WHERE e.xid OPERATOR(pg_catalog.<) i.recovered_xid),"
+			  " (SELECT pg_catalog.min(q.started_at) FROM tiktok.request q"
+			  "  WHERE q.source_id" EQ "e.source_id AND q.finished_at IS NULL"
+			  "  AND ROW(e.xid, e.id) OPERATOR(pg_catalog.>=) ROW(q.first_xid, q.first_id)"
+			  "  AND ROW(e.xid, e.id) OPERATOR(pg_catalog.<=) ROW(q.last_xid, q.last_id)))"
+			  " FROM pg_catalog.unnest($1) u (id) JOIN tiktok.event e ON e.id" EQ "u.id"
+			  " WHERE e.payload IS NOT NULL AND NOT EXISTS (SELECT FROM tiktok.retry r WHERE r.id" EQ "e.id)");
 
 #define DISCARD_RETRYING(which, tried) \
 	"WITH locked AS (SELECT e.id FROM tiktok.retry r JOIN tiktok.event e ON e.id" EQ "r.id WHERE r." which " AND (" tried ") FOR NO KEY UPDATE OF e), " \
@@ -131,11 +131,11 @@ typedef struct Move
 } Move;
 
 static const Move retry_moves[] = {
-	{"rejected", RETRY(BY_SOURCE), RETRY(BY_ID), true},
-	{"uncertain", RETRY(BY_SOURCE), RETRY(BY_ID), true},
-	{"expired", RETRY(BY_SOURCE), RETRY(BY_ID), false},
-	{"discarded", RETRY(BY_SOURCE), RETRY(BY_ID), false},
-	{"delivered", RETRY(BY_SOURCE), RETRY(BY_ID), false},
+	{"rejected", RETRY(BY_SOURCE), RETRY(BY_ID), true, NULL},
+	{"uncertain", RETRY(BY_SOURCE), RETRY(BY_ID), true, NULL},
+	{"expired", RETRY(BY_SOURCE), RETRY(BY_ID), false, NULL},
+	{"discarded", RETRY(BY_SOURCE), RETRY(BY_ID), false, NULL},
+	{"delivered", RETRY(BY_SOURCE), RETRY(BY_ID), false, NULL},
 	{NULL}
 };
 
@@ -143,10 +143,10 @@ static const Move retry_moves[] = {
 static const Move discard_moves[] = {
 	{"pending", LOCK_PENDING("tiktok._pending p JOIN tiktok.event e ON e.id" EQ "p.id WHERE p." BY_SOURCE),
 	LOCK_PENDING("tiktok.event e WHERE e." BY_ID), true, discard_pending_sql},
-	{"pending", DISCARD_RETRYING(BY_SOURCE, "NOT (" TRIED ")"), DISCARD_RETRYING(BY_ID, "NOT (" TRIED ")"), true},
-	{"retrying", DISCARD_RETRYING(BY_SOURCE, TRIED), DISCARD_RETRYING(BY_ID, TRIED), true},
-	{"rejected", DISCARD_FINAL(BY_SOURCE), DISCARD_FINAL(BY_ID), false},
-	{"uncertain", DISCARD_FINAL(BY_SOURCE), DISCARD_FINAL(BY_ID), false},
+	{"pending", DISCARD_RETRYING(BY_SOURCE, "NOT (" TRIED ")"), DISCARD_RETRYING(BY_ID, "NOT (" TRIED ")"), true, NULL},
+	{"retrying", DISCARD_RETRYING(BY_SOURCE, TRIED), DISCARD_RETRYING(BY_ID, TRIED), true, NULL},
+	{"rejected", DISCARD_FINAL(BY_SOURCE), DISCARD_FINAL(BY_ID), false, NULL},
+	{"uncertain", DISCARD_FINAL(BY_SOURCE), DISCARD_FINAL(BY_ID), false, NULL},
 	{NULL}
 };
 
