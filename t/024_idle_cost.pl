@@ -80,11 +80,9 @@ wait_for("count(*) = 1 FROM pg_stat_activity WHERE pid = $worker AND wait_event_
 is(activity(), 'active|tiktok_events: reading events|Lock', 'the activity of one that reads');
 Rehearsal::end_session($lock, 'COMMIT;');
 ok(Rehearsal::drained($node, 30), 'all finished');
-$tiktok->script({ action => 'delay', seconds => 1, when => 'after' });
-sql(track("'four'"));
-wait_for('in_flight = 1 FROM tiktok.worker_status');
 # Readers do not wait for this lock, whoever writes a final status does
 $lock = Rehearsal::session($node, 'BEGIN; LOCK TABLE tiktok.delivery IN SHARE MODE;');
+sql(track("'four'"));
 wait_for("count(*) = 1 FROM pg_stat_activity WHERE pid = $worker AND wait_event_type = 'Lock'");
 is(activity(), 'active|tiktok_events: recording outcomes|Lock', 'and of one that records');
 Rehearsal::end_session($lock, 'COMMIT;');
