@@ -21,7 +21,7 @@
 
 #include "event/catalog.h"
 #include "operate/remarks.h"
-#include "operate/rows.h"
+#include "operate/triggers.h"
 
 static void
 remark(StringInfo out, const char *what, const char *hint)

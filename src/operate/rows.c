@@ -37,6 +37,7 @@
 #include "enqueue/track_row.h"
 #include "operate/condition.h"
 #include "operate/rows.h"
+#include "operate/triggers.h"
 #include "server/compat.h"
 #include "server/rights.h"
 
@@ -63,35 +64,13 @@ tte_table_open(Oid relid, LOCKMODE lockmode)
 	return rel;
 }
 
-bool
-tte_is_track_row(Oid function)
-{
-	return strcmp(get_func_name(function), "track_row") == 0 &&
-		strcmp(get_namespace_name(get_func_namespace(function)), "tiktok") == 0;
-}
-
+/* A copy, which stays when the relation is closed. */
 static Trigger *
-require_trigger(Relation rel, const char *name)
+copy_trigger(Relation rel, const char *name)
 {
-	TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc);
-	Trigger    *trigger = NULL;
+	const Trigger *trigger = tte_trigger_require(rel, name);
 
-	for (int i = 0; triggers && i < triggers->numtriggers; i++)
-	{
-		if (strcmp(triggers->triggers[i].tgname, name) == 0)
-			trigger = &triggers->triggers[i];
-	}
-	if (trigger == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("trigger \"%s\" for table \"%s\" does not exist", name, RelationGetRelationName(rel)),
-				 errhint("Make one with tiktok.create_trigger().")));
-	if (!tte_is_track_row(trigger->tgfoid))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("trigger \"%s\" does not record events", name),
-				 errhint("Name a trigger that calls tiktok.track_row().")));
-	return trigger;
+	return &CopyTriggerDesc(rel->trigdesc)->triggers[trigger - rel->trigdesc->triggers];
 }
 
 static char *
@@ -191,7 +170,7 @@ tte_rows_open(Oid relid, const char *trigger, bool condition)
 	/* two of these are 0: NOLINTNEXTLINE(misc-redundant-expression) */
 	rows->trigdata.tg_event = TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW | TRIGGER_EVENT_AFTER;
 	rows->trigdata.tg_relation = rows->rel;
-	rows->trigdata.tg_trigger = require_trigger(rows->rel, trigger);
+	rows->trigdata.tg_trigger = copy_trigger(rows->rel, trigger);
 	rows->trigdata.tg_trigslot = MakeSingleTupleTableSlot(RelationGetDescr(rows->rel), &TTSOpsVirtual);
 	check_rights(rows, condition);
 	/* a predicate is simplified when it is looked at, which may run functions */

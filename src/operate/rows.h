@@ -38,9 +38,6 @@ typedef struct TteRows
 /* Opens and locks the table; an error if it is none that events can be made of. */
 extern Relation tte_table_open(Oid relid, LOCKMODE lockmode);
 
-/* Is it tiktok.track_row()? */
-extern bool tte_is_track_row(Oid function);
-
 /*
  * Opens a table, locked as for reading until the transaction ends, and finds a
  * tiktok.track_row() trigger of that name.  An error unless the current user

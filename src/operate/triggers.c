@@ -107,6 +107,13 @@ clip(const char *name, int len)
 	return pnstrdup(name, pg_mbcliplen(name, strlen(name), len));
 }
 
+bool
+tte_is_track_row(Oid function)
+{
+	return strcmp(get_func_name(function), "track_row") == 0 &&
+		strcmp(get_namespace_name(get_func_namespace(function)), "tiktok") == 0;
+}
+
 const Trigger *
 tte_trigger_find(Relation rel, const char *name)
 {
@@ -168,15 +175,16 @@ tte_trigger_update_name(const char *name)
  * Dropping
  */
 
-static const Trigger *
-require_trigger(Relation rel, const char *name)
+const Trigger *
+tte_trigger_require(Relation rel, const char *name)
 {
 	const Trigger *trigger = tte_trigger_find(rel, name);
 
 	if (trigger == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("trigger \"%s\" for table \"%s\" does not exist", name, RelationGetRelationName(rel))));
+				 errmsg("trigger \"%s\" for table \"%s\" does not exist", name, RelationGetRelationName(rel)),
+				 errhint("See tiktok.created_trigger for those that tiktok.create_trigger() has made.")));
 	if (!tte_is_track_row(trigger->tgfoid))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -207,7 +215,7 @@ drop_statement(Relation rel, const char *name)
 void
 tte_trigger_drop(Relation rel, const char *name, StringInfo executed)
 {
-	const Trigger *trigger = require_trigger(rel, name);
+	const Trigger *trigger = tte_trigger_require(rel, name);
 	const Trigger *twin = tte_trigger_find(rel, tte_trigger_update_name(name));
 	List	   *statements = list_make1(drop_statement(rel, name));
 	char	   *drop_function = drop_function_statement(rel, trigger);

@@ -27,8 +27,14 @@ extern void tte_trigger_run(StringInfo executed, const char *sql);
 /* Writes it down in tiktok.created_trigger, if the caller may. */
 extern void tte_trigger_remember(Oid relid, const char *name, Oid trigger, const char *source);
 
+/* Is it tiktok.track_row()? */
+extern bool tte_is_track_row(Oid function);
+
 /* The table's trigger of that name, or NULL.  It lives as long as the relation is open. */
 extern const Trigger *tte_trigger_find(Relation rel, const char *name);
+
+/* The same, or an error if there is none that records events. */
+extern const Trigger *tte_trigger_require(Relation rel, const char *name);
 
 /* The name of a trigger that was given none, and that of its twin for UPDATE. */
 extern char *tte_trigger_default_name(Relation rel, const char *source, const char *event);
