@@ -129,32 +129,32 @@ SELECT pg_catalog.pg_extension_config_dump('tiktok.source', '');
 SELECT pg_catalog.pg_extension_config_dump('tiktok.source_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('tiktok.lead_stage', '');
 
-CREATE FUNCTION tiktok._check_source() RETURNS trigger
+CREATE FUNCTION tiktok_internal.check_source() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'tte_sql_check_source';
-COMMENT ON FUNCTION tiktok._check_source() IS 'rejects invalid rows of tiktok.source, and removal of a source that has events; sets the default of max_event_age';
+COMMENT ON FUNCTION tiktok_internal.check_source() IS 'rejects invalid rows of tiktok.source, and removal of a source that has events; sets the default of max_event_age';
 
-CREATE FUNCTION tiktok._configuration_changed() RETURNS trigger
+CREATE FUNCTION tiktok_internal.configuration_changed() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'tte_sql_configuration_changed';
-COMMENT ON FUNCTION tiktok._configuration_changed() IS 'tells sessions and the worker to read their configuration again';
+COMMENT ON FUNCTION tiktok_internal.configuration_changed() IS 'tells sessions and the worker to read their configuration again';
 
 CREATE TRIGGER check_source BEFORE INSERT OR UPDATE OR DELETE ON tiktok.source
-	FOR EACH ROW EXECUTE FUNCTION tiktok._check_source();
+	FOR EACH ROW EXECUTE FUNCTION tiktok_internal.check_source();
 CREATE TRIGGER check_truncate BEFORE TRUNCATE ON tiktok.source
-	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._check_source();
+	FOR EACH STATEMENT EXECUTE FUNCTION tiktok_internal.check_source();
 ALTER TABLE tiktok.source ENABLE ALWAYS TRIGGER check_source;
 
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.source
-	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
+	FOR EACH STATEMENT EXECUTE FUNCTION tiktok_internal.configuration_changed();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.lead_stage
-	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
+	FOR EACH STATEMENT EXECUTE FUNCTION tiktok_internal.configuration_changed();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OF system_identifier, database_oid OR DELETE OR TRUNCATE ON tiktok.installation
-	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
+	FOR EACH STATEMENT EXECUTE FUNCTION tiktok_internal.configuration_changed();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.config_origin
-	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
+	FOR EACH STATEMENT EXECUTE FUNCTION tiktok_internal.configuration_changed();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.access_token
-	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
+	FOR EACH STATEMENT EXECUTE FUNCTION tiktok_internal.configuration_changed();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.reporting_token
-	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
+	FOR EACH STATEMENT EXECUTE FUNCTION tiktok_internal.configuration_changed();
 ALTER TABLE tiktok.source ENABLE ALWAYS TRIGGER changed;
 ALTER TABLE tiktok.lead_stage ENABLE ALWAYS TRIGGER changed;
 ALTER TABLE tiktok.access_token ENABLE ALWAYS TRIGGER changed;

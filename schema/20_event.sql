@@ -161,7 +161,7 @@ ALTER TABLE tiktok.identity ALTER user_data SET STATISTICS 0;
 
 -- The upper bound on xid, which is always true, makes the planner expect few rows behind the cursor; OFFSET 0 keeps it from joining the tables as
 -- a whole. So it uses the index of the queue.
-CREATE VIEW tiktok._pending AS
+CREATE VIEW tiktok_internal.pending AS
 SELECT s.id AS source_id, p.xid, p.id, p.enqueued_at
 FROM tiktok.source s
 CROSS JOIN LATERAL (
@@ -174,4 +174,4 @@ CROSS JOIN LATERAL (
 		AND NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id = e.id)
 		AND NOT EXISTS (SELECT FROM tiktok.retry r WHERE r.id = e.id)
 	OFFSET 0) p;
-COMMENT ON VIEW tiktok._pending IS 'events that wait for their first attempt, or are on their way: all of them are behind the cursor';
+COMMENT ON VIEW tiktok_internal.pending IS 'events that wait for their first attempt, or are on their way: all of them are behind the cursor';

@@ -101,9 +101,9 @@ CREATE FUNCTION tiktok.explain_code(INOUT code int, OUT class text, OUT meaning 
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'tte_sql_explain_code';
 COMMENT ON FUNCTION tiktok.explain_code(int) IS 'what a return code of TikTok means, what the worker does about it, and what you can do';
 
-CREATE FUNCTION tiktok._current_name(event text) RETURNS text
+CREATE FUNCTION tiktok_internal.current_name(event text) RETURNS text
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'tte_sql_current_name';
-COMMENT ON FUNCTION tiktok._current_name(text) IS 'the name that replaces a legacy one; every other name as it is';
+COMMENT ON FUNCTION tiktok_internal.current_name(text) IS 'the name that replaces a legacy one; every other name as it is';
 
 CREATE FUNCTION tiktok.self_test(OUT test_name text, OUT passed boolean, OUT expected text, OUT got text)
 RETURNS SETOF record LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'tte_sql_self_test';

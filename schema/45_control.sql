@@ -25,9 +25,9 @@ ALTER TABLE tiktok.test_code ALTER code SET STATISTICS 0;
 COMMENT ON COLUMN tiktok.event.test_code IS 'NULL: a real event; else the code it is sent with, empty when there was none and nothing is sent';
 
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.source_control
-	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
+	FOR EACH STATEMENT EXECUTE FUNCTION tiktok_internal.configuration_changed();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiktok.test_code
-	FOR EACH STATEMENT EXECUTE FUNCTION tiktok._configuration_changed();
+	FOR EACH STATEMENT EXECUTE FUNCTION tiktok_internal.configuration_changed();
 ALTER TABLE tiktok.source_control ENABLE ALWAYS TRIGGER changed;
 ALTER TABLE tiktok.test_code ENABLE ALWAYS TRIGGER changed;
 

@@ -65,7 +65,7 @@ LEFT JOIN tiktok.source_control c ON c.source_id OPERATOR(pg_catalog.=) s.id
 LEFT JOIN tiktok.source_state t ON t.source_id OPERATOR(pg_catalog.=) s.id
 CROSS JOIN LATERAL (
 	SELECT pg_catalog.count(*) AS pending, pg_catalog.min(e.enqueued_at) AS oldest
-	FROM tiktok._pending e WHERE e.source_id OPERATOR(pg_catalog.=) s.id) p
+	FROM tiktok_internal.pending e WHERE e.source_id OPERATOR(pg_catalog.=) s.id) p
 CROSS JOIN LATERAL (
 	SELECT pg_catalog.count(*) FILTER (WHERE w.attempts OPERATOR(pg_catalog.>) 0 OR w.possibly_received_at IS NOT NULL) AS retrying,
 		pg_catalog.count(*) FILTER (WHERE w.attempts OPERATOR(pg_catalog.=) 0 AND w.possibly_received_at IS NULL) AS waiting,
@@ -99,17 +99,17 @@ COMMENT ON COLUMN tiktok.backlog_kind.event IS 'event name';
 COMMENT ON COLUMN tiktok.backlog_kind.waiting IS 'events of that name that wait';
 COMMENT ON COLUMN tiktok.backlog_kind.oldest_enqueued_at IS 'when the oldest of these was recorded';
 
-CREATE FUNCTION tiktok._worker_status(
+CREATE FUNCTION tiktok_internal.worker_status(
 	OUT database_oid oid, OUT pid int, OUT state text, OUT since timestamptz, OUT in_flight int,
 	OUT requests bigint, OUT delivered bigint, OUT failed bigint,
 	OUT last_error text, OUT last_error_at timestamptz, OUT heartbeat timestamptz)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tte_sql_worker_status';
-COMMENT ON FUNCTION tiktok._worker_status() IS 'the worker slots in shared memory';
+COMMENT ON FUNCTION tiktok_internal.worker_status() IS 'the worker slots in shared memory';
 
 CREATE VIEW tiktok.worker_status AS
 SELECT d.datname AS database, w.pid, w.state, w.since, w.in_flight, w.requests, w.delivered, w.failed,
 	w.last_error, w.last_error_at, w.heartbeat
-FROM tiktok._worker_status() w
+FROM tiktok_internal.worker_status() w
 LEFT JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) w.database_oid;
 COMMENT ON VIEW tiktok.worker_status IS 'one row per database of the cluster that has a background worker or waits for one';
 COMMENT ON COLUMN tiktok.worker_status.database IS 'name of the database';
@@ -124,17 +124,17 @@ COMMENT ON COLUMN tiktok.worker_status.last_error IS 'text of its last error; NU
 COMMENT ON COLUMN tiktok.worker_status.last_error_at IS 'when that was';
 COMMENT ON COLUMN tiktok.worker_status.heartbeat IS 'when it last went through its loop; at most five seconds ago unless something is wrong';
 
-CREATE FUNCTION tiktok._enqueue_counters(source_id int, OUT conflict bigint, OUT no_mapping bigint, OUT since timestamptz)
+CREATE FUNCTION tiktok_internal.enqueue_counters(source_id int, OUT conflict bigint, OUT no_mapping bigint, OUT since timestamptz)
 RETURNS record LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tte_sql_enqueue_counters';
-COMMENT ON FUNCTION tiktok._enqueue_counters(int) IS 'counters of a source in shared memory; NULL when the library is not preloaded';
+COMMENT ON FUNCTION tiktok_internal.enqueue_counters(int) IS 'counters of a source in shared memory; NULL when the library is not preloaded';
 
-CREATE FUNCTION tiktok._unmapped_stages(source_id int, OUT stage text, OUT no_mapping bigint)
+CREATE FUNCTION tiktok_internal.unmapped_stages(source_id int, OUT stage text, OUT no_mapping bigint)
 RETURNS SETOF record LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tte_sql_unmapped_stages';
-COMMENT ON FUNCTION tiktok._unmapped_stages(int) IS 'stages of a source in shared memory that made no event';
+COMMENT ON FUNCTION tiktok_internal.unmapped_stages(int) IS 'stages of a source in shared memory that made no event';
 
 CREATE VIEW tiktok.enqueue_counters AS
 SELECT s.name AS source, c.conflict, c.no_mapping, c.since
-FROM tiktok.source s, LATERAL tiktok._enqueue_counters(s.id) c;
+FROM tiktok.source s, LATERAL tiktok_internal.enqueue_counters(s.id) c;
 COMMENT ON VIEW tiktok.enqueue_counters IS 'one row per source: rows and calls that recorded no event since the server was started, including those of rolled back transactions; NULL when the library is not preloaded';
 COMMENT ON COLUMN tiktok.enqueue_counters.source IS 'name of the source';
 COMMENT ON COLUMN tiktok.enqueue_counters.conflict IS 'events whose key (source, event, event_id) was recorded before with other content; the first event stays. Times and values of identifiers are not compared';
@@ -143,19 +143,19 @@ COMMENT ON COLUMN tiktok.enqueue_counters.since IS 'when counting began: the sta
 
 CREATE VIEW tiktok.unmapped_stage AS
 SELECT s.name AS source, u.stage, u.no_mapping
-FROM tiktok.source s, LATERAL tiktok._unmapped_stages(s.id) u;
+FROM tiktok.source s, LATERAL tiktok_internal.unmapped_stages(s.id) u;
 COMMENT ON VIEW tiktok.unmapped_stage IS 'stages that tiktok.lead_stage does not map, as rows had them since the server was started; the first 64 of a source, cut at 63 bytes, without those that look like an identifier';
 COMMENT ON COLUMN tiktok.unmapped_stage.source IS 'name of the source';
 COMMENT ON COLUMN tiktok.unmapped_stage.stage IS 'the stage as the rows have it';
 COMMENT ON COLUMN tiktok.unmapped_stage.no_mapping IS 'rows with this stage';
 
-CREATE FUNCTION tiktok._query_counters(OUT relation oid, OUT trigger_name text, OUT queried bigint, OUT no_row bigint)
+CREATE FUNCTION tiktok_internal.query_counters(OUT relation oid, OUT trigger_name text, OUT queried bigint, OUT no_row bigint)
 RETURNS SETOF record LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tte_sql_query_counters';
-COMMENT ON FUNCTION tiktok._query_counters() IS 'queries and functions of triggers, as they are counted in shared memory';
+COMMENT ON FUNCTION tiktok_internal.query_counters() IS 'queries and functions of triggers, as they are counted in shared memory';
 
 CREATE VIEW tiktok.query_counters AS
 SELECT q.relation::pg_catalog.regclass AS relation, q.trigger_name, q.queried, q.no_row
-FROM tiktok._query_counters() q
+FROM tiktok_internal.query_counters() q
 WHERE EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) q.relation);
 COMMENT ON VIEW tiktok.query_counters IS 'one row per trigger that completes its rows by a query or a function of using: how often that had no row or returned NULL, so that there was no event, since the server was started';
 COMMENT ON COLUMN tiktok.query_counters.relation IS 'table of the trigger';
@@ -163,18 +163,18 @@ COMMENT ON COLUMN tiktok.query_counters.trigger_name IS 'its name';
 COMMENT ON COLUMN tiktok.query_counters.queried IS 'rows for which it was run';
 COMMENT ON COLUMN tiktok.query_counters.no_row IS 'rows for which it had no row, or returned NULL: no event was recorded';
 
-CREATE FUNCTION tiktok._unmapped_sources(OUT relation oid, OUT key text, OUT no_source bigint, OUT same bigint)
+CREATE FUNCTION tiktok_internal.unmapped_sources(OUT relation oid, OUT key text, OUT no_source bigint, OUT same bigint)
 RETURNS SETOF record LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tte_sql_unmapped_sources';
-COMMENT ON FUNCTION tiktok._unmapped_sources() IS 'what rows had instead of a source, as it is counted in shared memory; the empty key stands for all of a table';
+COMMENT ON FUNCTION tiktok_internal.unmapped_sources() IS 'what rows had instead of a source, as it is counted in shared memory; the empty key stands for all of a table';
 
 CREATE VIEW tiktok.unmapped_source AS
 SELECT r.relation, r.key, r.no_source
 FROM (
 	SELECT u.relation::pg_catalog.regclass AS relation, nullif(u.key, '') AS key,
 		u.no_source OPERATOR(pg_catalog.-) CASE WHEN u.key OPERATOR(pg_catalog.=) '' THEN coalesce((
-			SELECT pg_catalog.sum(n.no_source) FROM tiktok._unmapped_sources() n
+			SELECT pg_catalog.sum(n.no_source) FROM tiktok_internal.unmapped_sources() n
 			WHERE n.relation OPERATOR(pg_catalog.=) u.relation AND n.key OPERATOR(pg_catalog.<>) ''), 0)::bigint ELSE 0 END AS no_source
-	FROM tiktok._unmapped_sources() u
+	FROM tiktok_internal.unmapped_sources() u
 	WHERE EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) u.relation)) r
 WHERE r.no_source OPERATOR(pg_catalog.>) 0;
 COMMENT ON VIEW tiktok.unmapped_source IS 'what rows had in the column that names their source, and is no key or name of one, since the server was started: no event was recorded';

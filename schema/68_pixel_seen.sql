@@ -19,18 +19,18 @@ COMMENT ON COLUMN tiktok.pixel_seen.event IS 'the event name the Pixel sent; a h
 COMMENT ON COLUMN tiktok.pixel_seen.source_id IS 'tiktok.source.id of the Pixel';
 COMMENT ON COLUMN tiktok.pixel_seen.seen_at IS 'when it was first fired; not before 2000, and not more than a day after it was reported';
 
-CREATE FUNCTION tiktok._source_id(source text) RETURNS int
+CREATE FUNCTION tiktok_internal.source_id(source text) RETURNS int
 LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_source_id';
-COMMENT ON FUNCTION tiktok._source_id(text) IS 'the number of a source; an error when there is none of that name';
+COMMENT ON FUNCTION tiktok_internal.source_id(text) IS 'the number of a source; an error when there is none of that name';
 
-CREATE FUNCTION tiktok._shown(word text) RETURNS text
+CREATE FUNCTION tiktok_internal.shown(word text) RETURNS text
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'tte_sql_shown';
-COMMENT ON FUNCTION tiktok._shown(text) IS 'the word, or the hash that stands in an event for one that shows a person';
+COMMENT ON FUNCTION tiktok_internal.shown(text) IS 'the word, or the hash that stands in an event for one that shows a person';
 
 CREATE FUNCTION tiktok.pixel_seen(source text, event text, event_id text, seen_at timestamptz DEFAULT now()) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 	INSERT INTO tiktok.pixel_seen (event_id, event, source_id, seen_at)
-	VALUES (tiktok._shown(pixel_seen.event_id), tiktok._shown(pixel_seen.event), tiktok._source_id(pixel_seen.source),
+	VALUES (tiktok_internal.shown(pixel_seen.event_id), tiktok_internal.shown(pixel_seen.event), tiktok_internal.source_id(pixel_seen.source),
 		-- what is not a time of today's clocks would be out of range where views reckon with it
 		greatest(least(coalesce(pixel_seen.seen_at, now()), now() + interval '1 day'), '2000-01-01 00:00+00'))
 	ON CONFLICT DO NOTHING

@@ -6,7 +6,7 @@
  */
 
 -- has_payload is cheap where nothing else of the event is asked for; elsewhere it would drag payloads through joins.
-CREATE VIEW tiktok._real_event AS
+CREATE VIEW tiktok_internal.real_event AS
 SELECT e.hour, e.id, e.source_id, e.source, e.event_source, e.event, e.event_id, e.event_time, e.enqueued_at, e.value, e.currency, e.match_keys,
 	e.has_payload, e.is_sale, e.status, e.reason, e.at,
 	e.status NOT IN ('invalid', 'suppressed', 'expired') AS fit,
@@ -31,7 +31,7 @@ FROM (
 	LEFT JOIN tiktok.retry r ON r.id = e.id
 	LEFT JOIN tiktok.source s ON s.id = e.source_id
 	WHERE e.test_code IS NULL) e;
-COMMENT ON VIEW tiktok._real_event IS 'one row per real event, as the other views need it';
+COMMENT ON VIEW tiktok_internal.real_event IS 'one row per real event, as the other views need it';
 
 CREATE VIEW tiktok.request_log AS
 SELECT q.id,
@@ -81,7 +81,7 @@ FROM (
 		coalesce(sum(value) FILTER (WHERE status = 'delivered'), 0) AS value_delivered,
 		coalesce(sum(value) FILTER (WHERE status IN ('rejected', 'invalid', 'expired', 'uncertain', 'discarded')), 0) AS value_not_accepted,
 		percentile_cont('{0.5,0.95,0.99}'::float8[]) WITHIN GROUP (ORDER BY CASE WHEN status = 'delivered' THEN at - enqueued_at END) AS delays
-	FROM tiktok._real_event
+	FROM tiktok_internal.real_event
 	GROUP BY hour, source, event, currency) f;
 COMMENT ON VIEW tiktok.delivery_stats IS 'what became of the events of each hour';
 COMMENT ON COLUMN tiktok.delivery_stats.hour IS 'begin of the hour (UTC) in which the events were recorded';
@@ -106,7 +106,7 @@ COMMENT ON COLUMN tiktok.delivery_stats.p95 IS '95 of 100 took no longer';
 COMMENT ON COLUMN tiktok.delivery_stats.p99 IS '99 of 100 took no longer';
 
 -- The bits of tiktok.event.match_keys, which kind of source takes the identifier, and whether it alone can match a person.
-CREATE VIEW tiktok._match_key AS
+CREATE VIEW tiktok_internal.match_key AS
 SELECT * FROM (VALUES
 	(0, 'email', '{web,app,offline,crm}'::text[], true),
 	(1, 'phone', '{web,app,offline,crm}', true),
@@ -126,7 +126,7 @@ SELECT * FROM (VALUES
 	(15, 'state', '{web}', false),
 	(16, 'country', '{web}', false),
 	(17, 'zip_code', '{web}', false)) k (bit, match_key, event_sources, is_strong);
-COMMENT ON VIEW tiktok._match_key IS 'the kinds of identifiers';
+COMMENT ON VIEW tiktok_internal.match_key IS 'the kinds of identifiers';
 
 CREATE VIEW tiktok.match_key_coverage AS
 SELECT f.hour, f.source, f.event, k.match_key,
@@ -134,10 +134,10 @@ SELECT f.hour, f.source, f.event, k.match_key,
 	coalesce(sum(f.events) FILTER (WHERE f.match_keys & (1 << k.bit) <> 0), 0)::bigint AS with_key,
 	round(coalesce(sum(f.events) FILTER (WHERE f.match_keys & (1 << k.bit) <> 0), 0) / sum(f.events), 3) AS share
 FROM (SELECT hour, source, event_source, event, match_keys, count(*) AS events
-	FROM tiktok._real_event
+	FROM tiktok_internal.real_event
 	WHERE has_payload
 	GROUP BY hour, source, event_source, event, match_keys) f
-JOIN tiktok._match_key k ON f.event_source = ANY (k.event_sources)
+JOIN tiktok_internal.match_key k ON f.event_source = ANY (k.event_sources)
 GROUP BY f.hour, f.source, f.event, k.bit, k.match_key;
 COMMENT ON VIEW tiktok.match_key_coverage IS 'how many events have each kind of identifier that TikTok could match them by';
 COMMENT ON COLUMN tiktok.match_key_coverage.hour IS 'begin of the hour (UTC) in which the events were recorded';
@@ -158,7 +158,7 @@ FROM (SELECT hour, source, event,
 		CASE WHEN status = 'delivered' THEN
 			1 + width_bucket(at - event_time, '{10 s,1 min,5 min,1 h,6 h,24 h,48 h,7 d}'::interval[])
 		ELSE 10 END AS bucket
-	FROM tiktok._real_event
+	FROM tiktok_internal.real_event
 	WHERE status IN ('delivered', 'expired')) f
 GROUP BY hour, source, event, bucket;
 COMMENT ON VIEW tiktok.lateness IS 'how long after it happened TikTok had an event: within 5 minutes it completes what the Pixel sent, within 48 hours it is deduplicated';
@@ -183,7 +183,7 @@ SELECT hour, id, source, event, event_id, status, value_problem AS problem, valu
 		WHEN value_problem = 'value_negative' THEN 'Condition the trigger so that money given back makes no event.'
 		ELSE 'Give amounts as plain numbers, as 49.90.'
 	END AS hint
-FROM tiktok._real_event
+FROM tiktok_internal.real_event
 WHERE value_problem IS NOT NULL;
 COMMENT ON VIEW tiktok.value_problems IS 'events of sales without a usable value or currency';
 COMMENT ON COLUMN tiktok.value_problems.hour IS 'begin of the hour (UTC) in which the event was recorded';
@@ -207,7 +207,7 @@ FROM (SELECT s.name AS source, v.event, v.id, v.notes, count(*) OVER (PARTITION 
 	WHERE v.enqueued_at > now() - interval '7 days' AND v.test_code IS NULL) e,
 	LATERAL (SELECT split_part(n, ': ', 1) AS identifier, split_part(n, ': ', 2) AS reason
 		FROM string_to_table(e.notes, '; ') n) p
-WHERE p.reason <> '' AND EXISTS (SELECT FROM tiktok._match_key k WHERE k.match_key = p.identifier)
+WHERE p.reason <> '' AND EXISTS (SELECT FROM tiktok_internal.match_key k WHERE k.match_key = p.identifier)
 GROUP BY e.source, e.event, e.of_them, p.identifier, p.reason;
 COMMENT ON VIEW tiktok.identifier_problems IS 'identifiers that were left out of the events of the last 7 days, and why';
 COMMENT ON COLUMN tiktok.identifier_problems.source IS 'name of the source';
@@ -241,7 +241,7 @@ FULL JOIN (SELECT source, event,
 		count(*) FILTER (WHERE status = 'invalid' AND reason = 'lead_id_missing') AS lead_id_missing,
 		max(at) FILTER (WHERE status = 'delivered') AS last_delivered_at,
 		percentile_disc(0.5) WITHIN GROUP (ORDER BY CASE WHEN status = 'delivered' THEN at - event_time END) AS lag
-	FROM tiktok._real_event
+	FROM tiktok_internal.real_event
 	WHERE hour >= now() - interval '28 days'
 	AND source_id = ANY (ARRAY(
 		SELECT s.id FROM tiktok.source s WHERE s.event_source = 'crm' OR EXISTS (SELECT FROM tiktok.lead_stage l WHERE l.source = s.name)))
@@ -264,7 +264,7 @@ COMMENT ON COLUMN tiktok.stage_coverage.lag IS 'from event_time to delivered: ha
 COMMENT ON COLUMN tiktok.stage_coverage.no_mapping IS 'rows with a stage that is not mapped, since the server was started';
 
 -- Pixel events with the server's event of the same name and event_id, or else with one of another name.
-CREATE VIEW tiktok._pixel_match AS
+CREATE VIEW tiktok_internal.pixel_match AS
 SELECT date_bin('1 hour', p.seen_at, '2000-01-01 00:00+00') AS hour,
 	p.source_id,
 	s.name AS source,
@@ -285,7 +285,7 @@ FROM tiktok.pixel_seen p
 JOIN tiktok.source s ON s.id = p.source_id
 LEFT JOIN tiktok.event e ON e.event_id = p.event_id AND e.event = p.event AND e.source_id = p.source_id AND e.test_code IS NULL
 LEFT JOIN tiktok.delivery d ON d.id = e.id;
-COMMENT ON VIEW tiktok._pixel_match IS 'one row per event of the Pixel, with what is recorded here';
+COMMENT ON VIEW tiktok_internal.pixel_match IS 'one row per event of the Pixel, with what is recorded here';
 
 CREATE VIEW tiktok.dedup_overlap AS
 SELECT hour, source, event,
@@ -299,10 +299,10 @@ FROM (
 		(id IS NOT NULL AND coalesce(status, '') NOT IN ('invalid', 'suppressed', 'expired'))::int AS matched,
 		(other_event IS NOT NULL)::int AS other_name,
 		coalesce(status = 'delivered' AND at NOT BETWEEN seen_at - interval '48 hours' AND seen_at + interval '48 hours', false)::int AS over_48_hours
-	FROM tiktok._pixel_match
+	FROM tiktok_internal.pixel_match
 	UNION ALL
 	SELECT hour, source, event, 0, 1, 0, 0, 0
-	FROM tiktok._real_event
+	FROM tiktok_internal.real_event
 	WHERE has_payload AND event_source = 'web') u
 GROUP BY hour, source, event;
 COMMENT ON VIEW tiktok.dedup_overlap IS 'events of the Pixel and of the server, and how many are the same to TikTok; needs reports by tiktok.pixel_seen';
@@ -336,7 +336,7 @@ SELECT source, event,
 FROM (SELECT source, event,
 		count(*) FILTER (WHERE hour >= now() - interval '7 days') AS delivered,
 		count(*) FILTER (WHERE hour < now() - interval '7 days') AS delivered_before
-	FROM tiktok._real_event
+	FROM tiktok_internal.real_event
 	WHERE hour >= now() - interval '14 days' AND status = 'delivered'
 	GROUP BY source, event) f
 FULL JOIN tiktok.weekly_floor w USING (source, event);

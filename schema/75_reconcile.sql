@@ -1,7 +1,7 @@
 /*
  * Reconciliation: your orders, our events, TikTok's counts, and each difference with its cause.
  *
- * tiktok._compare() reads a period once and returns row by row only what does not agree; tiktok._difference_causes() names the cause of each
+ * tiktok_internal.compare() reads a period once and returns row by row only what does not agree; tiktok_internal.difference_causes() names the cause of each
  * of these rows; differences, bridge and reconcile show them.
  *
  * Your rows are read as the owner of their relation, for whoever may read it; the names of relations come from a table
@@ -22,7 +22,7 @@ COMMENT ON COLUMN tiktok.source_of_truth.relation IS 'name of the table or view 
 SELECT pg_extension_config_dump('tiktok.source_of_truth', '');
 
 -- Looked up here and not by to_regclass(), which is an error for who may not use the schema.
-CREATE VIEW tiktok._truth_relation AS
+CREATE VIEW tiktok_internal.truth_relation AS
 SELECT t.source, t.event, t.relation, c.oid, CASE WHEN c.oid IS NULL THEN 'does not exist' ELSE 'lacks ' || m.columns END AS problem
 FROM tiktok.source_of_truth t
 LEFT JOIN (pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace)
@@ -31,7 +31,7 @@ CROSS JOIN LATERAL (
 	SELECT string_agg(k.name, ', ' ORDER BY k.n) AS columns
 	FROM unnest('{event_id,value,currency,at}'::text[]) WITH ORDINALITY k (name, n)
 	WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = k.name AND NOT a.attisdropped)) m;
-COMMENT ON VIEW tiktok._truth_relation IS 'the registered relations, and what is wrong with them';
+COMMENT ON VIEW tiktok_internal.truth_relation IS 'the registered relations, and what is wrong with them';
 
 CREATE TABLE tiktok.platform_count (
 	source text NOT NULL REFERENCES tiktok.source (name) ON UPDATE CASCADE ON DELETE CASCADE,
@@ -169,14 +169,14 @@ COMMENT ON COLUMN tiktok.reporting.next_at IS 'when the next call is made';
 COMMENT ON COLUMN tiktok.reporting.unmapped IS 'types in TikTok''s counts of the last 30 days that tiktok.platform_event_type lacks';
 
 -- A day that was fetched only before it was over has a part of its counts.
-CREATE VIEW tiktok._count AS
+CREATE VIEW tiktok_internal.count AS
 SELECT c.source, c.day, c.event, c.browser, c.server, c.value
 FROM tiktok.platform_count c
 WHERE NOT EXISTS (SELECT FROM tiktok.report_fetch f WHERE f.source = c.source AND f.day = c.day AND f.outcome = 'ok')
 OR EXISTS (SELECT FROM tiktok.report_fetch f WHERE f.source = c.source AND f.day = c.day AND f.outcome = 'ok' AND f.started_at >= (c.day + 1)::timestamp AT TIME ZONE 'UTC');
-COMMENT ON VIEW tiktok._count IS 'TikTok''s counts of days that were over when they were fetched, or that were loaded';
+COMMENT ON VIEW tiktok_internal.count IS 'TikTok''s counts of days that were over when they were fetched, or that were loaded';
 
-CREATE VIEW tiktok._count_health AS
+CREATE VIEW tiktok_internal.count_health AS
 SELECT r.source, CASE WHEN p.said IS NULL THEN 'ok' ELSE 'warn' END AS state,
 	format('"%s": TikTok''s counts %s', r.source, CASE WHEN p.said IS NULL THEN 'were fetched at ' || date_trunc('second', r.last_ok)
 		ELSE 'are not fetched' || coalesce(' since ' || date_trunc('second', r.last_ok), '') || ': ' || p.said
@@ -202,40 +202,40 @@ LEFT JOIN LATERAL (
 			(9, r.state = 'ok' AND r.last_ok < now() - interval '24 hours', 'the worker does not ask', 'Look at tiktok.worker_status and tiktok_events.enabled.')) x (n, holds, said, hint)
 	WHERE x.holds ORDER BY x.n LIMIT 1) p ON true
 WHERE r.state NOT IN ('off', 'paused', 'no_endpoint', 'waiting') AND (p.said IS NOT NULL OR r.last_ok IS NOT NULL);
-COMMENT ON VIEW tiktok._count_health IS 'whether TikTok''s counts are fetched, as tiktok.health says it';
+COMMENT ON VIEW tiktok_internal.count_health IS 'whether TikTok''s counts are fetched, as tiktok.health says it';
 
-CREATE FUNCTION tiktok._truth_is_readable(relation oid) RETURNS boolean
+CREATE FUNCTION tiktok_internal.truth_is_readable(relation oid) RETURNS boolean
 LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_truth_is_readable';
-COMMENT ON FUNCTION tiktok._truth_is_readable(oid) IS 'whether the rows of a relation are read for the current user';
+COMMENT ON FUNCTION tiktok_internal.truth_is_readable(oid) IS 'whether the rows of a relation are read for the current user';
 
-CREATE VIEW tiktok._pixel_report AS
+CREATE VIEW tiktok_internal.pixel_report AS
 SELECT date_bin('1 hour', p.seen_at, '2000-01-01 00:00+00') AS hour, p.source_id, p.event, p.event_id, p.seen_at
 FROM tiktok.pixel_seen p;
-COMMENT ON VIEW tiktok._pixel_report IS 'the Pixel''s reports, as they are compared';
+COMMENT ON VIEW tiktok_internal.pixel_report IS 'the Pixel''s reports, as they are compared';
 
 -- Two sources with the same id are one to TikTok.
-CREATE VIEW tiktok._sibling AS
+CREATE VIEW tiktok_internal.sibling AS
 SELECT s.name AS source, s.time_zone, o.id AS sibling_id, o.name AS sibling
 FROM tiktok.source s JOIN tiktok.source o ON o.event_source = s.event_source AND o.event_source_id = s.event_source_id;
-COMMENT ON VIEW tiktok._sibling IS 'the sources that are one to TikTok';
+COMMENT ON VIEW tiktok_internal.sibling IS 'the sources that are one to TikTok';
 
-CREATE VIEW tiktok._event_of_id AS
+CREATE VIEW tiktok_internal.event_of_id AS
 SELECT date_bin('1 hour', e.enqueued_at, '2000-01-01 00:00+00') AS hour, e.event_id, e.id, e.xid, e.source_id, s.name AS source, e.event,
 	e.test_code IS NOT NULL AS is_test, e.event_time, e.value, e.currency
 FROM tiktok.event e LEFT JOIN tiktok.source s ON s.id = e.source_id;
-COMMENT ON VIEW tiktok._event_of_id IS 'events of every source, tests among them, to be looked up by event_id';
+COMMENT ON VIEW tiktok_internal.event_of_id IS 'events of every source, tests among them, to be looked up by event_id';
 
-CREATE FUNCTION tiktok._compare(sources int[], events text[], relations oid[], since timestamptz, until timestamptz,
+CREATE FUNCTION tiktok_internal.compare(sources int[], events text[], relations oid[], since timestamptz, until timestamptz,
 	OUT kind text, OUT n bigint, OUT day date, OUT event text, OUT event_id text, OUT at timestamptz, OUT value numeric, OUT currency text,
 	OUT value_sent numeric, OUT currency_sent text, OUT status text, OUT reason text, OUT delivered_at timestamptz, OUT seen_at timestamptz,
 	OUT again boolean, OUT run_since timestamptz, OUT id bigint, OUT source_id int)
 RETURNS SETOF record LANGUAGE c STABLE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS 'MODULE_PATHNAME', 'tte_sql_compare';
-COMMENT ON FUNCTION tiktok._compare(int[], text[], oid[], timestamptz, timestamptz) IS
+COMMENT ON FUNCTION tiktok_internal.compare(int[], text[], oid[], timestamptz, timestamptz) IS
 'orders, events and reports of the Pixel side by side, read once.
 kind: agree (n of a day and currency); order; event (without an order); report (that TikTok counts beside the event).';
 
-CREATE FUNCTION tiktok._compared(source text, since timestamptz, until timestamptz,
+CREATE FUNCTION tiktok_internal.compared(source text, since timestamptz, until timestamptz,
 	OUT kind text, OUT n bigint, OUT day date, OUT event text, OUT event_id text, OUT at timestamptz, OUT value numeric, OUT currency text,
 	OUT value_sent numeric, OUT currency_sent text, OUT status text, OUT reason text, OUT delivered_at timestamptz, OUT seen_at timestamptz,
 	OUT again boolean, OUT run_since timestamptz, OUT id bigint, OUT source_id int)
@@ -246,42 +246,42 @@ DECLARE
 	events text[];
 	relations oid[];
 BEGIN
-	PERFORM tiktok._source_id(source);
+	PERFORM tiktok_internal.source_id(source);
 	IF since > until THEN
 		RAISE invalid_parameter_value USING MESSAGE = 'since must not be after until';
 	END IF;
-	SELECT INTO wrong t.* FROM tiktok._truth_relation t JOIN tiktok._sibling s ON s.sibling = t.source
-	WHERE s.source = _compared.source AND t.problem IS NOT NULL ORDER BY t.source, t.event LIMIT 1;
+	SELECT INTO wrong t.* FROM tiktok_internal.truth_relation t JOIN tiktok_internal.sibling s ON s.sibling = t.source
+	WHERE s.source = compared.source AND t.problem IS NOT NULL ORDER BY t.source, t.event LIMIT 1;
 	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = CASE WHEN wrong.oid IS NULL THEN 'undefined_table' ELSE 'undefined_column' END,
 			MESSAGE = format('relation "%s" %s', wrong.relation, wrong.problem),
 			HINT = 'Correct tiktok.source_of_truth, or the relation: it needs the columns event_id, value, currency and at.';
 	END IF;
-	SELECT array_agg(s.sibling_id), min(set_config('TimeZone', s.time_zone, true)) INTO sources FROM tiktok._sibling s WHERE s.source = _compared.source;
+	SELECT array_agg(s.sibling_id), min(set_config('TimeZone', s.time_zone, true)) INTO sources FROM tiktok_internal.sibling s WHERE s.source = compared.source;
 	-- a relation that is registered for both of two siblings holds each order once
 	SELECT coalesce(array_agg(t.event), '{}'), coalesce(array_agg(t.oid), '{}') INTO events, relations
-	FROM (SELECT DISTINCT t.event, t.oid FROM tiktok._truth_relation t JOIN tiktok._sibling s ON s.sibling = t.source WHERE s.source = _compared.source) t;
-	RETURN QUERY SELECT * FROM tiktok._compare(sources, events, relations, since, until);
+	FROM (SELECT DISTINCT t.event, t.oid FROM tiktok_internal.truth_relation t JOIN tiktok_internal.sibling s ON s.sibling = t.source WHERE s.source = compared.source) t;
+	RETURN QUERY SELECT * FROM tiktok_internal.compare(sources, events, relations, since, until);
 END $$;
-COMMENT ON FUNCTION tiktok._compared(text, timestamptz, timestamptz) IS 'what is compared for a source, days and times without zone in its time zone';
+COMMENT ON FUNCTION tiktok_internal.compared(text, timestamptz, timestamptz) IS 'what is compared for a source, days and times without zone in its time zone';
 
 -- The other places where an order may be are looked up only for those that have no event in sight.
-CREATE FUNCTION tiktok._difference_causes(source text, since timestamptz, until timestamptz,
+CREATE FUNCTION tiktok_internal.difference_causes(source text, since timestamptz, until timestamptz,
 	OUT cause text, OUT n bigint, OUT day date, OUT event text, OUT event_id text, OUT at timestamptz, OUT value numeric, OUT currency text,
 	OUT value_sent numeric, OUT currency_sent text, OUT in_orders boolean, OUT in_tiktok boolean, OUT status text, OUT kind text, OUT note text)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 	WITH mine AS MATERIALIZED (
-		SELECT array_agg(s.sibling_id) AS ids, array_agg(s.sibling) AS names FROM tiktok._sibling s WHERE s.source = _difference_causes.source
+		SELECT array_agg(s.sibling_id) AS ids, array_agg(s.sibling) AS names FROM tiktok_internal.sibling s WHERE s.source = difference_causes.source
 	), kept AS MATERIALIZED (
 		SELECT now() - CASE WHEN k.retention > '0' THEN greatest(least(k.retention, interval '1000 years'), k.longest) END AS since
 		FROM (SELECT current_setting('tiktok_events.retention', true)::interval AS retention, max(h.kept_for) AS longest
-			FROM tiktok._source_health h, mine WHERE h.source_id = ANY (mine.ids)) k
+			FROM tiktok_internal.source_health h, mine WHERE h.source_id = ANY (mine.ids)) k
 	), disabled AS MATERIALIZED (
 		SELECT string_agg(format('the trigger "%s" of table %s is disabled', t.trigger_name, t.relation::regclass), '; ' ORDER BY t.trigger_name) AS triggers
-		FROM tiktok._trigger t, mine
+		FROM tiktok_internal.trigger t, mine
 		WHERE NOT t.enabled AND t.source_bytes IN (SELECT convert_to(m, getdatabaseencoding()) FROM unnest(mine.names) m)
 	), compared AS MATERIALIZED (
-		SELECT c.* FROM tiktok._compared(_difference_causes.source, since, until) c
+		SELECT c.* FROM tiktok_internal.compared(difference_causes.source, since, until) c
 	), elsewhere AS (
 		SELECT c.*, f.id AS found, f.status AS found_status, f.reason AS found_reason, f.value AS found_value, f.currency AS found_currency, f.at AS found_at,
 			l.test, l.sources, l.names
@@ -293,9 +293,9 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 				string_agg(DISTINCT e.source, ', ') FILTER (WHERE e.event = c.event AND NOT e.is_test AND e.source_id <> ALL (mine.ids)
 					AND e.event_time BETWEEN c.at - interval '1 day' AND c.at + interval '1 day' AND (e.value = c.value) IS NOT FALSE) AS sources,
 				string_agg(DISTINCT e.event, ', ') FILTER (WHERE e.event <> c.event AND NOT e.is_test AND e.source_id = ANY (mine.ids)) AS names
-			FROM tiktok._event_of_id e, mine
+			FROM tiktok_internal.event_of_id e, mine
 			WHERE (c.kind = 'order' AND c.status IS NULL OR c.kind = 'report' AND c.status <> 'apart') AND e.event_id = c.event_id) l ON true
-		LEFT JOIN LATERAL (SELECT * FROM tiktok._real_event f WHERE l.found IS NOT NULL AND f.id = l.found OFFSET 0) f ON true
+		LEFT JOIN LATERAL (SELECT * FROM tiktok_internal.real_event f WHERE l.found IS NOT NULL AND f.id = l.found OFFSET 0) f ON true
 	), filled AS (
 		SELECT c.kind, c.n, c.day, c.event, c.event_id, c.at, c.value, c.currency, c.again, c.run_since, c.seen_at, c.test, c.sources, c.names, c.id, c.source_id,
 			coalesce(c.found, 0) > 0 AS found, c.found_at, c.reason AS said,
@@ -350,7 +350,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		-- of two triggers of one row, the events have neighbouring numbers
 		LEFT JOIN LATERAL (
 			SELECT true AS twice
-			FROM tiktok._event_of_id e JOIN tiktok._event_of_id o ON o.id BETWEEN e.id - 100 AND e.id + 100
+			FROM tiktok_internal.event_of_id e JOIN tiktok_internal.event_of_id o ON o.id BETWEEN e.id - 100 AND e.id + 100
 			WHERE m.kind = 'event' AND m.status = 'delivered' AND e.id = m.id AND o.id <> e.id AND o.xid = e.xid AND o.source_id = e.source_id
 			AND o.event = e.event AND NOT o.is_test AND o.event_time = e.event_time
 			AND o.value IS NOT DISTINCT FROM e.value AND o.currency IS NOT DISTINCT FROM e.currency
@@ -387,24 +387,24 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 	FROM judged j
 	WHERE j.cause IS NOT NULL OR j.kind IN ('agree', 'order')
 $$;
-COMMENT ON FUNCTION tiktok._difference_causes(text, timestamptz, timestamptz) IS
+COMMENT ON FUNCTION tiktok_internal.difference_causes(text, timestamptz, timestamptz) IS
 'what agrees, counted, and each row that does not with its cause; without cause: agrees';
 
 -- What a NULL stands for in the next three.
-CREATE FUNCTION tiktok._period(source text, since timestamptz, until timestamptz, OUT since_at timestamptz, OUT until_at timestamptz)
+CREATE FUNCTION tiktok_internal.period(source text, since timestamptz, until timestamptz, OUT since_at timestamptz, OUT until_at timestamptz)
 LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT coalesce(_period.since, date_trunc('day', now(), z.time_zone) - interval '7 days'), coalesce(_period.until, now())
-	FROM (SELECT tiktok._source_id(_period.source) AS id OFFSET 0) i
-	LEFT JOIN LATERAL (SELECT min(s.time_zone) AS time_zone FROM tiktok._sibling s WHERE s.source = _period.source AND i.id > 0) z ON true
+	SELECT coalesce(period.since, date_trunc('day', now(), z.time_zone) - interval '7 days'), coalesce(period.until, now())
+	FROM (SELECT tiktok_internal.source_id(period.source) AS id OFFSET 0) i
+	LEFT JOIN LATERAL (SELECT min(s.time_zone) AS time_zone FROM tiktok_internal.sibling s WHERE s.source = period.source AND i.id > 0) z ON true
 $$;
-COMMENT ON FUNCTION tiktok._period(text, timestamptz, timestamptz) IS 'seven whole days of the source''s time zone, and today';
+COMMENT ON FUNCTION tiktok_internal.period(text, timestamptz, timestamptz) IS 'seven whole days of the source''s time zone, and today';
 
 CREATE FUNCTION tiktok.differences(source text, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
 	OUT cause text, OUT event text, OUT event_id text, OUT at timestamptz, OUT value numeric, OUT currency text,
 	OUT value_sent numeric, OUT currency_sent text, OUT in_orders boolean, OUT in_tiktok boolean, OUT note text)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 	SELECT j.cause, j.event, j.event_id, j.at, j.value, j.currency, j.value_sent, j.currency_sent, j.in_orders, j.in_tiktok, j.note
-	FROM tiktok._period(differences.source, since, until) p, tiktok._difference_causes(differences.source, p.since_at, p.until_at) j
+	FROM tiktok_internal.period(differences.source, since, until) p, tiktok_internal.difference_causes(differences.source, p.since_at, p.until_at) j
 	WHERE j.cause IS NOT NULL
 	ORDER BY j.at, j.event_id, j.event, j.cause
 $$;
@@ -419,7 +419,7 @@ Of a report of the Pixel that TikTok counts beside the event: pixel_other_name, 
 in_tiktok: TikTok has it from here or from the Pixel.';
 
 -- Each row counts where its order stands, where its event stands, or in both.
-CREATE FUNCTION tiktok._bridge(source text, since timestamptz, until timestamptz,
+CREATE FUNCTION tiktok_internal.bridge(source text, since timestamptz, until timestamptz,
 	OUT event text, OUT currency text, OUT step text, OUT orders bigint, OUT money numeric)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 	WITH judged AS MATERIALIZED (
@@ -428,7 +428,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 			coalesce(j.currency, j.currency_sent) AS currency,
 			CASE WHEN j.in_orders AND (j.value_sent IS NULL OR j.currency_sent IS NULL) THEN coalesce(j.currency, j.currency_sent) ELSE j.currency_sent END AS currency_sent,
 			coalesce(j.value, 0) AS value, coalesce(j.value_sent, 0) AS value_sent
-		FROM tiktok._difference_causes(_bridge.source, since, until) j
+		FROM tiktok_internal.difference_causes(bridge.source, since, until) j
 	)
 	SELECT s.event, s.currency, s.step, sum(s.orders)::bigint, sum(s.money)
 	FROM (
@@ -450,28 +450,28 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 	) s
 	GROUP BY 1, 2, 3
 $$;
-COMMENT ON FUNCTION tiktok._bridge(text, timestamptz, timestamptz) IS 'the steps of tiktok.bridge, without TikTok''s counts';
+COMMENT ON FUNCTION tiktok_internal.bridge(text, timestamptz, timestamptz) IS 'the steps of tiktok.bridge, without TikTok''s counts';
 
 -- One fact about TikTok, not about a shop, so that all sources together say it or none: days that are over, with counts of both sides, and as a
 -- control the names that no Pixel reports.
-CREATE FUNCTION tiktok._count_rule(OUT rule text, OUT evidence text)
+CREATE FUNCTION tiktok_internal.count_rule(OUT rule text, OUT evidence text)
 RETURNS record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 	WITH counted AS MATERIALIZED (
 		SELECT h.source_id, c.event, c.day, c.browser, c.server
-		FROM tiktok._count c JOIN tiktok._source_health h ON h.source = c.source
+		FROM tiktok_internal.count c JOIN tiktok_internal.source_health h ON h.source = c.source
 		WHERE c.browser IS NOT NULL AND c.server IS NOT NULL AND h.event_source = 'web'
 		AND c.day BETWEEN (now() AT TIME ZONE 'UTC')::date - 28 AND (now() AT TIME ZONE 'UTC')::date - 3
 	), enough AS MATERIALIZED (
 		SELECT count(DISTINCT c.day) >= 7 AS days FROM counted c
 	), delivered AS (
 		SELECT f.source_id, f.event, (f.event_time AT TIME ZONE 'UTC')::date AS day, count(*) AS d
-		FROM tiktok._real_event f
+		FROM tiktok_internal.real_event f
 		WHERE (SELECT e.days FROM enough e) AND f.status = 'delivered' AND f.hour >= now() - interval '30 days'
 		GROUP BY 1, 2, 3
 	), reported AS (
 		SELECT m.source_id, m.event, (m.seen_at AT TIME ZONE 'UTC')::date AS day, count(*) AS p,
 			count(*) FILTER (WHERE m.status = 'delivered' AND m.at BETWEEN m.seen_at - interval '48 hours' AND m.seen_at + interval '48 hours') AS m
-		FROM tiktok._pixel_match m
+		FROM tiktok_internal.pixel_match m
 		WHERE (SELECT e.days FROM enough e) AND m.hour >= now() - interval '30 days'
 		GROUP BY 1, 2, 3
 	), name AS (
@@ -501,7 +501,7 @@ RETURNS record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog,
 			ELSE format('%s of %s delivered events were reported by the Pixel; TikTok counted %s of the server, %s of the browser; control %s', j.m, j.d, j.s, j.b, round(j.control, 3)) END
 	FROM judged j
 $$;
-COMMENT ON FUNCTION tiktok._count_rule() IS
+COMMENT ON FUNCTION tiktok_internal.count_rule() IS
 'whether TikTok counts events before or after it drops copies, as far as its counts show; undecided: counts of the server and delivered events are compared nowhere';
 
 CREATE FUNCTION tiktok.bridge(source text, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
@@ -511,9 +511,9 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		-- whole days (UTC), of a period that ends
 		SELECT p.since_at, p.until_at, CASE WHEN p.ends THEN ceil(extract(epoch FROM p.since_at) / 86400)::int + date '1970-01-01' END AS first,
 			CASE WHEN p.ends THEN floor(extract(epoch FROM p.until_at) / 86400)::int + date '1970-01-01' END AS last
-		FROM (SELECT p.*, isfinite(p.since_at) AND isfinite(p.until_at) AS ends FROM tiktok._period(bridge.source, since, until) p) p
+		FROM (SELECT p.*, isfinite(p.since_at) AND isfinite(p.until_at) AS ends FROM tiktok_internal.period(bridge.source, since, until) p) p
 	), step AS MATERIALIZED (
-		SELECT b.* FROM period p, tiktok._bridge(bridge.source, p.since_at, p.until_at) b
+		SELECT b.* FROM period p, tiktok_internal.bridge(bridge.source, p.since_at, p.until_at) b
 	), counted AS MATERIALIZED (
 		-- two sources that are one to TikTok have the same counts; NULL: not all whole days have one
 		SELECT c.event, CASE WHEN count(c.server) = p.last - p.first THEN sum(c.server)::bigint END AS server, count(c.server) > 0 AS some_server,
@@ -521,7 +521,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 			CASE WHEN count(c.value) = p.last - p.first THEN sum(c.value) END AS value
 		FROM period p, (
 			SELECT c.event, c.day, max(c.server) AS server, max(c.browser) AS browser, max(c.value) AS value
-			FROM tiktok._count c JOIN tiktok._sibling s ON s.sibling = c.source
+			FROM tiktok_internal.count c JOIN tiktok_internal.sibling s ON s.sibling = c.source
 			WHERE s.source = bridge.source
 			GROUP BY 1, 2) c
 		WHERE c.day >= p.first AND c.day < p.last
@@ -530,10 +530,10 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		-- only where it is known what TikTok counts
 		SELECT c.event, c.server, c.value, w.n AS whole
 		FROM counted c JOIN period p ON c.server IS NOT NULL
-		JOIN LATERAL (SELECT count(*) AS n FROM tiktok._real_event f WHERE f.status = 'delivered' AND f.event = c.event
-			AND f.source_id IN (SELECT s.sibling_id FROM tiktok._sibling s WHERE s.source = bridge.source)
+		JOIN LATERAL (SELECT count(*) AS n FROM tiktok_internal.real_event f WHERE f.status = 'delivered' AND f.event = c.event
+			AND f.source_id IN (SELECT s.sibling_id FROM tiktok_internal.sibling s WHERE s.source = bridge.source)
 			AND f.hour >= p.first - interval '2 hours' AND f.event_time >= p.first::timestamp AT TIME ZONE 'UTC' AND f.event_time < p.last::timestamp AT TIME ZONE 'UTC') w ON true
-		WHERE c.event IN (SELECT s.event FROM step s) AND (SELECT r.rule FROM tiktok._count_rule() r) = 'before'
+		WHERE c.event IN (SELECT s.event FROM step s) AND (SELECT r.rule FROM tiktok_internal.count_rule() r) = 'before'
 	), sent AS (
 		SELECT c.event, c.server, c.value, c.whole, coalesce(s.orders, 0) AS orders, s.money
 		FROM compared c LEFT JOIN step s ON s.event = c.event AND s.step = 'by_server'
@@ -574,19 +574,19 @@ CREATE FUNCTION tiktok.reconcile(source text, since timestamptz DEFAULT NULL, un
 	OUT browser bigint, OUT server bigint, OUT tiktok_value numeric)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 	WITH period AS MATERIALIZED (
-		SELECT * FROM tiktok._period(reconcile.source, since, until)
+		SELECT * FROM tiktok_internal.period(reconcile.source, since, until)
 	), mine AS MATERIALIZED (
 		SELECT array_agg(s.sibling_id) AS ids, min(s.time_zone) AS time_zone, array_agg(s.sibling) AS names,
-			ARRAY(SELECT DISTINCT t.event FROM tiktok.source_of_truth t JOIN tiktok._sibling s ON s.sibling = t.source WHERE s.source = reconcile.source) AS events
-		FROM tiktok._sibling s WHERE s.source = reconcile.source
+			ARRAY(SELECT DISTINCT t.event FROM tiktok.source_of_truth t JOIN tiktok_internal.sibling s ON s.sibling = t.source WHERE s.source = reconcile.source) AS events
+		FROM tiktok_internal.sibling s WHERE s.source = reconcile.source
 	), seen AS MATERIALIZED (
 		SELECT j.day, j.event, j.currency, j.currency_sent, j.n, j.in_orders, j.value, j.value_sent,
 			CASE WHEN j.cause IS DISTINCT FROM 'duplicate' THEN j.status END AS status
-		FROM period p, tiktok._difference_causes(reconcile.source, p.since_at, p.until_at) j
+		FROM period p, tiktok_internal.difference_causes(reconcile.source, p.since_at, p.until_at) j
 		WHERE j.kind <> 'report'
 		UNION ALL
 		SELECT (f.event_time AT TIME ZONE m.time_zone)::date, f.event, NULL, f.currency, count(*), NULL, NULL, sum(f.value), f.status
-		FROM period p, mine m, tiktok._real_event f
+		FROM period p, mine m, tiktok_internal.real_event f
 		WHERE f.source_id = ANY (m.ids) AND f.event <> ALL (m.events)
 		AND f.hour >= p.since_at - interval '2 hours' AND f.event_time >= p.since_at AND f.event_time < p.until_at
 		GROUP BY 1, 2, 4, 9

@@ -2,40 +2,40 @@
  * What keeps orders of another server from coming here: subscriptions that write a table whose trigger records events, or the tables of a hub.
  */
 
-CREATE VIEW tiktok._event_trigger AS
+CREATE VIEW tiktok_internal.event_trigger AS
 SELECT t.tgrelid AS relid, coalesce(pg_partition_root(t.tgrelid), t.tgrelid) AS root, t.tgname AS trigger, t.tgenabled IN ('R', 'A') AS fires_for_replicas, t.tgenabled IN ('O', 'A') AS fires_for_others
 FROM pg_trigger t
 WHERE t.tgfoid = 'tiktok.track_row()'::regprocedure AND t.tgenabled <> 'D';
-COMMENT ON VIEW tiktok._event_trigger IS 'triggers that record events and are enabled; root is the whole table if the table is a partition';
+COMMENT ON VIEW tiktok_internal.event_trigger IS 'triggers that record events and are enabled; root is the whole table if the table is a partition';
 
 -- The tables that a subscription of this database writes.
-CREATE VIEW tiktok._subscribed AS
+CREATE VIEW tiktok_internal.subscribed AS
 SELECT s.oid AS subid, s.subname AS subscription, s.subenabled AS enabled, r.srrelid AS relid, coalesce(pg_partition_root(r.srrelid), r.srrelid) AS root,
 	r.srsubstate <> 'r' AS copying
 FROM pg_subscription s
 JOIN pg_subscription_rel r ON r.srsubid = s.oid
 WHERE s.subdbid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
-COMMENT ON VIEW tiktok._subscribed IS 'tables that logical replication writes in this database';
+COMMENT ON VIEW tiktok_internal.subscribed IS 'tables that logical replication writes in this database';
 
 -- One trigger of a table for replication and one like it for others are right.
-CREATE FUNCTION tiktok._silent_trigger(OUT relid oid, OUT trigger name, OUT subscription name)
+CREATE FUNCTION tiktok_internal.silent_trigger(OUT relid oid, OUT trigger name, OUT subscription name)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT t.relid, t.trigger, s.subscription
-	FROM tiktok._event_trigger t
-	LEFT JOIN (SELECT s.root, min(s.subscription) AS subscription FROM tiktok._subscribed s GROUP BY 1) s ON s.root = t.root
+	FROM tiktok_internal.event_trigger t
+	LEFT JOIN (SELECT s.root, min(s.subscription) AS subscription FROM tiktok_internal.subscribed s GROUP BY 1) s ON s.root = t.root
 	WHERE s.root IS NULL AND NOT t.fires_for_others
-		OR s.root IS NOT NULL AND NOT EXISTS (SELECT FROM tiktok._event_trigger o WHERE o.root = t.root AND o.fires_for_replicas)
+		OR s.root IS NOT NULL AND NOT EXISTS (SELECT FROM tiktok_internal.event_trigger o WHERE o.root = t.root AND o.fires_for_replicas)
 $$;
-COMMENT ON FUNCTION tiktok._silent_trigger() IS 'triggers that no write fires: that of a subscription does not fire them, or there is no subscription that would; subscription is NULL then';
+COMMENT ON FUNCTION tiktok_internal.silent_trigger() IS 'triggers that no write fires: that of a subscription does not fire them, or there is no subscription that would; subscription is NULL then';
 
 -- A server that is well sends something every 30 s, even if nothing is written there.
-CREATE FUNCTION tiktok._subscription_health(OUT check_name text, OUT state text, OUT detail text, OUT hint text)
+CREATE FUNCTION tiktok_internal.subscription_health(OUT check_name text, OUT state text, OUT detail text, OUT hint text)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	WITH subscription AS (
 		SELECT s.subid, s.subscription, s.enabled, count(*) FILTER (WHERE s.copying) AS copying, count(*) AS tables
-		FROM tiktok._subscribed s
+		FROM tiktok_internal.subscribed s
 		GROUP BY 1, 2, 3
-		HAVING bool_or(EXISTS (SELECT FROM tiktok._event_trigger t WHERE t.root = s.root)
+		HAVING bool_or(EXISTS (SELECT FROM tiktok_internal.event_trigger t WHERE t.root = s.root)
 			OR s.relid IN (SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'tiktok'::regnamespace))
 	), seen AS (
 		SELECT s.*, w.heard, coalesce(x.apply_error_count, 0) AS errors, coalesce(x.sync_error_count, 0) AS copy_errors,
@@ -65,6 +65,6 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_cata
 		CASE WHEN t.subscription IS NULL THEN format('trigger "%s" of %s fires only for what a subscription writes, and none writes that table', t.trigger, t.relid::regclass)
 			ELSE format('trigger "%s" of %s does not fire for what subscription "%s" writes', t.trigger, t.relid::regclass, t.subscription) END,
 		format('ALTER TABLE %s ENABLE %sTRIGGER %I;', t.relid::regclass, CASE WHEN t.subscription IS NULL THEN '' ELSE 'REPLICA ' END, t.trigger)
-	FROM tiktok._silent_trigger() t
+	FROM tiktok_internal.silent_trigger() t
 $$;
-COMMENT ON FUNCTION tiktok._subscription_health() IS 'rows of tiktok.health() about orders that come by logical replication';
+COMMENT ON FUNCTION tiktok_internal.subscription_health() IS 'rows of tiktok.health() about orders that come by logical replication';

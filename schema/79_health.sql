@@ -5,7 +5,7 @@
  */
 
 -- What only the owner may look at, as yes or no.
-CREATE VIEW tiktok._source_health AS
+CREATE VIEW tiktok_internal.source_health AS
 SELECT s.id AS source_id,
 	s.name AS source,
 	s.event_source,
@@ -16,49 +16,49 @@ SELECT s.id AS source_id,
 	least(s.max_event_age, interval '1000 years') + interval '2 days' AS kept_for
 FROM tiktok.source s
 LEFT JOIN tiktok.test_code c ON c.source_id = s.id AND c.valid_until > now();
-COMMENT ON VIEW tiktok._source_health IS 'one row per source, as tiktok.health needs it';
+COMMENT ON VIEW tiktok_internal.source_health IS 'one row per source, as tiktok.health needs it';
 
 -- Triggers that record events: the source is the first argument, which ends with a zero byte.
-CREATE VIEW tiktok._trigger AS
+CREATE VIEW tiktok_internal.trigger AS
 SELECT t.tgrelid AS relation, t.tgname AS trigger_name, t.tgenabled <> 'D' AS enabled, coalesce(convert_to(s.name, getdatabaseencoding()), a.source_bytes) AS source_bytes
 FROM pg_trigger t
 CROSS JOIN LATERAL (SELECT substring(t.tgargs FOR position('\x00'::bytea IN t.tgargs) - 1) AS source_bytes) a
 LEFT JOIN tiktok.source s ON substring(a.source_bytes FOR 1) = '=' AND s.key IS NOT NULL
 WHERE t.tgfoid = 'tiktok.track_row()'::regprocedure AND t.tgparentid = 0 AND t.tgnargs > 0;
-COMMENT ON VIEW tiktok._trigger IS 'the triggers that record events, once for each source that they reach';
+COMMENT ON VIEW tiktok_internal.trigger IS 'the triggers that record events, once for each source that they reach';
 
-CREATE VIEW tiktok._waiting AS
+CREATE VIEW tiktok_internal.waiting AS
 SELECT r.source_id, r.kind, e.value, e.currency FROM tiktok.retry r JOIN tiktok.event e ON e.id = r.id
 UNION ALL
-SELECT p.source_id, NULL, e.value, e.currency FROM tiktok._pending p JOIN tiktok.event e ON e.id = p.id;
-COMMENT ON VIEW tiktok._waiting IS 'what the events that wait are worth; kind: of a name that TikTok refuses';
+SELECT p.source_id, NULL, e.value, e.currency FROM tiktok_internal.pending p JOIN tiktok.event e ON e.id = p.id;
+COMMENT ON VIEW tiktok_internal.waiting IS 'what the events that wait are worth; kind: of a name that TikTok refuses';
 
-CREATE VIEW tiktok._optimised AS
+CREATE VIEW tiktok_internal.optimised AS
 SELECT l.source, l.event FROM tiktok.lead_stage l WHERE l.optimised;
-COMMENT ON VIEW tiktok._optimised IS 'events of stages for which campaigns are optimised';
+COMMENT ON VIEW tiktok_internal.optimised IS 'events of stages for which campaigns are optimised';
 
 -- Triggers of tiktok.create_trigger that are there no longer, though their table is. pg_upgrade gives triggers other numbers.
-CREATE VIEW tiktok._gone_trigger AS
+CREATE VIEW tiktok_internal.gone_trigger AS
 SELECT c.relation, c.trigger_name, c.source
 FROM tiktok.created_trigger c JOIN pg_class r ON r.oid = c.relation
 WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.relation AND (t.oid = c.trigger_oid OR t.tgname = c.trigger_name));
-COMMENT ON VIEW tiktok._gone_trigger IS 'triggers that tiktok.create_trigger made and tiktok.drop_trigger did not drop, and that are gone';
+COMMENT ON VIEW tiktok_internal.gone_trigger IS 'triggers that tiktok.create_trigger made and tiktok.drop_trigger did not drop, and that are gone';
 
 -- A trigger of a partitioned table may be disabled in a partition alone.
-CREATE VIEW tiktok._disabled_trigger AS
+CREATE VIEW tiktok_internal.disabled_trigger AS
 SELECT t.tgrelid AS relation, t.tgname AS trigger_name,
-	coalesce((SELECT min(s.name) FROM tiktok._trigger x JOIN tiktok.source s ON x.source_bytes = convert_to(s.name, getdatabaseencoding())
+	coalesce((SELECT min(s.name) FROM tiktok_internal.trigger x JOIN tiktok.source s ON x.source_bytes = convert_to(s.name, getdatabaseencoding())
 		WHERE (x.relation, x.trigger_name) IN ((t.tgrelid, t.tgname), (p.tgrelid, p.tgname))), '?') AS source
 FROM pg_trigger t LEFT JOIN pg_trigger p ON p.oid = t.tgparentid
 WHERE t.tgfoid = 'tiktok.track_row()'::regprocedure AND t.tgenabled = 'D' AND p.tgenabled IS DISTINCT FROM 'D';
-COMMENT ON VIEW tiktok._disabled_trigger IS 'triggers that record events and are disabled, each with one of its sources';
+COMMENT ON VIEW tiktok_internal.disabled_trigger IS 'triggers that record events and are disabled, each with one of its sources';
 
-CREATE FUNCTION tiktok._table_problem(extension oid, owner oid) RETURNS text
+CREATE FUNCTION tiktok_internal.table_problem(extension oid, owner oid) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_table_problem';
-COMMENT ON FUNCTION tiktok._table_problem(oid, oid) IS 'what somebody did to a table of the extension, and why the worker touches none; NULL: nothing';
+COMMENT ON FUNCTION tiktok_internal.table_problem(oid, oid) IS 'what somebody did to a table of the extension, and why the worker touches none; NULL: nothing';
 -- Publications that give away what only the owner may look at, and the statement that ends it. FOR ALL TABLES knows no exception, so it is made
 -- anew of the schemas of other tables. A row in pg_publication_rel excludes a table where FOR ALL TABLES knows exceptions.
-CREATE VIEW tiktok._publication AS
+CREATE VIEW tiktok_internal.publication AS
 SELECT p.pubname AS publication, s.token, s.identifiers,
 	EXISTS (SELECT FROM tiktok.access_token) OR EXISTS (SELECT FROM tiktok.reporting_token) AS has_tokens,
 	-- that of docs/scale-out.md
@@ -89,7 +89,7 @@ FROM pg_publication p,
 		AND CASE WHEN p.puballtables THEN r.oid IS NULL
 			ELSE n.oid IS NOT NULL OR r.oid IS NOT NULL AND (r.prattrs IS NULL OR a.attnum = ANY (r.prattrs)) END) s
 WHERE s.token OR s.identifiers;
-COMMENT ON VIEW tiktok._publication IS 'publications of access tokens or identifiers, as tiktok.health needs it';
+COMMENT ON VIEW tiktok_internal.publication IS 'publications of access tokens or identifiers, as tiktok.health needs it';
 
 CREATE FUNCTION tiktok.health(OUT check_name text, OUT state text, OUT detail text, OUT hint text)
 RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET DateStyle = 'ISO' SET jit = off AS $$
@@ -105,7 +105,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 		SELECT f.source, f.source_id, f.event, f.status, f.currency, coalesce(f.reason, '') AS reason, count(*) AS events, sum(f.value) AS value,
 			count(*) FILTER (WHERE f.value_problem = 'currency_unknown') AS without_value,
 			count(*) FILTER (WHERE f.consent_unreadable) AS unreadable
-		FROM tiktok._real_event f
+		FROM tiktok_internal.real_event f
 		WHERE f.hour >= now() - interval '24 hours'
 		GROUP BY 1, 2, 3, 4, 5, 6
 	), bad AS MATERIALIZED (
@@ -113,7 +113,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 		SELECT DISTINCT ON (n.source, b.status) n.source, n.event, b.status, b.bad, b.of, b.reason, b.worth,
 			CASE WHEN b.all_bad THEN 'fail' WHEN b.bad >= 5 AND b.bad >= 0.2 * b.of THEN 'warn' END AS state
 		FROM (SELECT DISTINCT d.source, d.source_id, d.event FROM day d WHERE d.status IN ('rejected', 'uncertain', 'invalid') AND d.source IS NOT NULL) n,
-			LATERAL tiktok._bad_of_last(n.source_id, n.event) b
+			LATERAL tiktok_internal.bad_of_last(n.source_id, n.event) b
 		ORDER BY n.source, b.status, state, b.bad DESC, n.event
 	), backlog AS MATERIALIZED (
 		SELECT * FROM tiktok.backlog
@@ -125,17 +125,17 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 			coalesce(sum(d.events) FILTER (WHERE d.status IN ('delivered', 'rejected', 'uncertain')), 0) AS sent,
 			coalesce(sum(d.events) FILTER (WHERE d.status = 'invalid'), 0) AS invalid,
 			coalesce(sum(d.events) FILTER (WHERE d.status = 'invalid' AND d.reason = 'future'), 0) AS future,
-			tiktok._worth(array_agg(d.value), array_agg(d.currency)) AS worth,
-			tiktok._worth(array_agg(d.value) FILTER (WHERE d.status IN ('rejected', 'uncertain')), array_agg(d.currency) FILTER (WHERE d.status IN ('rejected', 'uncertain'))) AS rejected_worth,
-			tiktok._worth(array_agg(d.value) FILTER (WHERE d.status = 'invalid'), array_agg(d.currency) FILTER (WHERE d.status = 'invalid')) AS invalid_worth,
-			tiktok._worth(array_agg(d.value) FILTER (WHERE d.reason = 'future'), array_agg(d.currency) FILTER (WHERE d.reason = 'future')) AS future_worth
+			tiktok_internal.worth(array_agg(d.value), array_agg(d.currency)) AS worth,
+			tiktok_internal.worth(array_agg(d.value) FILTER (WHERE d.status IN ('rejected', 'uncertain')), array_agg(d.currency) FILTER (WHERE d.status IN ('rejected', 'uncertain'))) AS rejected_worth,
+			tiktok_internal.worth(array_agg(d.value) FILTER (WHERE d.status = 'invalid'), array_agg(d.currency) FILTER (WHERE d.status = 'invalid')) AS invalid_worth,
+			tiktok_internal.worth(array_agg(d.value) FILTER (WHERE d.reason = 'future'), array_agg(d.currency) FILTER (WHERE d.reason = 'future')) AS future_worth
 		FROM day d
 		GROUP BY d.source
 	), checked AS MATERIALIZED (
 		-- what shows what a source's triggers make of its rows
 		SELECT t.source_bytes, count(*) AS n,
 			string_agg(format('SELECT * FROM tiktok.check_rows(%L, %L);', t.relation::regclass, t.trigger_name), ' ' ORDER BY t.relation::regclass::text, t.trigger_name) AS statements
-		FROM tiktok._trigger t
+		FROM tiktok_internal.trigger t
 		GROUP BY 1
 	)
 	SELECT 'preload', CASE WHEN preloaded THEN 'ok' ELSE 'fail' END,
@@ -150,7 +150,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 			WHEN w.pid IS NULL AND NOT s.serves THEN 'tiktok_events.databases leaves this database out: nothing is sent from it'
 			WHEN w.pid IS NULL AND w.state = 'no_worker_slot' THEN 'no process is left that could send the events of this database'
 			WHEN w.pid IS NULL THEN 'no process sends the events of this database'
-			ELSE format('process %s is %s, last seen %s ago%s', w.pid, w.state, tiktok._span(clock_timestamp() - w.heartbeat), '; last error: ' || w.last_error) END,
+			ELSE format('process %s is %s, last seen %s ago%s', w.pid, w.state, tiktok_internal.span(clock_timestamp() - w.heartbeat), '; last error: ' || w.last_error) END,
 		CASE WHEN s.standby THEN NULL
 			WHEN w.pid IS NULL AND NOT s.serves THEN 'If its events are to be sent from here: ALTER SYSTEM SET tiktok_events.databases = ''*''; SELECT pg_reload_conf();'
 			WHEN w.pid IS NULL AND w.state = 'no_worker_slot' THEN 'Raise tiktok_events.max_workers and max_worker_processes, and restart the server.'
@@ -174,13 +174,13 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 	UNION ALL
 	SELECT 'sources', 'warn', 'no Pixel, app, offline or CRM event set is set up',
 		'Name it, with its id in Events Manager: INSERT INTO tiktok.source (name, event_source, event_source_id) VALUES (''shop'', ''web'', ''the Pixel''''s id'');'
-	WHERE NOT EXISTS (SELECT FROM tiktok._source_health)
+	WHERE NOT EXISTS (SELECT FROM tiktok_internal.source_health)
 	UNION ALL
 	SELECT 'source', CASE WHEN b.state = 'sending' THEN 'ok' WHEN b.state IN ('disabled', 'paused') THEN 'warn' ELSE 'fail' END,
 		format('"%s" is %s%s%s', b.source, CASE WHEN b.state = 'open' THEN 'not sent to' WHEN b.state = 'no_token' THEN 'without a token' WHEN b.state = 'copied' THEN 'not sent to, because this database is a copy'
 				ELSE b.state END,
 			', since ' || date_trunc('second', b.since),
-			CASE WHEN b.reason ~ '^code \d+$' THEN ', because ' || tiktok._because(b.reason) WHEN b.state <> 'copied' THEN ': ' || nullif(b.reason, '') END),
+			CASE WHEN b.reason ~ '^code \d+$' THEN ', because ' || tiktok_internal.because(b.reason) WHEN b.state <> 'copied' THEN ': ' || nullif(b.reason, '') END),
 		CASE
 			WHEN b.state = 'disabled' THEN format('Turn it on: UPDATE tiktok.source SET enabled = true WHERE name = %L;', b.source)
 			WHEN b.state = 'paused' THEN format('Send to it again: SELECT tiktok.resume(%L);', b.source)
@@ -195,13 +195,13 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 		END
 	FROM backlog b
 	UNION ALL
-	SELECT 'kind', 'warn', format('"%s": TikTok refuses %s; %s of them%s wait and are sent one by one', k.source, k.event, k.waiting, (SELECT tiktok._worth(array_agg(w.value), array_agg(w.currency)) FROM tiktok._waiting w WHERE w.source_id = h.source_id AND w.kind = k.event)),
+	SELECT 'kind', 'warn', format('"%s": TikTok refuses %s; %s of them%s wait and are sent one by one', k.source, k.event, k.waiting, (SELECT tiktok_internal.worth(array_agg(w.value), array_agg(w.currency)) FROM tiktok_internal.waiting w WHERE w.source_id = h.source_id AND w.kind = k.event)),
 		format('Look at what TikTok says: SELECT code, message, count(*) FROM tiktok.event_status WHERE source = %L AND event = %L AND status = ''rejected'' GROUP BY 1, 2;', k.source, k.event)
-	FROM tiktok.backlog_kind k JOIN tiktok._source_health h ON h.source = k.source
+	FROM tiktok.backlog_kind k JOIN tiktok_internal.source_health h ON h.source = k.source
 	UNION ALL
 	SELECT 'unused', 'warn', format('"%s" has no event', h.source),
 		coalesce('See what its triggers make of the rows: ' || c.statements, 'Record its events: tiktok.create_trigger() makes a trigger on the table of your orders or leads.')
-	FROM tiktok._source_health h LEFT JOIN checked c ON c.source_bytes = convert_to(h.source, getdatabaseencoding())
+	FROM tiktok_internal.source_health h LEFT JOIN checked c ON c.source_bytes = convert_to(h.source, getdatabaseencoding())
 	WHERE NOT h.has_events
 	UNION ALL
 	SELECT 'backlog',
@@ -209,42 +209,42 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 		CASE WHEN b.pending + b.retrying = 0 THEN format('"%s": no event waits', b.source)
 			ELSE format('"%s": events that wait: %s%s, %s of them after a failed attempt, the oldest for %s', b.source, b.pending + b.retrying,
 				CASE WHEN b.oldest_enqueued_at < now() - interval '5 minutes' THEN (
-					SELECT tiktok._worth(array_agg(w.value), array_agg(w.currency)) FROM tiktok._waiting w WHERE w.source_id = h.source_id) END, b.retrying, tiktok._span(now() - b.oldest_enqueued_at)) END,
+					SELECT tiktok_internal.worth(array_agg(w.value), array_agg(w.currency)) FROM tiktok_internal.waiting w WHERE w.source_id = h.source_id) END, b.retrying, tiktok_internal.span(now() - b.oldest_enqueued_at)) END,
 		CASE WHEN (b.oldest_enqueued_at < now() - interval '5 minutes') IS NOT TRUE THEN NULL
 			WHEN NOT s.preloaded THEN 'They wait because tiktok_events is not preloaded: see the row preload.'
 			WHEN NOT s.enabled THEN 'They wait because sending is off: see the row enabled.'
 			WHEN NOT EXISTS (SELECT FROM mine m WHERE m.pid IS NOT NULL) THEN 'They wait because no process sends them: see the row worker.'
 			WHEN b.state <> 'sending' THEN format('They wait because nothing is sent to "%s": see the row source.', b.source)
 			ELSE format('Look at what TikTok answers: SELECT * FROM tiktok.request_log WHERE source = %L ORDER BY id DESC LIMIT 20;', b.source) END
-	FROM server s, backlog b JOIN tiktok._source_health h ON h.source = b.source
+	FROM server s, backlog b JOIN tiktok_internal.source_health h ON h.source = b.source
 	UNION ALL
 	SELECT 'trigger', 'fail', format('"%s": trigger "%s" of %s is gone: its rows make no event', g.source, g.trigger_name, g.relation::regclass),
 		format('Make it again with tiktok.create_trigger(), or if it is not needed any more: DELETE FROM tiktok.created_trigger WHERE relation = %L::regclass AND trigger_name = %L;', g.relation::regclass, g.trigger_name)
-	FROM tiktok._gone_trigger g
+	FROM tiktok_internal.gone_trigger g
 	UNION ALL
 	SELECT 'trigger', 'warn', format('"%s": trigger "%s" of %s is disabled: its rows make no event', d.source, d.trigger_name, d.relation::regclass),
 		format('Enable it: ALTER TABLE %s ENABLE TRIGGER %I;', d.relation::regclass, d.trigger_name)
-	FROM tiktok._disabled_trigger d
+	FROM tiktok_internal.disabled_trigger d
 	UNION ALL
 	-- with a source of truth, the checklist knows which orders have no event
 	SELECT CASE WHEN q.event_source = 'crm' THEN 'stage' ELSE 'silence' END, CASE WHEN q.a_week < 7 THEN 'warn' ELSE 'fail' END,
 		format('"%s": no %s was recorded for %s, since %s; the same hours of the weeks before had %s%s', q.source, q.event,
-			tiktok._span(now() - q.last_at), date_trunc('second', q.last_at), q.expected, q.worth),
+			tiktok_internal.span(now() - q.last_at), date_trunc('second', q.last_at), q.expected, q.worth),
 		coalesce('Look at what writes the rows, and at what the trigger makes of them: ' || c.statements, 'Look at what calls tiktok.track().')
-	FROM tiktok._silence q LEFT JOIN checked c ON c.source_bytes = convert_to(q.source, getdatabaseencoding())
-	WHERE NOT EXISTS (SELECT FROM tiktok._truth_relation t WHERE t.source = q.source AND t.event = q.event AND t.problem IS NULL)
+	FROM tiktok_internal.silence q LEFT JOIN checked c ON c.source_bytes = convert_to(q.source, getdatabaseencoding())
+	WHERE NOT EXISTS (SELECT FROM tiktok_internal.truth_relation t WHERE t.source = q.source AND t.event = q.event AND t.problem IS NULL)
 	UNION ALL
 	SELECT 'rejected', coalesce(b.state, 'ok'),
-		CASE WHEN b.state IS NOT NULL THEN format('"%s": TikTok refused %s of the last %s %s%s, mostly because %s', f.source, b.bad, b.of, b.event, b.worth, tiktok._because(b.reason))
+		CASE WHEN b.state IS NOT NULL THEN format('"%s": TikTok refused %s of the last %s %s%s, mostly because %s', f.source, b.bad, b.of, b.event, b.worth, tiktok_internal.because(b.reason))
 			WHEN f.rejected = 0 THEN format('"%s": TikTok accepted all of %s events sent in 24 hours', f.source, f.sent)
-			ELSE format('"%s": TikTok accepted %s of %s events sent in 24 hours%s', f.source, f.sent - f.rejected, f.sent, tiktok._others(f.rejected_worth)) END,
+			ELSE format('"%s": TikTok accepted %s of %s events sent in 24 hours%s', f.source, f.sent - f.rejected, f.sent, tiktok_internal.others(f.rejected_worth)) END,
 		CASE WHEN b.state IS NOT NULL THEN format('Mend what TikTok names, then send them again with tiktok.retry(): SELECT event_id, reason, message FROM tiktok.event_status '
 			'WHERE source = %L AND event = %L AND status IN (''rejected'', ''uncertain'') ORDER BY id DESC LIMIT 20;', f.source, b.event) END
 	FROM source_events f LEFT JOIN bad b ON b.source = f.source AND b.status = 'rejected'
 	WHERE f.source IS NOT NULL AND f.sent > 0
 	UNION ALL
 	SELECT 'invalid', coalesce(b.state, 'ok'),
-		CASE WHEN b.state IS NOT NULL THEN format('"%s": %s of the last %s %s%s are invalid and were not sent, mostly because %s', f.source, b.bad, b.of, b.event, b.worth, tiktok._because(b.reason))
+		CASE WHEN b.state IS NOT NULL THEN format('"%s": %s of the last %s %s%s are invalid and were not sent, mostly because %s', f.source, b.bad, b.of, b.event, b.worth, tiktok_internal.because(b.reason))
 			WHEN f.invalid = 0 THEN format('"%s": none of %s events recorded in 24 hours is invalid', f.source, f.events)
 			ELSE format('"%s": %s of %s events recorded in 24 hours are invalid%s', f.source, f.invalid, f.events, f.invalid_worth) END,
 		CASE WHEN b.state IS NOT NULL THEN format('Mend the data or the trigger: SELECT event_id, reason, notes FROM tiktok.event_status WHERE source = %L AND event = %L AND status = ''invalid'' ORDER BY id DESC LIMIT 20;',
@@ -269,11 +269,11 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 	UNION ALL
 	SELECT 'test_code', 'warn', format('"%s" has a test code until %s', h.source, date_trunc('second', h.test_code_until)),
 		format('Only sessions with tiktok_events.test_event on use it; to end it: SELECT tiktok.set_test_code(%L, NULL);', h.source)
-	FROM tiktok._source_health h
+	FROM tiktok_internal.source_health h
 	WHERE h.test_code_until IS NOT NULL
 	UNION ALL
 	SELECT 'clock', CASE WHEN q.started_at > clock_timestamp() + interval '1 minute' THEN 'fail' ELSE 'ok' END,
-		CASE WHEN q.started_at > clock_timestamp() + interval '1 minute' THEN format('the last request was sent %s in the future', tiktok._span(q.started_at - clock_timestamp()))
+		CASE WHEN q.started_at > clock_timestamp() + interval '1 minute' THEN format('the last request was sent %s in the future', tiktok_internal.span(q.started_at - clock_timestamp()))
 			ELSE 'the last request lies in the past' END,
 		CASE WHEN q.started_at > clock_timestamp() + interval '1 minute' THEN 'The server''s clock was set back: set it right, because TikTok believes its times.' END
 	FROM (SELECT started_at FROM tiktok.request_log ORDER BY id DESC LIMIT 1) q
@@ -303,12 +303,12 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 		CASE WHEN o.late THEN 'Look for what keeps the worker from deleting them, or delete them now: SELECT tiktok.purge();' END
 	FROM (
 		SELECT s.retention, f.enqueued_at, f.enqueued_at < now() - greatest(s.retention, k.kept_for) - interval '2 days' AS late
-		FROM server s, (SELECT enqueued_at FROM tiktok._real_event ORDER BY id LIMIT 1) f, (SELECT max(kept_for) AS kept_for FROM tiktok._source_health) k
+		FROM server s, (SELECT enqueued_at FROM tiktok_internal.real_event ORDER BY id LIMIT 1) f, (SELECT max(kept_for) AS kept_for FROM tiktok_internal.source_health) k
 		WHERE s.retention > '0') o
 	UNION ALL
 	SELECT 'retention', 'warn', format('"%s": events are kept for %s, longer than tiktok_events.retention, which is %s', h.source, h.kept_for, s.retention),
 		'Set tiktok_events.retention to at least that, or a shorter max_event_age in tiktok.source.'
-	FROM server s JOIN tiktok._source_health h ON h.kept_for > s.retention
+	FROM server s JOIN tiktok_internal.source_health h ON h.kept_for > s.retention
 	WHERE s.retention > '0'
 	UNION ALL
 	SELECT 'autovacuum', CASE WHEN current_setting('autovacuum')::bool AND a.late IS NULL THEN 'ok' ELSE 'warn' END,
@@ -333,7 +333,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 		CASE WHEN o.problem IS NOT NULL THEN 'Undo it: until then the worker touches nothing.'
 			WHEN o.triggers IS NOT NULL THEN 'Drop them, because they may change or stop what is recorded.' END
 	FROM (
-		SELECT tiktok._table_problem(x.oid, x.extowner) AS problem, (
+		SELECT tiktok_internal.table_problem(x.oid, x.extowner) AS problem, (
 			SELECT string_agg(format('trigger %s on %s', t.tgname, c.relname), ', ' ORDER BY t.tgname, c.relname)
 			FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
 			WHERE NOT t.tgisinternal AND c.relnamespace = 'tiktok'::regnamespace
@@ -350,16 +350,16 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 		CASE WHEN NOT p.for_hub THEN 'Whoever reads it gets them in clear.'
 			|| CASE WHEN p.token AND p.has_tokens THEN ' Make a new token afterwards.' ELSE '' END
 			|| ' If that is not meant: ' || p.remedy END
-	FROM tiktok._publication p
+	FROM tiktok_internal.publication p
 	UNION ALL
-	SELECT 'counts', c.state, c.detail, c.hint FROM tiktok._count_health c
+	SELECT 'counts', c.state, c.detail, c.hint FROM tiktok_internal.count_health c
 	UNION ALL
 	SELECT 'source_of_truth', 'warn', format('relation "%s" of "%s" %s', t.relation, t.source, t.problem),
 		'Correct tiktok.source_of_truth, or the relation: it needs the columns event_id, value, currency and at.'
-	FROM tiktok._truth_relation t
+	FROM tiktok_internal.truth_relation t
 	WHERE t.problem IS NOT NULL
 	UNION ALL
-	SELECT h.check_name, h.state, h.detail, h.hint FROM tiktok._subscription_health() h
+	SELECT h.check_name, h.state, h.detail, h.hint FROM tiktok_internal.subscription_health() h
 $$;
 COMMENT ON FUNCTION tiktok.health() IS
 'what keeps events from TikTok. Rows of checks by source begin their detail with its name in quotes.

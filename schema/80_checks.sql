@@ -5,44 +5,44 @@
  * The functions run with the rights of whoever asks, on views that show no identifier.
  */
 
-CREATE FUNCTION tiktok._percent(part numeric, whole numeric) RETURNS text
+CREATE FUNCTION tiktok_internal.percent(part numeric, whole numeric) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT CASE WHEN whole > 0 THEN round(100 * part / whole, 1) ELSE 0 END || ' %'
 $$;
-COMMENT ON FUNCTION tiktok._percent(numeric, numeric) IS 'a share as text';
+COMMENT ON FUNCTION tiktok_internal.percent(numeric, numeric) IS 'a share as text';
 
-CREATE FUNCTION tiktok._same_event(a text, b text) RETURNS boolean
+CREATE FUNCTION tiktok_internal.same_event(a text, b text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT lower(tiktok._current_name(a)) = lower(tiktok._current_name(b))
+	SELECT lower(tiktok_internal.current_name(a)) = lower(tiktok_internal.current_name(b))
 $$;
-COMMENT ON FUNCTION tiktok._same_event(text, text) IS 'an old and a new name, or two spellings, of one event';
+COMMENT ON FUNCTION tiktok_internal.same_event(text, text) IS 'an old and a new name, or two spellings, of one event';
 
 -- The rule is about TikTok and known for all sources or for none; three days that are over, with counts.
-CREATE FUNCTION tiktok._uncounted(source_id int, OUT event text, OUT counted bigint, OUT delivered bigint, OUT since date, OUT worth text)
+CREATE FUNCTION tiktok_internal.uncounted(source_id int, OUT event text, OUT counted bigint, OUT delivered bigint, OUT since date, OUT worth text)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 	WITH counted AS MATERIALIZED (
 		SELECT c.event, c.day, c.server, row_number() OVER (PARTITION BY c.event ORDER BY c.day DESC) AS n
-		FROM tiktok._count c JOIN tiktok._source_health h ON h.source = c.source
-		WHERE h.source_id = _uncounted.source_id AND c.server IS NOT NULL AND c.day BETWEEN (now() AT TIME ZONE 'UTC')::date - 9 AND (now() AT TIME ZONE 'UTC')::date - 2
+		FROM tiktok_internal.count c JOIN tiktok_internal.source_health h ON h.source = c.source
+		WHERE h.source_id = uncounted.source_id AND c.server IS NOT NULL AND c.day BETWEEN (now() AT TIME ZONE 'UTC')::date - 9 AND (now() AT TIME ZONE 'UTC')::date - 2
 	), three AS (
 		SELECT c.event, min(c.day) AS since, max(c.day) AS until, sum(c.server)::bigint AS counted
 		FROM counted c WHERE c.n <= 3 GROUP BY 1 HAVING count(*) = 3
 	)
 	SELECT t.event, t.counted, d.delivered, t.since, d.worth
 	FROM three t, LATERAL (
-		SELECT count(*) AS delivered, tiktok._worth(array_agg(f.value), array_agg(f.currency)) AS worth FROM tiktok._real_event f
-		WHERE f.source_id = _uncounted.source_id AND f.event = t.event AND f.status = 'delivered' AND f.hour >= t.since - interval '2 hours'
+		SELECT count(*) AS delivered, tiktok_internal.worth(array_agg(f.value), array_agg(f.currency)) AS worth FROM tiktok_internal.real_event f
+		WHERE f.source_id = uncounted.source_id AND f.event = t.event AND f.status = 'delivered' AND f.hour >= t.since - interval '2 hours'
 		AND (f.event_time AT TIME ZONE 'UTC')::date IN (SELECT c.day FROM counted c WHERE c.event = t.event AND c.n <= 3)) d
-	WHERE d.delivered >= 30 AND abs(d.delivered - t.counted) > greatest(5, 0.1 * d.delivered) AND (SELECT r.rule FROM tiktok._count_rule() r) = 'before'
+	WHERE d.delivered >= 30 AND abs(d.delivered - t.counted) > greatest(5, 0.1 * d.delivered) AND (SELECT r.rule FROM tiktok_internal.count_rule() r) = 'before'
 $$;
-COMMENT ON FUNCTION tiktok._uncounted(int) IS 'names of which TikTok''s last three counts are not what was delivered, where it is known what TikTok counts';
+COMMENT ON FUNCTION tiktok_internal.uncounted(int) IS 'names of which TikTok''s last three counts are not what was delivered, where it is known what TikTok counts';
 
 CREATE FUNCTION tiktok.failure_modes(source text, OUT mode text, OUT state text, OUT evidence text, OUT hint text)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET DateStyle = 'ISO' SET jit = off AS $$
 	WITH me AS MATERIALIZED (
-		SELECT s.* FROM (SELECT tiktok._source_id(failure_modes.source) AS id OFFSET 0) i JOIN tiktok._source_health s ON s.source_id = i.id
+		SELECT s.* FROM (SELECT tiktok_internal.source_id(failure_modes.source) AS id OFFSET 0) i JOIN tiktok_internal.source_health s ON s.source_id = i.id
 	), newest AS MATERIALIZED (
-		SELECT e.* FROM me, tiktok._newest(me.source_id, 1500) e
+		SELECT e.* FROM me, tiktok_internal.newest(me.source_id, 1500) e
 	), recent AS MATERIALIZED (
 		-- of each name the last day, and fifty at least
 		SELECT e.*,
@@ -53,12 +53,12 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 	), sent_name AS MATERIALIZED (
 		SELECT DISTINCT e.event FROM newest e WHERE e.fit
 	), fallen AS MATERIALIZED (
-		SELECT f.* FROM me, tiktok._fallen_shares(me.source_id) f
+		SELECT f.* FROM me, tiktok_internal.fallen_shares(me.source_id) f
 	), report AS MATERIALIZED (
-		SELECT r.* FROM me, tiktok._newest_reports(me.source_id, 400) r
+		SELECT r.* FROM me, tiktok_internal.newest_reports(me.source_id, 400) r
 	), checked AS (
 		SELECT string_agg(format('SELECT * FROM tiktok.check_rows(%L, %L);', t.relation::regclass, t.trigger_name), ' ' ORDER BY t.relation::regclass::text, t.trigger_name) AS statements
-		FROM tiktok._trigger t, me
+		FROM tiktok_internal.trigger t, me
 		WHERE t.source_bytes = convert_to(me.source, getdatabaseencoding())
 	), patience AS (
 		-- where orders are paid days after the page has fired, their events are recorded then
@@ -80,7 +80,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		SELECT e.event, e.event_time, e.enqueued_at
 		FROM me, worst_ids i, newest e
 		WHERE i.strange >= 0.2 * i.seen AND e.fit AND e.enqueued_at >= i.since AND e.event IN (SELECT n.event FROM named n)
-		AND NOT EXISTS (SELECT FROM tiktok._pixel_report p WHERE p.event_id = e.event_id AND p.event = e.event AND p.source_id = me.source_id)
+		AND NOT EXISTS (SELECT FROM tiktok_internal.pixel_report p WHERE p.event_id = e.event_id AND p.event = e.event AND p.source_id = me.source_id)
 	), page AS (
 		-- If the page has other ids, there is an event without a report beside each report without an event. Else the page reports what is not recorded.
 		SELECT coalesce(count(n.event) >= 0.5 * i.strange AND (SELECT count(*) FROM unreported) >= 0.5 * i.strange, false) AS has_other_ids
@@ -93,8 +93,8 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		SELECT r.event, count(*) AS sent,
 			count(*) FILTER (WHERE r.late) AS late,
 			count(*) FILTER (WHERE r.lost) AS lost,
-			tiktok._worth(array_agg(r.value) FILTER (WHERE r.late), array_agg(r.currency) FILTER (WHERE r.late)) AS worth,
-			tiktok._worth(array_agg(r.value) FILTER (WHERE r.lost), array_agg(r.currency) FILTER (WHERE r.lost)) AS lost_worth,
+			tiktok_internal.worth(array_agg(r.value) FILTER (WHERE r.late), array_agg(r.currency) FILTER (WHERE r.late)) AS worth,
+			tiktok_internal.worth(array_agg(r.value) FILTER (WHERE r.lost), array_agg(r.currency) FILTER (WHERE r.lost)) AS lost_worth,
 			percentile_disc(0.5) WITHIN GROUP (ORDER BY CASE WHEN r.late THEN r.enqueued_at - r.event_time END) AS recorded_after,
 			percentile_disc(0.5) WITHIN GROUP (ORDER BY CASE WHEN r.late THEN r.at - r.enqueued_at END) AS sent_after
 		FROM recent r
@@ -103,20 +103,20 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		ORDER BY lost DESC, late DESC, sent DESC LIMIT 1
 	), pair AS (
 		-- Pixel events under the event_id of another event
-		SELECT p.event AS pixel, p.other_event AS server, count(*) AS events, tiktok._same_event(p.event, p.other_event) AS same,
-			format('%s of the last %s events of the Pixel%s are %s where %s is sent', count(*), (SELECT count(*) FROM report), tiktok._worth(array_agg(p.value), array_agg(p.currency)), p.event, p.other_event) AS said
+		SELECT p.event AS pixel, p.other_event AS server, count(*) AS events, tiktok_internal.same_event(p.event, p.other_event) AS same,
+			format('%s of the last %s events of the Pixel%s are %s where %s is sent', count(*), (SELECT count(*) FROM report), tiktok_internal.worth(array_agg(p.value), array_agg(p.currency)), p.event, p.other_event) AS said
 		FROM report p
 		WHERE p.other_event IS NOT NULL
 		GROUP BY 1, 2
 		UNION ALL
 		-- another name of an event that is sent, whatever its event_id
 		SELECT p.event, n.event, count(*), true, format('%s of the last %s events of the Pixel are %s where %s is sent', count(*), (SELECT count(*) FROM report), p.event, n.event)
-		FROM report p JOIN sent_name n ON n.event <> p.event AND tiktok._same_event(p.event, n.event)
+		FROM report p JOIN sent_name n ON n.event <> p.event AND tiktok_internal.same_event(p.event, n.event)
 		WHERE p.other_event IS NULL AND p.event NOT IN (SELECT x.event FROM sent_name x)
 		GROUP BY 1, 2
 		UNION ALL
 		SELECT c.event, n.event, sum(c.browser), true, format('TikTok counted %s events %s of the Pixel in 7 days where %s is sent', sum(c.browser), c.event, n.event)
-		FROM tiktok.platform_count c JOIN sent_name n ON n.event <> c.event AND tiktok._same_event(c.event, n.event)
+		FROM tiktok.platform_count c JOIN sent_name n ON n.event <> c.event AND tiktok_internal.same_event(c.event, n.event)
 		WHERE c.source = failure_modes.source AND c.day >= (now() AT TIME ZONE 'UTC')::date - 7 AND c.browser > 0 AND c.event NOT IN (SELECT x.event FROM sent_name x)
 		GROUP BY 1, 2
 	), names AS (
@@ -127,7 +127,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		WHERE p.same OR p.events >= 3
 	), money AS (
 		SELECT m.event, sum(m.events) AS events, sum(m.problems) AS problems,
-			string_agg(format('%s because %s', m.problems, tiktok._because(m.value_problem)), ', ' ORDER BY m.problems DESC, m.value_problem) FILTER (WHERE m.problems > 0) AS kinds
+			string_agg(format('%s because %s', m.problems, tiktok_internal.because(m.value_problem)), ', ' ORDER BY m.problems DESC, m.value_problem) FILTER (WHERE m.problems > 0) AS kinds
 		FROM (SELECT r.event, r.value_problem, count(*) AS events, count(*) FILTER (WHERE r.value_problem <> 'value_zero') AS problems
 			FROM recent r
 			WHERE r.fit AND r.is_sale OR r.value_problem IS NOT NULL
@@ -135,7 +135,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		GROUP BY 1
 		ORDER BY problems DESC, events DESC LIMIT 1
 	), sold AS (
-		SELECT tiktok._worth(array_agg(r.value), array_agg(r.currency)) AS worth
+		SELECT tiktok_internal.worth(array_agg(r.value), array_agg(r.currency)) AS worth
 		FROM recent r, money m
 		WHERE r.event = m.event AND r.fit AND r.is_sale
 	), shifted AS (
@@ -144,7 +144,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 				ELSE format('the values before the last eight of %s in %s were %s times as high', v.event, v.currency, round(v.median_before / v.median)) END,
 			'; ' ORDER BY v.event, v.currency) AS said,
 			bool_or(v.same) AS same
-		FROM me, tiktok._shifted_values(me.source_id) v
+		FROM me, tiktok_internal.shifted_values(me.source_id) v
 	), stage AS (
 		SELECT count(*) FILTER (WHERE c.is_mapped) AS mapped,
 			count(*) FILTER (WHERE c.is_mapped AND c.delivered > 0) AS delivered,
@@ -156,25 +156,25 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		WHERE c.source = failure_modes.source AND (SELECT event_source FROM me) = 'crm'
 	), lead_id AS (
 		SELECT r.event, count(*) AS events, count(*) FILTER (WHERE r.status = 'invalid' AND r.reason = 'lead_id_missing') AS missing,
-			tiktok._worth(array_agg(r.value) FILTER (WHERE r.reason = 'lead_id_missing'), array_agg(r.currency) FILTER (WHERE r.reason = 'lead_id_missing')) AS worth
+			tiktok_internal.worth(array_agg(r.value) FILTER (WHERE r.reason = 'lead_id_missing'), array_agg(r.currency) FILTER (WHERE r.reason = 'lead_id_missing')) AS worth
 		FROM recent r
 		GROUP BY 1
 		ORDER BY missing DESC, events DESC LIMIT 1
 	), crm AS (
-		SELECT count(*) AS leads, tiktok._worth(array_agg(e.value), array_agg(e.currency)) AS worth,
-			(SELECT count(*) FROM tiktok._source_health h WHERE h.event_source = 'crm' AND h.enabled) AS sources
+		SELECT count(*) AS leads, tiktok_internal.worth(array_agg(e.value), array_agg(e.currency)) AS worth,
+			(SELECT count(*) FROM tiktok_internal.source_health h WHERE h.event_source = 'crm' AND h.enabled) AS sources
 		FROM newest e
-		WHERE e.fit AND tiktok._current_name(e.event) = 'Lead' AND e.enqueued_at >= now() - interval '7 days'
+		WHERE e.fit AND tiktok_internal.current_name(e.event) = 'Lead' AND e.enqueued_at >= now() - interval '7 days'
 	), consent AS (
 		SELECT count(*) FILTER (WHERE r.status = 'suppressed') AS suppressed, count(*) AS events,
-			tiktok._worth(array_agg(r.value) FILTER (WHERE r.status = 'suppressed'), array_agg(r.currency) FILTER (WHERE r.status = 'suppressed')) AS worth,
-			(SELECT string_agg(format('%s of the last %s %s had consent, and %s before%s', f.part, f.whole, f.event, tiktok._percent(f.share_before, 1),
-					tiktok._others(f.worth)), '; ' ORDER BY f.event)
+			tiktok_internal.worth(array_agg(r.value) FILTER (WHERE r.status = 'suppressed'), array_agg(r.currency) FILTER (WHERE r.status = 'suppressed')) AS worth,
+			(SELECT string_agg(format('%s of the last %s %s had consent, and %s before%s', f.part, f.whole, f.event, tiktok_internal.percent(f.share_before, 1),
+					tiktok_internal.others(f.worth)), '; ' ORDER BY f.event)
 				FROM fallen f WHERE f.what = 'consent') AS fallen
 		FROM recent r
 	), fired AS (
 		SELECT count(*) FILTER (WHERE p.status = 'suppressed') AS fired, count(*) AS events,
-			tiktok._worth(array_agg(p.value) FILTER (WHERE p.status = 'suppressed'), array_agg(p.currency) FILTER (WHERE p.status = 'suppressed')) AS worth
+			tiktok_internal.worth(array_agg(p.value) FILTER (WHERE p.status = 'suppressed'), array_agg(p.currency) FILTER (WHERE p.status = 'suppressed')) AS worth
 		FROM report p
 	), volume AS (
 		-- only what somebody wants to be enough
@@ -182,13 +182,13 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		FROM (
 			SELECT w.event, d.delivered < w.events AS low, format('%s %s%s were delivered in 7 days, where %s are wanted', d.delivered, w.event, d.worth, w.events) AS said
 			FROM me JOIN tiktok.weekly_floor w ON w.source = me.source,
-				LATERAL (SELECT count(*) AS delivered, tiktok._worth(array_agg(f.value), array_agg(f.currency)) AS worth FROM tiktok._real_event f
+				LATERAL (SELECT count(*) AS delivered, tiktok_internal.worth(array_agg(f.value), array_agg(f.currency)) AS worth FROM tiktok_internal.real_event f
 					WHERE f.source_id = me.source_id AND f.event = w.event AND f.status = 'delivered' AND f.hour >= now() - interval '7 days') d
 			UNION ALL
 			SELECT l.event, d.delivered < 50 AND d.known, format('%s %s%s were delivered in 14 days, where a campaign needs 50', d.delivered, l.event, d.worth)
-			FROM (SELECT DISTINCT l.event FROM tiktok._optimised l WHERE l.source = failure_modes.source) l, me,
+			FROM (SELECT DISTINCT l.event FROM tiktok_internal.optimised l WHERE l.source = failure_modes.source) l, me,
 				LATERAL (SELECT count(e.id) FILTER (WHERE e.lately) AS delivered, coalesce(min(e.enqueued_at) < now() - interval '14 days', false) AS known,
-						tiktok._worth(array_agg(e.value) FILTER (WHERE e.lately), array_agg(e.currency) FILTER (WHERE e.lately)) AS worth
+						tiktok_internal.worth(array_agg(e.value) FILTER (WHERE e.lately), array_agg(e.currency) FILTER (WHERE e.lately)) AS worth
 					FROM (SELECT e.*, e.status = 'delivered' AND e.enqueued_at >= now() - interval '14 days' AS lately FROM newest e WHERE e.event = l.event) e) d) v
 	), judged (mode, state, evidence, hint) AS (
 		SELECT 'different_ids',
@@ -210,7 +210,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 				ELSE format('%s of the last %s %s%s reached TikTok more than %s late%s; half of the late ones were recorded %s after they happened, and sent %s after that', l.late, l.sent, l.event, l.worth,
 					CASE WHEN me.event_source = 'web' THEN '5 minutes' ELSE '48 hours' END,
 					CASE WHEN l.lost > 0 AND me.event_source = 'web' THEN format(', %s of them%s after 48 hours or never', l.lost, l.lost_worth) END,
-					coalesce(tiktok._span(l.recorded_after), 'never'), coalesce(tiktok._span(l.sent_after), 'never')) END,
+					coalesce(tiktok_internal.span(l.recorded_after), 'never'), coalesce(tiktok_internal.span(l.sent_after), 'never')) END,
 			CASE WHEN l.recorded_after > l.sent_after THEN
 					format('Put the trigger on the change that makes the event, and check what event_time is mapped to: SELECT event_id, event_time, enqueued_at FROM tiktok.event_status WHERE source = %L AND event = %L ORDER BY id DESC LIMIT 20;', me.source, l.event)
 				ELSE format('Look at what kept them from being sent: SELECT started_at, outcome, http_status, code, message FROM tiktok.request_log WHERE source = %L AND outcome <> ''delivered'' ORDER BY id DESC LIMIT 20;', me.source) END
@@ -268,7 +268,7 @@ COMMENT ON FUNCTION tiktok.failure_modes(text) IS
 state: ok; warn: some events suffer; fail: many do, or all.';
 
 -- Of the orders since a day, those that a cause has.  The newest day may be wrong alone, so each stretch of days up to now is looked at.
-CREATE FUNCTION tiktok._truth_findings(source text, OUT cause text, OUT state text, OUT bad bigint, OUT orders bigint, OUT since date, OUT delivered bigint,
+CREATE FUNCTION tiktok_internal.truth_findings(source text, OUT cause text, OUT state text, OUT bad bigint, OUT orders bigint, OUT since date, OUT delivered bigint,
 	OUT worth text, OUT orders_worth text, OUT delivered_worth text)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 	WITH judged AS MATERIALIZED (
@@ -277,7 +277,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 				WHEN j.cause IN ('no_order', 'recorded_twice') THEN 'no_order'
 				WHEN j.cause = 'value_differs' AND j.note NOT LIKE '%of the value%' THEN NULL
 				WHEN j.cause NOT IN ('late', 'pending', 'retrying', 'suppressed', 'discarded', 'no_longer_known', 'pixel_other_name', 'pixel_other_id', 'pixel_48_hours') THEN j.cause END AS cause
-		FROM tiktok._difference_causes(_truth_findings.source, now() - interval '7 days', now() - interval '15 minutes') j
+		FROM tiktok_internal.difference_causes(truth_findings.source, now() - interval '7 days', now() - interval '15 minutes') j
 	), day AS (
 		SELECT d.day, sum(d.n) FILTER (WHERE d.in_orders) AS orders FROM judged d GROUP BY 1
 	), cause_day AS (
@@ -302,57 +302,57 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 	SELECT f.cause, f.state, f.bad, f.orders, f.day, NULL::bigint, w.worth, w.orders_worth, NULL
 	FROM (SELECT DISTINCT ON (s.cause) s.* FROM stated s WHERE s.state IS NOT NULL ORDER BY s.cause, s.state, s.day DESC) f,
 		LATERAL (
-			SELECT tiktok._worth(array_agg(j.value) FILTER (WHERE j.cause = f.cause), array_agg(j.currency) FILTER (WHERE j.cause = f.cause)) AS worth,
-				tiktok._worth(array_agg(j.value) FILTER (WHERE j.in_orders), array_agg(j.currency) FILTER (WHERE j.in_orders)) AS orders_worth
+			SELECT tiktok_internal.worth(array_agg(j.value) FILTER (WHERE j.cause = f.cause), array_agg(j.currency) FILTER (WHERE j.cause = f.cause)) AS worth,
+				tiktok_internal.worth(array_agg(j.value) FILTER (WHERE j.in_orders), array_agg(j.currency) FILTER (WHERE j.in_orders)) AS orders_worth
 			FROM judged j WHERE j.day >= f.day) w
 	UNION ALL
 	SELECT NULL, NULL, NULL, coalesce(sum(j.n) FILTER (WHERE j.in_orders), 0), NULL, coalesce(sum(j.n) FILTER (WHERE j.in_orders AND j.delivered), 0), NULL,
-		tiktok._worth(array_agg(j.value) FILTER (WHERE j.in_orders), array_agg(j.currency) FILTER (WHERE j.in_orders)),
-		tiktok._worth(array_agg(j.value) FILTER (WHERE j.in_orders AND j.delivered), array_agg(j.currency) FILTER (WHERE j.in_orders AND j.delivered))
+		tiktok_internal.worth(array_agg(j.value) FILTER (WHERE j.in_orders), array_agg(j.currency) FILTER (WHERE j.in_orders)),
+		tiktok_internal.worth(array_agg(j.value) FILTER (WHERE j.in_orders AND j.delivered), array_agg(j.currency) FILTER (WHERE j.in_orders AND j.delivered))
 	FROM judged j
 $$;
-COMMENT ON FUNCTION tiktok._truth_findings(text) IS
+COMMENT ON FUNCTION tiktok_internal.truth_findings(text) IS
 'causes of tiktok.differences that too many orders of the last days have; a row without cause has all orders of seven days, and how many of them are delivered';
 
 CREATE FUNCTION tiktok.checklist(source text, OUT item int, OUT what text, OUT state text, OUT evidence text, OUT hint text)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET DateStyle = 'ISO' SET jit = off AS $$
 	WITH me AS MATERIALIZED (
-		SELECT s.* FROM (SELECT tiktok._source_id(checklist.source) AS id OFFSET 0) i JOIN tiktok._source_health s ON s.source_id = i.id
+		SELECT s.* FROM (SELECT tiktok_internal.source_id(checklist.source) AS id OFFSET 0) i JOIN tiktok_internal.source_health s ON s.source_id = i.id
 	), newest AS MATERIALIZED (
-		SELECT e.* FROM me, tiktok._newest(me.source_id, 1500) e
+		SELECT e.* FROM me, tiktok_internal.newest(me.source_id, 1500) e
 	), of_all AS MATERIALIZED (
 		SELECT count(*) AS events, count(*) FILTER (WHERE e.status = 'delivered') AS delivered, max(e.at) FILTER (WHERE e.status = 'delivered') AS last_delivered_at,
-			tiktok._worth(array_agg(e.value), array_agg(e.currency)) AS worth,
-			tiktok._worth(array_agg(e.value) FILTER (WHERE e.status = 'delivered'), array_agg(e.currency) FILTER (WHERE e.status = 'delivered')) AS delivered_worth,
+			tiktok_internal.worth(array_agg(e.value), array_agg(e.currency)) AS worth,
+			tiktok_internal.worth(array_agg(e.value) FILTER (WHERE e.status = 'delivered'), array_agg(e.currency) FILTER (WHERE e.status = 'delivered')) AS delivered_worth,
 			count(*) FILTER (WHERE e.fit AND e.n <= 100) AS fit, count(*) FILTER (WHERE e.fit AND e.n <= 100 AND e.strong) AS strong,
-			tiktok._worth(array_agg(e.value) FILTER (WHERE e.fit AND e.n <= 100 AND NOT e.strong), array_agg(e.currency) FILTER (WHERE e.fit AND e.n <= 100 AND NOT e.strong)) AS weak_worth
-		FROM (SELECT e.*, e.match_keys & (SELECT bit_or(1 << k.bit) FROM tiktok._match_key k WHERE k.is_strong) <> 0 AS strong FROM newest e) e
+			tiktok_internal.worth(array_agg(e.value) FILTER (WHERE e.fit AND e.n <= 100 AND NOT e.strong), array_agg(e.currency) FILTER (WHERE e.fit AND e.n <= 100 AND NOT e.strong)) AS weak_worth
+		FROM (SELECT e.*, e.match_keys & (SELECT bit_or(1 << k.bit) FROM tiktok_internal.match_key k WHERE k.is_strong) <> 0 AS strong FROM newest e) e
 	), mode AS MATERIALIZED (
 		SELECT * FROM tiktok.failure_modes(checklist.source)
 	), fallen AS MATERIALIZED (
 		SELECT f.*, format('%s of the last %s %s', f.part, f.whole, f.event) AS said,
-			tiktok._others(f.worth) AS rest
-		FROM me, tiktok._fallen_shares(me.source_id) f
+			tiktok_internal.others(f.worth) AS rest
+		FROM me, tiktok_internal.fallen_shares(me.source_id) f
 	), pixel AS MATERIALIZED (
 		SELECT count(*) AS browser, count(r.recorded_at) AS matched, count(*) FILTER (WHERE r.apart) AS over_48_hours, min(r.seen_at) AS since,
-			tiktok._worth(array_agg(r.value) FILTER (WHERE r.recorded_at IS NOT NULL), array_agg(r.currency) FILTER (WHERE r.recorded_at IS NOT NULL)) AS worth,
-			tiktok._worth(array_agg(r.value) FILTER (WHERE r.apart), array_agg(r.currency) FILTER (WHERE r.apart)) AS apart_worth
-		FROM me, tiktok._newest_reports(me.source_id, 400) r
+			tiktok_internal.worth(array_agg(r.value) FILTER (WHERE r.recorded_at IS NOT NULL), array_agg(r.currency) FILTER (WHERE r.recorded_at IS NOT NULL)) AS worth,
+			tiktok_internal.worth(array_agg(r.value) FILTER (WHERE r.apart), array_agg(r.currency) FILTER (WHERE r.apart)) AS apart_worth
+		FROM me, tiktok_internal.newest_reports(me.source_id, 400) r
 	), platform AS MATERIALIZED (
 		SELECT coalesce(sum(c.browser), 0) AS browser
 		FROM tiktok.platform_count c
 		WHERE c.source = checklist.source AND c.day >= (now() AT TIME ZONE 'UTC')::date - 7
 	), uncounted AS (
 		SELECT string_agg(format('TikTok counted %s of %s %s%s that it accepted in three days since %s', u.counted, u.delivered, u.event, u.worth, to_char(u.since, 'YYYY-MM-DD')), '; ' ORDER BY u.event) AS said
-		FROM me, tiktok._uncounted(me.source_id) u
+		FROM me, tiktok_internal.uncounted(me.source_id) u
 	), truth AS MATERIALIZED (
 		SELECT t.relations, t.relations > 0 AND t.readable AS known
 		FROM (SELECT count(*) AS relations,
-				bool_and(CASE WHEN r.problem IS NULL THEN tiktok._truth_is_readable(r.oid) ELSE false END) AS readable
-			FROM tiktok._truth_relation r JOIN tiktok._sibling s ON s.sibling = r.source
+				bool_and(CASE WHEN r.problem IS NULL THEN tiktok_internal.truth_is_readable(r.oid) ELSE false END) AS readable
+			FROM tiktok_internal.truth_relation r JOIN tiktok_internal.sibling s ON s.sibling = r.source
 			WHERE s.source = checklist.source) t
 	), counted AS MATERIALIZED (
-		SELECT f.* FROM truth t, LATERAL (SELECT * FROM tiktok._truth_findings(checklist.source) f WHERE t.known OFFSET 0) f
+		SELECT f.* FROM truth t, LATERAL (SELECT * FROM tiktok_internal.truth_findings(checklist.source) f WHERE t.known OFFSET 0) f
 	), finding AS (
 		SELECT f.state, format(CASE WHEN f.cause = 'no_order' THEN '%s events beside %s orders since %s %s%s' ELSE '%s of %s orders since %s %s%s' END,
 				f.bad, f.orders, to_char(f.since, 'YYYY-MM-DD'), w.said, f.worth) AS said,
@@ -385,11 +385,11 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		WHERE q.source = checklist.source AND q.is_test AND q.outcome = 'delivered'
 	), gone AS (
 		-- the Pixel is silent, and not only under other ids
-		SELECT string_agg(format('%s were reported by the Pixel, and %s before%s', f.said, tiktok._percent(f.share_before, 1), f.rest), '; ' ORDER BY f.event) AS said
+		SELECT string_agg(format('%s were reported by the Pixel, and %s before%s', f.said, tiktok_internal.percent(f.share_before, 1), f.rest), '; ' ORDER BY f.event) AS said
 		FROM fallen f
 		WHERE f.what = 'pixel' AND (SELECT m.state FROM mode m WHERE m.mode = 'different_ids') = 'ok' AND (SELECT m.state FROM mode m WHERE m.mode = 'names_differ') = 'ok'
 	), keys AS (
-		SELECT string_agg(format('%s have %s, and %s before%s', f.said, f.what, tiktok._percent(f.share_before, 1), f.rest), '; ' ORDER BY f.what, f.event) AS said,
+		SELECT string_agg(format('%s have %s, and %s before%s', f.said, f.what, tiktok_internal.percent(f.share_before, 1), f.rest), '; ' ORDER BY f.what, f.event) AS said,
 			string_agg(DISTINCT quote_literal(f.what), ', ') AS names
 		FROM fallen f
 		WHERE f.what NOT IN ('pixel', 'consent')
@@ -416,7 +416,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 				WHEN u.said IS NOT NULL THEN format('Compare with Events Manager, and look for requests that were not accepted: SELECT * FROM tiktok.request_log WHERE source = %L AND outcome <> ''delivered'' ORDER BY id DESC LIMIT 20;', me.source)
 				ELSE 'Look at what keeps them: SELECT * FROM tiktok.health() WHERE state <> ''ok'';' END
 		FROM me, of_all n, uncounted u,
-			LATERAL (SELECT count(*) AS n FROM tiktok._trigger t WHERE t.enabled AND t.source_bytes = convert_to(me.source, getdatabaseencoding())) t
+			LATERAL (SELECT count(*) AS n FROM tiktok_internal.trigger t WHERE t.enabled AND t.source_bytes = convert_to(me.source, getdatabaseencoding())) t
 		UNION ALL
 		SELECT 3, 'the same event_id on both sides',
 			CASE WHEN me.event_source <> 'web' THEN 'ok'
@@ -432,7 +432,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		SELECT 4, 'value, currency, contents and parameters',
 			CASE WHEN m.state <> 'ok' THEN m.state WHEN me.event_source IN ('web', 'app') AND n.fit >= 20 AND n.strong < 0.5 * n.fit THEN 'warn' ELSE 'ok' END,
 			concat_ws('; ', m.evidence, CASE WHEN n.fit > 0 THEN format('%s of the last %s events have an identifier beyond address and browser%s', n.strong, n.fit,
-				tiktok._others(n.weak_worth)) ELSE 'no event has an identifier' END),
+				tiktok_internal.others(n.weak_worth)) ELSE 'no event has an identifier' END),
 			CASE WHEN m.state <> 'ok' THEN format('What to do stands in: SELECT mode, evidence, hint FROM tiktok.failure_modes(%L) WHERE mode = ''value_or_currency_missing'';', me.source)
 				ELSE format('Map email, phone, external_id, ttclid and ttp: SELECT * FROM tiktok.match_key_coverage WHERE source = %L AND hour >= now() - interval ''24 hours'';', me.source) END
 		FROM me, of_all n, mode m

@@ -6,7 +6,7 @@
  * stretched, with its labels around it.
  */
 
-CREATE FUNCTION tiktok._report_style() RETURNS text
+CREATE FUNCTION tiktok_internal.report_style() RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT $style$
 :root { color-scheme: light dark; --ground: #fff; --ink: #1b1f24; --soft: #57606a; --line: #d5dae0; --card: #f4f6f8; --accent: #0b62ae; --mute: #77808a; --warn: #8a5a00; --fail: #b93a06; --heat: 11 98 174; }
@@ -122,23 +122,23 @@ summary { cursor: pointer; color: var(--accent); font-size: .9rem; width: fit-co
 }
 $style$
 $$;
-COMMENT ON FUNCTION tiktok._report_style() IS 'the report''s style sheet';
+COMMENT ON FUNCTION tiktok_internal.report_style() IS 'the report''s style sheet';
 
-CREATE FUNCTION tiktok._report_figure(title text, picture text, numbers text, note text DEFAULT NULL) RETURNS text
+CREATE FUNCTION tiktok_internal.report_figure(title text, picture text, numbers text, note text DEFAULT NULL) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT format('<figure><figcaption>%s</figcaption>%s%s<details><summary>The numbers</summary>%s</details></figure>', title, picture,
 		coalesce('<p class="note">' || note || '</p>', ''), numbers)
 $$;
-COMMENT ON FUNCTION tiktok._report_figure(text, text, text, text) IS 'a picture with its title, what is to be known of it, and its numbers';
+COMMENT ON FUNCTION tiktok_internal.report_figure(text, text, text, text) IS 'a picture with its title, what is to be known of it, and its numbers';
 
-CREATE FUNCTION tiktok._report_folded(summary text, content text) RETURNS text
+CREATE FUNCTION tiktok_internal.report_folded(summary text, content text) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT format('<details><summary>%s</summary>%s</details>', summary, content)
 $$;
-COMMENT ON FUNCTION tiktok._report_folded(text, text) IS 'what is shown when it is asked for; NULL without content';
+COMMENT ON FUNCTION tiktok_internal.report_folded(text, text) IS 'what is shown when it is asked for; NULL without content';
 
 -- steps: pos, kind (total, loss, plus, known), label, n, money.  Each stands where the one before ended.
-CREATE FUNCTION tiktok._report_waterfall(title text, steps jsonb, note text DEFAULT NULL) RETURNS text
+CREATE FUNCTION tiktok_internal.report_waterfall(title text, steps jsonb, note text DEFAULT NULL) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	WITH step AS (
 		SELECT s.*, sum(CASE WHEN s.kind = 'loss' THEN - s.n WHEN s.kind = 'plus' OR s.pos = f.first THEN s.n ELSE 0 END) OVER (ORDER BY s.pos) AS upto
@@ -149,45 +149,45 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 			greatest(1, max(greatest(s.upto, s.n)) OVER ()) AS most
 		FROM step s
 	)
-	SELECT tiktok._report_figure(title,
+	SELECT tiktok_internal.report_figure(title,
 		format('<div role="img" aria-label="Waterfall from top to bottom; the numbers are below.">%s</div>',
 			string_agg(format('<div class="bar %s"><span class="l">%s</span><span class="t"><i class="%s" style="left:%s%%;width:%s%%"></i></span><span class="n">%s</span><span class="m">%s</span></div>',
-				b.kind, tiktok._report_text(b.label), b.kind, round(100 * b.start / b.most, 2), round(100 * b.n / b.most, 2),
-				CASE WHEN b.kind = 'loss' THEN '&#8722;' WHEN b.kind = 'plus' THEN '+' ELSE '' END || tiktok._report_number(b.n), coalesce(tiktok._report_text(b.money), '')), '' ORDER BY b.pos)),
-		tiktok._report_table(title || ': numbers', '{Step,Orders,Money}',
-			string_agg(tiktok._report_row(ARRAY[tiktok._report_text(b.label), CASE WHEN b.kind = 'loss' THEN '&#8722;' WHEN b.kind = 'plus' THEN '+' ELSE '' END || tiktok._report_number(b.n),
-				coalesce(tiktok._report_text(b.money), '')]), '' ORDER BY b.pos)), note)
+				b.kind, tiktok_internal.report_text(b.label), b.kind, round(100 * b.start / b.most, 2), round(100 * b.n / b.most, 2),
+				CASE WHEN b.kind = 'loss' THEN '&#8722;' WHEN b.kind = 'plus' THEN '+' ELSE '' END || tiktok_internal.report_number(b.n), coalesce(tiktok_internal.report_text(b.money), '')), '' ORDER BY b.pos)),
+		tiktok_internal.report_table(title || ': numbers', '{Step,Orders,Money}',
+			string_agg(tiktok_internal.report_row(ARRAY[tiktok_internal.report_text(b.label), CASE WHEN b.kind = 'loss' THEN '&#8722;' WHEN b.kind = 'plus' THEN '+' ELSE '' END || tiktok_internal.report_number(b.n),
+				coalesce(tiktok_internal.report_text(b.money), '')]), '' ORDER BY b.pos)), note)
 	FROM bar b
 $$;
-COMMENT ON FUNCTION tiktok._report_waterfall(text, jsonb, text) IS 'a waterfall of bars';
+COMMENT ON FUNCTION tiktok_internal.report_waterfall(text, jsonb, text) IS 'a waterfall of bars';
 
 -- bars: label, note, kind (of two or funnel), a and b (b is drawn below a, or in it), said (the numbers in words).
-CREATE FUNCTION tiktok._report_pairs(kind text, bars jsonb) RETURNS text
+CREATE FUNCTION tiktok_internal.report_pairs(kind text, bars jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT format('<div role="img" aria-label="Bars; the numbers are below.">%s</div>',
 		string_agg(format('<div class="bar %s"><span class="l">%s</span><span class="t"><i style="left:0;width:%s%%"></i><i%s style="left:0;width:%s%%"></i></span><span class="n">%s</span><span class="m">%s</span></div>',
-			kind, tiktok._report_text(b.label), round(100 * b.a / b.most, 2), CASE WHEN kind = 'two' THEN ' class="before"' ELSE '' END, round(100 * b.b / b.most, 2),
-			tiktok._report_number(b.a), coalesce(tiktok._report_text(b.said), '')), '' ORDER BY b.pos))
+			kind, tiktok_internal.report_text(b.label), round(100 * b.a / b.most, 2), CASE WHEN kind = 'two' THEN ' class="before"' ELSE '' END, round(100 * b.b / b.most, 2),
+			tiktok_internal.report_number(b.a), coalesce(tiktok_internal.report_text(b.said), '')), '' ORDER BY b.pos))
 	FROM (SELECT b.*, greatest(1, max(greatest(b.a, b.b)) OVER (PARTITION BY b.scale)) AS most
 		FROM jsonb_to_recordset(bars) b (pos int, label text, scale text, a numeric, b numeric, said text)) b
 $$;
-COMMENT ON FUNCTION tiktok._report_pairs(text, jsonb) IS 'bars of two numbers each: beside each other (two), or the second in the first (funnel)';
+COMMENT ON FUNCTION tiktok_internal.report_pairs(text, jsonb) IS 'bars of two numbers each: beside each other (two), or the second in the first (funnel)';
 
 -- A distance between lines of an axis: 1, 2 or 5 and zeros, of whole events.
-CREATE FUNCTION tiktok._report_step(highest numeric) RETURNS numeric
+CREATE FUNCTION tiktok_internal.report_step(highest numeric) RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT min(m * 10 ^ p) FROM unnest('{1,2,5}'::numeric[]) m, generate_series(0, 15) p WHERE m * 10 ^ p * 5 >= highest
 $$;
-COMMENT ON FUNCTION tiktok._report_step(numeric) IS 'the distance between two lines of an axis';
+COMMENT ON FUNCTION tiktok_internal.report_step(numeric) IS 'the distance between two lines of an axis';
 
-CREATE FUNCTION tiktok._report_short(given numeric) RETURNS text
+CREATE FUNCTION tiktok_internal.report_short(given numeric) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT CASE WHEN given >= 1000000 THEN trim_scale(given / 1000000) || ' M' WHEN given >= 1000 THEN trim_scale(given / 1000) || ' k' ELSE trim_scale(given)::text END
 $$;
-COMMENT ON FUNCTION tiktok._report_short(numeric) IS 'a number of an axis';
+COMMENT ON FUNCTION tiktok_internal.report_short(numeric) IS 'a number of an axis';
 
 -- Days, or weeks from Monday on, so that there are at most about 90.
-CREATE FUNCTION tiktok._report_buckets(since timestamptz, until timestamptz, OUT x int, OUT first date, OUT last date, OUT part boolean, OUT label boolean, OUT buckets int)
+CREATE FUNCTION tiktok_internal.report_buckets(since timestamptz, until timestamptz, OUT x int, OUT first date, OUT last date, OUT part boolean, OUT label boolean, OUT buckets int)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	WITH span AS (
 		SELECT since::date AS first, (least(until, greatest(now(), since + interval '1 us')) - interval '1 us')::date AS last, 7 * greatest(1, ceil((until::date - since::date) / 7 / 90.0))::int AS weeks
@@ -205,13 +205,13 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_cata
 		(count(*) OVER ())::int
 	FROM bucket b
 $$;
-COMMENT ON FUNCTION tiktok._report_buckets(timestamptz, timestamptz) IS 'the days or weeks of a time; part: not the whole of it is over, or in the time';
+COMMENT ON FUNCTION tiktok_internal.report_buckets(timestamptz, timestamptz) IS 'the days or weeks of a time; part: not the whole of it is over, or in the time';
 
 -- lines: series (n, delivered, counted), day, n; names: series, label.  A day without row is a zero, but for TikTok's counts.
-CREATE FUNCTION tiktok._report_lines(title text, lines jsonb, names jsonb, since timestamptz, until timestamptz, note text DEFAULT NULL) RETURNS text
+CREATE FUNCTION tiktok_internal.report_lines(title text, lines jsonb, names jsonb, since timestamptz, until timestamptz, note text DEFAULT NULL) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	WITH bucket AS MATERIALIZED (
-		SELECT * FROM tiktok._report_buckets(since, until)
+		SELECT * FROM tiktok_internal.report_buckets(since, until)
 	), series AS MATERIALIZED (
 		SELECT s.* FROM ROWS FROM (jsonb_to_recordset(names) AS (series text, label text)) WITH ORDINALITY s (series, label, pos)
 	), point AS MATERIALIZED (
@@ -221,7 +221,7 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 		GROUP BY 1, 2, 3, 4, 5, 6
 	), axis AS MATERIALIZED (
 		SELECT m.step, m.step * greatest(1, ceil(m.highest / m.step)) AS top, (SELECT max(b.buckets) FROM bucket b) AS buckets
-		FROM (SELECT h.highest, tiktok._report_step(h.highest) AS step FROM (SELECT coalesce(max(p.n), 1) AS highest FROM point p) h) m
+		FROM (SELECT h.highest, tiktok_internal.report_step(h.highest) AS step FROM (SELECT coalesce(max(p.n), 1) AS highest FROM point p) h) m
 	), place AS MATERIALIZED (
 		SELECT p.*, round(100 * (p.x + 0.5) / a.buckets, 2) AS px, round(100 - 100 * p.n / a.top, 2) AS py,
 			lag(p.part, 1, false) OVER (PARTITION BY p.series ORDER BY p.x) AND p.x = 1 OR p.part AND p.x = a.buckets - 1 AND p.x > 0 AS pale
@@ -235,35 +235,35 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 			string_agg('M' || d.fx || ' ' || d.fy || 'L' || d.px || ' ' || d.py, '' ORDER BY d.x) FILTER (WHERE d.pale AND d.before = d.x - 1) AS part
 		FROM drawn d GROUP BY 1, 2
 	)
-	SELECT tiktok._report_figure(title,
+	SELECT tiktok_internal.report_figure(title,
 		'<ul class="legend">' || (SELECT string_agg(format('<li><svg viewBox="0 0 30 10" aria-hidden="true"><line x1="0" x2="30" y1="5" y2="5" class="s-%s"/></svg>%s</li>', s.series, s.label), '' ORDER BY s.pos) FROM series s) || '</ul>'
 		|| format('<div class="chart" role="img" aria-label="Lines by day; the numbers are below."><div class="y">%s</div><svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">%s%s%s</svg><div class="x">%s</div></div>',
-			(SELECT string_agg(format('<span style="bottom:%s%%">%s</span>', round(100 * y / a.top, 1), tiktok._report_short(y)), '') FROM axis a, generate_series(0, a.top, a.step) y),
+			(SELECT string_agg(format('<span style="bottom:%s%%">%s</span>', round(100 * y / a.top, 1), tiktok_internal.report_short(y)), '') FROM axis a, generate_series(0, a.top, a.step) y),
 			coalesce((SELECT string_agg(format('<rect class="weekend" x="%s" y="0" width="%s" height="100"/>', round(100.0 * b.x / a.buckets, 2), round(100.0 / a.buckets, 2)), '')
 				FROM bucket b, axis a WHERE b.first = b.last AND extract(isodow FROM b.first) > 5), ''),
 			(SELECT string_agg(format('<line class="grid" x1="0" x2="100" y1="%s" y2="%1$s"/>', round(100 - 100 * y / a.top, 1)), '') FROM axis a, generate_series(0, a.top, a.step) y),
 			(SELECT string_agg(format('<path class="s-%s" d="%s"/>', p.series, p.whole) || coalesce(format('<path class="s-%s part" d="%s"/>', p.series, p.part), ''), '' ORDER BY p.pos) FROM path p),
 			(SELECT string_agg(format('<span%s style="left:%s%%">%s</span>', CASE WHEN b.x + 0.5 > 0.9 * b.buckets AND b.buckets > 1 THEN ' class="end"' ELSE '' END, round(100 * (b.x + 0.5) / b.buckets, 2), to_char(b.first, CASE WHEN b.first = b.last THEN 'Dy DD Mon' ELSE 'DD Mon' END)), '' ORDER BY b.x) FROM bucket b WHERE b.label)),
-		tiktok._report_table(title || ': numbers', '{From}' || (SELECT array_agg(s.label ORDER BY s.pos) FROM series s),
-			(SELECT string_agg(tiktok._report_row(ARRAY[to_char(r.first, 'Dy DD Mon YYYY') || CASE WHEN r.part THEN ' (part)' ELSE '' END] || r.counts), '' ORDER BY r.first)
-			FROM (SELECT p.first, p.part, array_agg(coalesce(tiktok._report_number(p.n), '&#8211;') ORDER BY p.pos) AS counts FROM point p GROUP BY 1, 2) r)),
+		tiktok_internal.report_table(title || ': numbers', '{From}' || (SELECT array_agg(s.label ORDER BY s.pos) FROM series s),
+			(SELECT string_agg(tiktok_internal.report_row(ARRAY[to_char(r.first, 'Dy DD Mon YYYY') || CASE WHEN r.part THEN ' (part)' ELSE '' END] || r.counts), '' ORDER BY r.first)
+			FROM (SELECT p.first, p.part, array_agg(coalesce(tiktok_internal.report_number(p.n), '&#8211;') ORDER BY p.pos) AS counts FROM point p GROUP BY 1, 2) r)),
 		concat_ws(' ', note, CASE WHEN EXISTS (SELECT FROM bucket b WHERE b.part) THEN 'Dashed: a day that is not whole.' END))
 $$;
-COMMENT ON FUNCTION tiktok._report_lines(text, jsonb, jsonb, timestamptz, timestamptz, text) IS 'lines by day or week; weekends are shaded';
+COMMENT ON FUNCTION tiktok_internal.report_lines(text, jsonb, jsonb, timestamptz, timestamptz, text) IS 'lines by day or week; weekends are shaded';
 
 -- cells: label, pos, key, k (order of the key), n, share (NULL: does not apply), weak; totals head each row.
-CREATE FUNCTION tiktok._report_heat(caption text, cells jsonb) RETURNS text
+CREATE FUNCTION tiktok_internal.report_heat(caption text, cells jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	WITH cell AS (
 		SELECT c.* FROM jsonb_to_recordset(cells) c (pos int, label text, total numeric, k int, key text, share numeric, weak boolean)
 	), key AS (
 		SELECT c.k, min(c.key) AS key FROM cell c GROUP BY 1
 	)
-	SELECT replace(tiktok._report_table(caption, '{Event,Events}'::text[] || (SELECT array_agg(k.key ORDER BY k.k) FROM key k),
-		string_agg(format('<tr><th scope="row">%s</th><td class="n">%s</td>%s</tr>', tiktok._report_text(r.label), tiktok._report_number(r.total),
+	SELECT replace(tiktok_internal.report_table(caption, '{Event,Events}'::text[] || (SELECT array_agg(k.key ORDER BY k.k) FROM key k),
+		string_agg(format('<tr><th scope="row">%s</th><td class="n">%s</td>%s</tr>', tiktok_internal.report_text(r.label), tiktok_internal.report_number(r.total),
 			(SELECT string_agg(CASE WHEN c.share IS NULL THEN '<td class="heat">&#183;</td>'
 				ELSE format('<td class="heat%s" style="--share:%s">%s</td>', CASE WHEN c.weak THEN ' weak' ELSE '' END, round(c.share, 2), round(100 * c.share)) END, '' ORDER BY k.k)
 			FROM key k LEFT JOIN cell c ON c.k = k.k AND c.pos = r.pos)), '' ORDER BY r.pos)), '<table>', '<table class="turned">')
 	FROM (SELECT DISTINCT c.pos, c.label, c.total FROM cell c) r
 $$;
-COMMENT ON FUNCTION tiktok._report_heat(text, jsonb) IS 'a table of shares in per cent, each the darker the higher';
+COMMENT ON FUNCTION tiktok_internal.report_heat(text, jsonb) IS 'a table of shares in per cent, each the darker the higher';

@@ -1,6 +1,6 @@
 -- The report's comparison with the time before, which is as long.
 
-CREATE FUNCTION tiktok._report_before(facts jsonb, since timestamptz, until timestamptz) RETURNS text
+CREATE FUNCTION tiktok_internal.report_before(facts jsonb, since timestamptz, until timestamptz) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	WITH row AS (
 		SELECT x.source, x.class, x.event, x.currency, sum(x.n) AS n, sum(x.delivered) AS delivered, coalesce(sum(x.value), 0) AS value, sum(x.n_before) AS n_before, sum(x.delivered_before) AS delivered_before, coalesce(sum(x.value_before), 0) AS value_before
@@ -18,18 +18,18 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 		FROM row r GROUP BY 1, 2, 3
 	)
 	SELECT '<section id="before"><h2>The time before</h2>'
-		|| tiktok._report_figure(format('Events accepted by TikTok, and below each those of the time before, from %s to %s', to_char(since - (until - since), 'DD Mon YYYY'), to_char(since, 'DD Mon YYYY')),
-			tiktok._report_pairs('two', jsonb_agg(jsonb_build_object('pos', e.pos, 'label', tiktok._report_name(e.source, e.event), 'scale', e.source || e.event, 'a', e.delivered, 'b', e.delivered_before,
+		|| tiktok_internal.report_figure(format('Events accepted by TikTok, and below each those of the time before, from %s to %s', to_char(since - (until - since), 'DD Mon YYYY'), to_char(since, 'DD Mon YYYY')),
+			tiktok_internal.report_pairs('two', jsonb_agg(jsonb_build_object('pos', e.pos, 'label', tiktok_internal.report_name(e.source, e.event), 'scale', e.source || e.event, 'a', e.delivered, 'b', e.delivered_before,
 				'said', CASE WHEN e.delivered_before > 0 THEN format('%s%s %%, %s before', CASE WHEN e.delivered > e.delivered_before THEN '+' ELSE '' END,
-					round(100 * (e.delivered - e.delivered_before) / e.delivered_before), tiktok._report_number(e.delivered_before)) ELSE 'none before' END))),
-			tiktok._report_table('This time and the time before; value is that of accepted events', '{Event,Currency,Recorded,Before,Accepted,Before,Value,Before}',
-				(SELECT string_agg(tiktok._report_row(ARRAY[tiktok._report_text(tiktok._report_name(r.source, r.event)), coalesce(tiktok._report_text(r.currency), 'none'),
-					tiktok._report_number(r.n), tiktok._report_number(r.n_before), tiktok._report_number(r.delivered), tiktok._report_number(r.delivered_before),
-					tiktok._report_money(r.value, r.currency), tiktok._report_money(r.value_before, r.currency)], 2), '' ORDER BY array_position('{sale,other,lead}', r.class), r.source, r.event, r.n DESC, r.currency)
+					round(100 * (e.delivered - e.delivered_before) / e.delivered_before), tiktok_internal.report_number(e.delivered_before)) ELSE 'none before' END))),
+			tiktok_internal.report_table('This time and the time before; value is that of accepted events', '{Event,Currency,Recorded,Before,Accepted,Before,Value,Before}',
+				(SELECT string_agg(tiktok_internal.report_row(ARRAY[tiktok_internal.report_text(tiktok_internal.report_name(r.source, r.event)), coalesce(tiktok_internal.report_text(r.currency), 'none'),
+					tiktok_internal.report_number(r.n), tiktok_internal.report_number(r.n_before), tiktok_internal.report_number(r.delivered), tiktok_internal.report_number(r.delivered_before),
+					tiktok_internal.report_money(r.value, r.currency), tiktok_internal.report_money(r.value_before, r.currency)], 2), '' ORDER BY array_position('{sale,other,lead}', r.class), r.source, r.event, r.n DESC, r.currency)
 				FROM row r), 2), 'Each event has a scale of its own.')
 		|| '</section>'
 	FROM event e
 	WHERE e.pos <= 20
 	HAVING count(*) > 0
 $$;
-COMMENT ON FUNCTION tiktok._report_before(jsonb, timestamptz, timestamptz) IS 'the report''s comparison with the time before; NULL without events';
+COMMENT ON FUNCTION tiktok_internal.report_before(jsonb, timestamptz, timestamptz) IS 'the report''s comparison with the time before; NULL without events';

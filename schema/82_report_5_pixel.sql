@@ -1,14 +1,14 @@
 -- The report's comparison with what the Pixel reported, if it reported anything.
 
-CREATE FUNCTION tiktok._report_pixel(since timestamptz, until timestamptz, source text) RETURNS text
+CREATE FUNCTION tiktok_internal.report_pixel(since timestamptz, until timestamptz, source text) RETURNS text
 LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 	WITH match AS MATERIALIZED (
 		SELECT m.source, m.event, m.other_event, m.id IS NOT NULL AS known, count(*) AS n,
 			count(*) FILTER (WHERE m.status = 'delivered') AS delivered,
 			count(*) FILTER (WHERE m.status = 'delivered' AND m.at - m.seen_at BETWEEN interval '-5 min' AND interval '5 min') AS minutes,
 			count(*) FILTER (WHERE m.status = 'delivered' AND m.at - m.seen_at NOT BETWEEN interval '-48 h' AND interval '48 h') AS apart
-		FROM tiktok._pixel_match m
-		WHERE (_report_pixel.source IS NULL OR m.source = _report_pixel.source)
+		FROM tiktok_internal.pixel_match m
+		WHERE (report_pixel.source IS NULL OR m.source = report_pixel.source)
 		AND m.hour >= date_bin('1 hour', since, '2000-01-01 00:00+00') AND m.hour < until AND m.seen_at >= since AND m.seen_at < until
 		GROUP BY 1, 2, 3, 4
 	), event AS (
@@ -18,16 +18,16 @@ LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET pl
 		FROM match m GROUP BY 1, 2
 	)
 	SELECT '<section id="pixel"><h2>The Pixel</h2>'
-		|| tiktok._report_figure('Reports of the Pixel, filled as far as their event_id is that of an event here',
-			tiktok._report_pairs('funnel', jsonb_agg(jsonb_build_object('pos', e.pos, 'label', tiktok._report_name(e.source, e.event), 'scale', e.source || e.event, 'a', e.n, 'b', e.known,
-				'said', tiktok._percent(e.known, e.n) || ' agree'))),
-			tiktok._report_table('Reports of the Pixel and the events they belong to', '{Event,Reports,"Same id","Id of another name","Unknown id","Within 5 minutes","Over 48 hours apart"}',
-				string_agg(tiktok._report_row(ARRAY[tiktok._report_text(tiktok._report_name(e.source, e.event)) || coalesce('<small>also sent as ' || tiktok._report_text(e.names) || '</small>', ''),
-					tiktok._report_number(e.n), tiktok._report_number(e.known), tiktok._report_number(e.named), tiktok._report_number(e.strange), tiktok._report_number(e.minutes), tiktok._report_number(e.apart)]), '' ORDER BY e.pos)),
+		|| tiktok_internal.report_figure('Reports of the Pixel, filled as far as their event_id is that of an event here',
+			tiktok_internal.report_pairs('funnel', jsonb_agg(jsonb_build_object('pos', e.pos, 'label', tiktok_internal.report_name(e.source, e.event), 'scale', e.source || e.event, 'a', e.n, 'b', e.known,
+				'said', tiktok_internal.percent(e.known, e.n) || ' agree'))),
+			tiktok_internal.report_table('Reports of the Pixel and the events they belong to', '{Event,Reports,"Same id","Id of another name","Unknown id","Within 5 minutes","Over 48 hours apart"}',
+				string_agg(tiktok_internal.report_row(ARRAY[tiktok_internal.report_text(tiktok_internal.report_name(e.source, e.event)) || coalesce('<small>also sent as ' || tiktok_internal.report_text(e.names) || '</small>', ''),
+					tiktok_internal.report_number(e.n), tiktok_internal.report_number(e.known), tiktok_internal.report_number(e.named), tiktok_internal.report_number(e.strange), tiktok_internal.report_number(e.minutes), tiktok_internal.report_number(e.apart)]), '' ORDER BY e.pos)),
 			'An unknown id, another name, or more than 48 hours between the two copies makes TikTok count twice. Only within 5 minutes the two complete each other.')
 		|| '</section>'
 	FROM event e
 	WHERE e.pos <= 20
 	HAVING count(*) > 0
 $$;
-COMMENT ON FUNCTION tiktok._report_pixel(timestamptz, timestamptz, text) IS 'the report''s Pixel; NULL without reports';
+COMMENT ON FUNCTION tiktok_internal.report_pixel(timestamptz, timestamptz, text) IS 'the report''s Pixel; NULL without reports';

@@ -1,6 +1,6 @@
 -- The Pixel's side: what a page has to contain so that the browser reports the same event as the database.
 
-CREATE FUNCTION tiktok._script(code text) RETURNS text
+CREATE FUNCTION tiktok_internal.script(code text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	safe text := replace(replace(replace(code, '<', '\u003c'), '>', '\u003e'), '&', '\u0026');
@@ -11,14 +11,14 @@ BEGIN
 	END IF;
 	RETURN safe;
 END $$;
-COMMENT ON FUNCTION tiktok._script(text) IS 'JSON as it may stand in a script of an HTML page';
+COMMENT ON FUNCTION tiktok_internal.script(text) IS 'JSON as it may stand in a script of an HTML page';
 
-CREATE FUNCTION tiktok._web_source(source text) RETURNS tiktok.source
+CREATE FUNCTION tiktok_internal.web_source(source text) RETURNS tiktok.source
 LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	found_source tiktok.source;
 BEGIN
-	SELECT s.* INTO found_source FROM tiktok.source s WHERE s.id = tiktok._source_id(source);
+	SELECT s.* INTO found_source FROM tiktok.source s WHERE s.id = tiktok_internal.source_id(source);
 	IF found_source.event_source <> 'web' THEN
 		RAISE wrong_object_type USING MESSAGE = format('event source "%s" has no Pixel', source),
 			DETAIL = format('Its kind is %s.', found_source.event_source),
@@ -26,12 +26,12 @@ BEGIN
 	END IF;
 	RETURN found_source;
 END $$;
-COMMENT ON FUNCTION tiktok._web_source(text) IS 'the row of a source that has a Pixel';
+COMMENT ON FUNCTION tiktok_internal.web_source(text) IS 'the row of a source that has a Pixel';
 
 CREATE FUNCTION tiktok.pixel_base_code(source text) RETURNS text
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	web tiktok.source := tiktok._web_source(source);
+	web tiktok.source := tiktok_internal.web_source(source);
 BEGIN
 	RETURN format($html$<script>
 (function (window, document, name) {
@@ -69,11 +69,11 @@ BEGIN
 })(window, document, "ttq");
 </script>$html$,
 		CASE WHEN web.consent = 'required' THEN '  queue.holdConsent();' || chr(10) ELSE '' END,
-		tiktok._script(to_json(web.event_source_id)::text));
+		tiktok_internal.script(to_json(web.event_source_id)::text));
 END $$;
 COMMENT ON FUNCTION tiktok.pixel_base_code(text) IS 'what the head of every page contains to load the source''s Pixel; with consent required, it waits for ttq.grantConsent()';
 
-CREATE FUNCTION tiktok._pixel_identity(source text, user_data json) RETURNS json
+CREATE FUNCTION tiktok_internal.pixel_identity(source text, user_data json) RETURNS json
 LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	-- an event that needs nothing but its identifiers, hashed as every other; the click id lets it pass without any
@@ -88,13 +88,13 @@ BEGIN
 EXCEPTION WHEN untranslatable_character THEN
 	RETURN '{}';
 END $$;
-COMMENT ON FUNCTION tiktok._pixel_identity(text, json) IS 'the argument of ttq.identify: the first of each kind, hashed';
+COMMENT ON FUNCTION tiktok_internal.pixel_identity(text, json) IS 'the argument of ttq.identify: the first of each kind, hashed';
 
 CREATE FUNCTION tiktok.pixel_event(source text, event text, event_id text, user_data jsonb DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	web tiktok.source := tiktok._web_source(source);
-	final_event text := CASE WHEN web.rename_legacy_events THEN tiktok._current_name(event) ELSE event END;
+	web tiktok.source := tiktok_internal.web_source(source);
+	final_event text := CASE WHEN web.rename_legacy_events THEN tiktok_internal.current_name(event) ELSE event END;
 	recorded record;
 	identity json;
 BEGIN
@@ -111,11 +111,11 @@ BEGIN
 	END IF;
 	identity := coalesce(user_data::json, recorded.user_data);
 	IF identity IS NOT NULL THEN
-		identity := tiktok._pixel_identity(source, identity);
+		identity := tiktok_internal.pixel_identity(source, identity);
 	END IF;
-	RETURN CASE WHEN coalesce(identity::text, '{}') = '{}' THEN '' ELSE format('ttq.identify(%s);' || chr(10), tiktok._script(identity::text)) END
-		|| format('ttq.track(%s, %s, %s);', tiktok._script(to_json(final_event)::text),
-			tiktok._script(coalesce(recorded.payload -> 'properties', '{}')::text),
-			tiktok._script(format('{"event_id":%s}', to_json(event_id))));
+	RETURN CASE WHEN coalesce(identity::text, '{}') = '{}' THEN '' ELSE format('ttq.identify(%s);' || chr(10), tiktok_internal.script(identity::text)) END
+		|| format('ttq.track(%s, %s, %s);', tiktok_internal.script(to_json(final_event)::text),
+			tiktok_internal.script(coalesce(recorded.payload -> 'properties', '{}')::text),
+			tiktok_internal.script(format('{"event_id":%s}', to_json(event_id))));
 END $$;
 COMMENT ON FUNCTION tiktok.pixel_event(text, text, text, jsonb) IS 'the calls of ttq.identify and ttq.track that report a recorded event from the browser under the same name, properties and event_id; empty when the event is not sent';

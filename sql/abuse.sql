@@ -18,10 +18,10 @@ CREATE VIEW functions AS
 SELECT p.oid::regprocedure AS function, p.prosrc,
 	CASE p.prokind WHEN 'p' THEN 'CALL ' ELSE 'SELECT * FROM ' END || p.oid::regproc || '(' ||
 		coalesce((SELECT string_agg('NULL::' || t::regtype, ', ') FROM unnest(p.proargtypes) t), '') || ')' AS call
-FROM pg_proc p WHERE p.pronamespace = 'tiktok'::regnamespace AND p.prolang = (SELECT oid FROM pg_language WHERE lanname = 'c');
+FROM pg_proc p WHERE p.pronamespace IN ('tiktok'::regnamespace, 'tiktok_internal'::regnamespace) AND p.prolang = (SELECT oid FROM pg_language WHERE lanname = 'c');
 SELECT count(*) > 40 AS all_of_them FROM functions;
 SELECT function, outcome(call) FROM functions
-WHERE outcome(call) NOT IN ('returns', '22004', '25001') AND NOT (outcome(call) = '42804' AND function::text ~ 'track_row|_check_source|_configuration_changed');
+WHERE outcome(call) NOT IN ('returns', '22004', '25001') AND NOT (outcome(call) = '42804' AND function::text ~ 'track_row|check_source|configuration_changed');
 
 -- with one null each, and the rest as it should be
 CREATE FUNCTION usual(type regtype, name text) RETURNS text LANGUAGE sql AS $$
@@ -108,15 +108,15 @@ SELECT event, event_id, status FROM tiktok.event_status ORDER BY id;
 
 -- trigger functions called as what they are not
 SELECT tiktok.track_row();
-SELECT tiktok._check_source();
-SELECT tiktok._configuration_changed();
+SELECT tiktok_internal.check_source();
+SELECT tiktok_internal.configuration_changed();
 CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION tiktok.track_row();
 CREATE VIEW in_front AS SELECT * FROM plain;
-CREATE FUNCTION fires(kind text, statement text, name text DEFAULT 'track_row(''shop'', ''ViewContent'', ''external_id=id'')') RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION fires(kind text, statement text, name text DEFAULT 'tiktok.track_row(''shop'', ''ViewContent'', ''external_id=id'')') RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	hint text;
 BEGIN
-	EXECUTE format('CREATE TRIGGER z %s EXECUTE FUNCTION tiktok.%s', kind, name);
+	EXECUTE format('CREATE TRIGGER z %s EXECUTE FUNCTION %s', kind, name);
 	EXECUTE statement;
 	RAISE 'no error' USING ERRCODE = 'TT000';
 EXCEPTION WHEN OTHERS THEN
@@ -128,16 +128,16 @@ SELECT fires('AFTER INSERT ON plain FOR EACH STATEMENT', 'INSERT INTO plain VALU
 SELECT fires('AFTER TRUNCATE ON plain FOR EACH STATEMENT', 'TRUNCATE plain');
 SELECT fires('INSTEAD OF INSERT ON in_front FOR EACH ROW', 'INSERT INTO in_front VALUES (1)');
 SELECT fires('AFTER INSERT ON plain REFERENCING NEW TABLE AS n FOR EACH STATEMENT', 'INSERT INTO plain VALUES (1)');
-SELECT fires('BEFORE INSERT ON plain FOR EACH ROW', 'INSERT INTO plain VALUES (1)', '_check_source()');
-SELECT fires('BEFORE UPDATE ON plain FOR EACH ROW', 'UPDATE plain SET id = 2', '_check_source()') FROM (VALUES (1)) v WHERE outcome('INSERT INTO plain VALUES (1, ''x'')') = 'returns';
-SELECT fires('AFTER DELETE ON plain FOR EACH ROW', 'DELETE FROM plain', '_check_source()');
-SELECT fires('BEFORE TRUNCATE ON plain FOR EACH STATEMENT', 'TRUNCATE plain', '_check_source()');
-SELECT fires('AFTER UPDATE ON plain FOR EACH ROW', 'UPDATE plain SET id = 2', '_configuration_changed()');
+SELECT fires('BEFORE INSERT ON plain FOR EACH ROW', 'INSERT INTO plain VALUES (1)', 'tiktok_internal.check_source()');
+SELECT fires('BEFORE UPDATE ON plain FOR EACH ROW', 'UPDATE plain SET id = 2', 'tiktok_internal.check_source()') FROM (VALUES (1)) v WHERE outcome('INSERT INTO plain VALUES (1, ''x'')') = 'returns';
+SELECT fires('AFTER DELETE ON plain FOR EACH ROW', 'DELETE FROM plain', 'tiktok_internal.check_source()');
+SELECT fires('BEFORE TRUNCATE ON plain FOR EACH STATEMENT', 'TRUNCATE plain', 'tiktok_internal.check_source()');
+SELECT fires('AFTER UPDATE ON plain FOR EACH ROW', 'UPDATE plain SET id = 2', 'tiktok_internal.configuration_changed()');
 SELECT count(*) FROM plain;
 -- not on our own tables
 SELECT fires(format('AFTER INSERT OR UPDATE ON tiktok.%s FOR EACH ROW', relname), format('UPDATE tiktok.%s SET %I = %2$I', relname,
 	(SELECT attname FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND attidentity = '' ORDER BY attnum LIMIT 1))), string_agg(relname, ' ' ORDER BY relname)
-FROM pg_class c WHERE relnamespace = 'tiktok'::regnamespace AND relkind = 'r' AND relname IN ('source', 'event', 'installation', 'delivery') GROUP BY 1 ORDER BY 2;
+FROM pg_class c WHERE relnamespace IN ('tiktok'::regnamespace, 'tiktok_internal'::regnamespace) AND relkind = 'r' AND relname IN ('source', 'event', 'installation', 'delivery') GROUP BY 1 ORDER BY 2;
 
 -- very many events of one transaction, with and without savepoints: memory does not grow with them
 TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery;

@@ -103,7 +103,7 @@ SELECT change, "order", CASE WHEN track = "order" THEN 'likewise' ELSE track END
 
 -- What may be null, and what must not: as the extension made it
 CREATE TEMP TABLE columns AS
-SELECT c.relname, a.attname, a.attnotnull, (SELECT tiktok._table_problem(x.oid, x.extowner) FROM pg_extension x WHERE x.extname = 'tiktok_events') AS problem
+SELECT c.relname, a.attname, a.attnotnull, (SELECT tiktok_internal.table_problem(x.oid, x.extowner) FROM pg_extension x WHERE x.extname = 'tiktok_events') AS problem
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
 WHERE c.relnamespace = 'tiktok'::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped AND a.attnotnull AND a.attidentity = ''
 AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND a.attnum = ANY (i.indkey));
@@ -113,14 +113,14 @@ DECLARE
 BEGIN
 	FOR c IN TABLE columns LOOP
 		EXECUTE format('ALTER TABLE tiktok.%I ALTER %I DROP NOT NULL', c.relname, c.attname);
-		UPDATE columns SET problem = tiktok._table_problem(x.oid, x.extowner) FROM pg_extension x
+		UPDATE columns SET problem = tiktok_internal.table_problem(x.oid, x.extowner) FROM pg_extension x
 		WHERE x.extname = 'tiktok_events' AND relname = c.relname AND attname = c.attname;
 		EXECUTE format('ALTER TABLE tiktok.%I ALTER %I SET NOT NULL', c.relname, c.attname);
 	END LOOP;
 END $$;
 -- those that the worker does not need to send events; sessions read lead_stage and test_code
 SELECT relname, attname FROM columns WHERE problem IS NULL ORDER BY 1, 2;
-SELECT tiktok._table_problem(x.oid, x.extowner) FROM pg_extension x WHERE x.extname = 'tiktok_events';
+SELECT tiktok_internal.table_problem(x.oid, x.extowner) FROM pg_extension x WHERE x.extname = 'tiktok_events';
 DROP TABLE columns;
 
 -- A column that is dropped and added again is not where it was

@@ -52,7 +52,7 @@ SELECT * FROM counted;
 SELECT count(*), sum(no_mapping), max(no_mapping) FROM stages;
 
 -- no source has id 0
-SELECT count(*) FROM tiktok._unmapped_stages(0);
+SELECT count(*) FROM tiktok_internal.unmapped_stages(0);
 
 -- they belong to the installation
 BEGIN;

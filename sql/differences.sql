@@ -109,7 +109,7 @@ BEGIN
 	INSERT INTO tiktok.platform_count (source, day, event, browser, server)
 	SELECT 'shop', (now() AT TIME ZONE 'UTC')::date - g, 'Purchase', 30 * browser, 30 * server FROM generate_series(1, 12) g
 	UNION ALL SELECT 'shop', (now() AT TIME ZONE 'UTC')::date - g, 'Subscribe', 0, 10 * control FROM generate_series(1, 12) g;
-	RETURN (SELECT rule FROM tiktok._count_rule());
+	RETURN (SELECT rule FROM tiktok_internal.count_rule());
 END $$;
 SELECT empty_shop() \g /dev/null
 SELECT make_order(format('C%s-%s', d, g), 1, 'EUR', day(d, 1) + g * interval '20 min', 'ok', true) FROM generate_series(1, 12) d, generate_series(1, 30) g \g /dev/null
@@ -130,7 +130,7 @@ INSERT INTO tiktok.report_fetch (source, call, day, started_at, finished_at, out
 SELECT step, orders FROM tiktok.bridge('shop', day(10, 5), day(5, 2)) WHERE event = 'Purchase' AND step LIKE 'tiktok%' ORDER BY position;
 DELETE FROM tiktok.report_fetch;
 DELETE FROM tiktok.platform_count WHERE day > day(7, 0)::date;
-SELECT rule, evidence FROM tiktok._count_rule();
+SELECT rule, evidence FROM tiktok_internal.count_rule();
 
 -- Odd shops
 SELECT empty_shop() \g /dev/null

@@ -30,8 +30,8 @@ SELECT l.use, finds_by_key(l.statement) FROM (VALUES
 		WHERE e.event_id = 'a-1'::text AND (e.event, e.source_id, e.test_code) IS NOT DISTINCT FROM ('Purchase'::text, 702, NULL::text)$$),
 	(2, 'pixel_event', $$SELECT FROM tiktok.event e WHERE e.event_id = 'a-1'::text AND e.event = 'Purchase'::text AND e.source_id = 702 AND e.test_code IS NULL$$),
 	(3, 'withdraw_consent', $$SELECT id FROM tiktok.event WHERE source_id = 702 AND event_id = 'a-1'::text$$),
-	(4, 'events of the Pixel', $$SELECT * FROM tiktok._pixel_match m WHERE m.event_id = 'a-1' AND m.event = 'Purchase' AND m.source_id = 702$$),
-	(5, 'an order of the source of truth', $$SELECT * FROM tiktok._event_of_id e WHERE e.event_id = 'a-1'$$),
+	(4, 'events of the Pixel', $$SELECT * FROM tiktok_internal.pixel_match m WHERE m.event_id = 'a-1' AND m.event = 'Purchase' AND m.source_id = 702$$),
+	(5, 'an order of the source of truth', $$SELECT * FROM tiktok_internal.event_of_id e WHERE e.event_id = 'a-1'$$),
 	(6, 'an operator', $$SELECT * FROM tiktok.event_status WHERE event_id = 'a-1'$$),
 	(7, 'a prefix', $$SELECT FROM tiktok.event WHERE event_id LIKE 'a-%'$$)) l (n, use, statement) ORDER BY n;
 

@@ -23,16 +23,16 @@ SELECT tiktok.grant_reader('regress_tiktok_reader'), tiktok.grant_tracker('regre
 CREATE VIEW pg_temp.acl AS
 SELECT o.kind, o.object, a.grantee::regrole::text AS role, a.privilege_type
 FROM (
-	SELECT 'schema' AS kind, nspname::text AS object, nspacl AS acl FROM pg_namespace WHERE nspname = 'tiktok'
+	SELECT 'schema' AS kind, nspname::text AS object, nspacl AS acl FROM pg_namespace WHERE nspname IN ('tiktok', 'tiktok_internal')
 	UNION ALL
-	SELECT CASE relkind WHEN 'r' THEN 'table' WHEN 'v' THEN 'view' WHEN 'S' THEN 'sequence' ELSE relkind::text END, relname, relacl
-	FROM pg_class WHERE relnamespace = 'tiktok'::regnamespace AND relkind NOT IN ('i', 'I', 't')
+	SELECT CASE relkind WHEN 'r' THEN 'table' WHEN 'v' THEN 'view' WHEN 'S' THEN 'sequence' ELSE relkind::text END, replace(oid::regclass::text, 'tiktok.', ''), relacl
+	FROM pg_class WHERE relnamespace IN ('tiktok'::regnamespace, 'tiktok_internal'::regnamespace) AND relkind NOT IN ('i', 'I', 't')
 	UNION ALL
 	SELECT 'column', c.relname || '.' || attname, attacl
-	FROM pg_class c JOIN pg_attribute ON attrelid = c.oid WHERE relnamespace = 'tiktok'::regnamespace AND attacl IS NOT NULL
+	FROM pg_class c JOIN pg_attribute ON attrelid = c.oid WHERE relnamespace IN ('tiktok'::regnamespace, 'tiktok_internal'::regnamespace) AND attacl IS NOT NULL
 	UNION ALL
 	SELECT 'routine', replace(oid::regprocedure::text, 'tiktok.', ''), proacl
-	FROM pg_proc WHERE pronamespace = 'tiktok'::regnamespace) o
+	FROM pg_proc WHERE pronamespace IN ('tiktok'::regnamespace, 'tiktok_internal'::regnamespace)) o
 LEFT JOIN LATERAL (SELECT * FROM aclexplode(o.acl) x WHERE x.grantee <> (SELECT extowner FROM pg_extension WHERE extname = 'tiktok_events')) a ON true;
 SELECT kind, object,
 	string_agg(left(privilege_type, 1), '' ORDER BY privilege_type) FILTER (WHERE role = 'regress_tiktok_reader') AS reader,
@@ -42,10 +42,10 @@ SELECT kind, object,
 FROM pg_temp.acl GROUP BY 1, 2 ORDER BY kind COLLATE "C", object COLLATE "C";
 
 -- what the list names is what there is, and nothing of it can be used to read identifiers or tokens
-SELECT DISTINCT role, object FROM tiktok._privilege() WHERE object ~ '\.(event|identity|access_token|reporting_token|test_code|request|delivery|retry)$';
+SELECT DISTINCT role, object FROM tiktok_internal.privilege() WHERE object ~ '\.(event|identity|access_token|reporting_token|test_code|request|delivery|retry)$';
 
 -- Functions with their owner's rights: none that is for nobody, and each with a search path
-SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'tiktok'::regnamespace AND prosecdef
+SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace IN ('tiktok'::regnamespace, 'tiktok_internal'::regnamespace) AND prosecdef
 	AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (proconfig), false);
 
 -- each does its work
@@ -93,7 +93,7 @@ SELECT what, pg_temp.try(statement) FROM (VALUES
 
 SET ROLE regress_tiktok_reader;
 SELECT pg_temp.try(format('SELECT * FROM tiktok.%I', relname)) AS read, count(*) > 4 AS views
-FROM pg_class WHERE relnamespace = 'tiktok'::regnamespace AND relkind = 'v' AND relname NOT LIKE '\_%' GROUP BY 1;
+FROM pg_class WHERE relnamespace = 'tiktok'::regnamespace AND relkind = 'v' GROUP BY 1;
 SELECT source, event_id, status FROM tiktok.event_status WHERE source = 'grants';
 SELECT count(*) > 3 AS health FROM tiktok.health();
 SELECT tiktok.report_html(now() - interval '1 day', now()) LIKE '<!DOCTYPE html>%' AS report, tiktok.report_html(now() - interval '1 day', now(), 'grants') ~ 'permission denied' AS denied;

@@ -25,11 +25,11 @@ SELECT count(CASE s.event_source
 FROM tiktok.source s, identifier i;
 -- each is counted under its own name where the source takes it, besides the one that every event has
 SELECT c.source, string_agg(c.match_key || ' ' || c.with_key, ', ' ORDER BY k.bit) AS with_key, min(c.events), max(c.events)
-FROM (SELECT source, match_key, sum(with_key) AS with_key, sum(events) AS events FROM tiktok.match_key_coverage GROUP BY 1, 2) c JOIN tiktok._match_key k USING (match_key) GROUP BY 1 ORDER BY 1;
-SELECT i.key, k.bit FROM identifier i LEFT JOIN tiktok._match_key k ON k.match_key = i.key
+FROM (SELECT source, match_key, sum(with_key) AS with_key, sum(events) AS events FROM tiktok.match_key_coverage GROUP BY 1, 2) c JOIN tiktok_internal.match_key k USING (match_key) GROUP BY 1 ORDER BY 1;
+SELECT i.key, k.bit FROM identifier i LEFT JOIN tiktok_internal.match_key k ON k.match_key = i.key
 WHERE NOT EXISTS (SELECT FROM tiktok.event e WHERE e.event_id = i.key AND e.source_id IN (801, 802) AND e.match_keys & (1 << k.bit) <> 0);
 -- the view takes the same sources for each as C, and has no other identifiers
-SELECT s.name AS source, k.match_key FROM tiktok.source s, tiktok._match_key k
+SELECT s.name AS source, k.match_key FROM tiktok.source s, tiktok_internal.match_key k
 WHERE (s.event_source = ANY (k.event_sources)) <>
 	EXISTS (SELECT FROM tiktok.event e WHERE e.source_id = s.id AND e.event_id = k.match_key AND e.match_keys & (1 << k.bit) <> 0);
 -- what is strong is enough alone (a CRM event has its lead_id)
@@ -53,7 +53,7 @@ BEGIN
 	END LOOP;
 END
 $$;
-SELECT s.name AS source, k.match_key FROM tiktok.source s, tiktok._match_key k
+SELECT s.name AS source, k.match_key FROM tiktok.source s, tiktok_internal.match_key k
 WHERE s.event_source <> 'crm' AND (k.is_strong AND s.event_source = ANY (k.event_sources)) <> ((s.name, k.match_key) IN (TABLE alone));
 DROP TABLE identifier, alone;
 TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery;
@@ -120,7 +120,7 @@ BEGIN;
 TRUNCATE tiktok.pixel_seen;
 SELECT tiktok.pixel_seen('shop', event, id, at::timestamptz) FROM (VALUES ('Purchase', 'anna%40example.com', 'infinity'), ('anna@example.com', '+49 170 1234567', '-infinity'),
 	('Purchase', 'late', '294276-12-31 23:59:59+00'), ('Purchase', 'early', '4714-11-24 00:00:00+00 BC'), ('Purchase', 'SO-4711', '2026-03-01 10:00:00')) v (event, id, at) \g /dev/null
-SELECT event, event_id, CASE WHEN seen_at > now() THEN 'tomorrow' ELSE seen_at::text END AS seen_at FROM tiktok._pixel_match ORDER BY event_id COLLATE "C";
+SELECT event, event_id, CASE WHEN seen_at > now() THEN 'tomorrow' ELSE seen_at::text END AS seen_at FROM tiktok_internal.pixel_match ORDER BY event_id COLLATE "C";
 SELECT sum(browser) FROM tiktok.dedup_overlap;
 SELECT count(*) > 0 AS checked FROM tiktok.checklist('shop');
 ROLLBACK;

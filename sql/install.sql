@@ -1,22 +1,22 @@
 -- What CREATE EXTENSION makes, and the settings.
 SELECT extversion, extrelocatable, extnamespace::regnamespace FROM pg_extension WHERE extname = 'tiktok_events';
-SELECT c.relkind, c.relname FROM pg_class c WHERE c.relnamespace = 'tiktok'::regnamespace AND relkind IN ('r', 'v', 'S') ORDER BY 1, 2;
-SELECT p.oid::regprocedure, p.prosecdef FROM pg_proc p WHERE p.pronamespace = 'tiktok'::regnamespace ORDER BY p.oid::regprocedure::text COLLATE "C";
+SELECT c.relkind, c.oid::regclass AS relation FROM pg_class c WHERE c.relnamespace IN ('tiktok'::regnamespace, 'tiktok_internal'::regnamespace) AND relkind IN ('r', 'v', 'S') ORDER BY c.relkind, c.oid::regclass::text COLLATE "C";
+SELECT p.oid::regprocedure, p.prosecdef FROM pg_proc p WHERE p.pronamespace IN ('tiktok'::regnamespace, 'tiktok_internal'::regnamespace) ORDER BY p.oid::regprocedure::text COLLATE "C";
 
 -- every table has a primary key, by which logical replication finds a row: else a publication FOR ALL TABLES forbids to change it
-SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'tiktok'::regnamespace AND relkind IN ('r', 'p') AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary);
+SELECT c.relname FROM pg_class c WHERE c.relnamespace IN ('tiktok'::regnamespace, 'tiktok_internal'::regnamespace) AND relkind IN ('r', 'p') AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary);
 
 -- nothing is granted to a stranger
-SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'tiktok'::regnamespace AND has_function_privilege('public', p.oid, 'EXECUTE');
-SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'tiktok'::regnamespace AND relkind IN ('r', 'v') AND has_table_privilege('public', c.oid, 'SELECT');
+SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace IN ('tiktok'::regnamespace, 'tiktok_internal'::regnamespace) AND has_function_privilege('public', p.oid, 'EXECUTE');
+SELECT c.relname FROM pg_class c WHERE c.relnamespace IN ('tiktok'::regnamespace, 'tiktok_internal'::regnamespace) AND relkind IN ('r', 'v') AND has_table_privilege('public', c.oid, 'SELECT');
 
 -- everything is described: functions, relations, every column that is not of the extension's own views, settings
-SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'tiktok'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL;
-SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'tiktok'::regnamespace AND relkind IN ('r', 'v', 'm', 'c', 'p', 'f') AND obj_description(c.oid, 'pg_class') IS NULL;
+SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace IN ('tiktok'::regnamespace, 'tiktok_internal'::regnamespace) AND obj_description(p.oid, 'pg_proc') IS NULL;
+SELECT c.relname FROM pg_class c WHERE c.relnamespace IN ('tiktok'::regnamespace, 'tiktok_internal'::regnamespace) AND relkind IN ('r', 'v', 'm', 'c', 'p', 'f') AND obj_description(c.oid, 'pg_class') IS NULL;
 SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-WHERE c.relnamespace = 'tiktok'::regnamespace AND c.relkind IN ('r', 'v', 'm', 'c', 'p', 'f') AND c.relname !~ '^_'
+WHERE c.relnamespace = 'tiktok'::regnamespace AND c.relkind IN ('r', 'v', 'm', 'c', 'p', 'f')
 AND a.attnum > 0 AND NOT a.attisdropped AND col_description(c.oid, a.attnum) IS NULL ORDER BY 1, a.attnum;
-SELECT t.typname FROM pg_type t WHERE t.typnamespace = 'tiktok'::regnamespace AND t.typrelid = 0 AND t.typelem = 0 AND obj_description(t.oid, 'pg_type') IS NULL;
+SELECT t.typname FROM pg_type t WHERE t.typnamespace IN ('tiktok'::regnamespace, 'tiktok_internal'::regnamespace) AND t.typrelid = 0 AND t.typelem = 0 AND obj_description(t.oid, 'pg_type') IS NULL;
 SELECT name FROM pg_settings WHERE name LIKE 'tiktok\_events.%' AND coalesce(short_desc, '') = '';
 
 SELECT name, setting, unit, context, vartype, min_val, max_val FROM pg_settings WHERE name LIKE 'tiktok\_events.%' ORDER BY name;

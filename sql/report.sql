@@ -93,11 +93,11 @@ SELECT name, count(d) - count(DISTINCT (xpath('/div/@aria-label', d))[1]::text) 
 SELECT plain(x) FROM page, unnest(xpath('//ul[@class="verdicts"]/li', doc)) x WHERE name = 'all';
 SELECT c FROM shown('all', '//section[@id="agreement"]/figure//table');
 SELECT same($q$SELECT c[1], translate(c[2], U&'\2212,+', '-')::numeric FROM shown('all', '//section[@id="agreement"]//figure//table') WHERE c[2] ~ U&'^[\2212+]'$q$,
-	$q$SELECT coalesce(r.label, 'Reported by the Pixel alone'), sum(b.orders) FROM tiktok.bridge('<script>alert(1)<b> & "x"', '2026-03-01', '2026-03-31') b LEFT JOIN LATERAL tiktok._report_cause(b.step) r ON true
+	$q$SELECT coalesce(r.label, 'Reported by the Pixel alone'), sum(b.orders) FROM tiktok.bridge('<script>alert(1)<b> & "x"', '2026-03-01', '2026-03-31') b LEFT JOIN LATERAL tiktok_internal.report_cause(b.step) r ON true
 	WHERE r.place IN (1, 2, 3, 5) OR b.step = 'pixel_alone' GROUP BY b.event, 1$q$);
 SELECT same($q$SELECT c[1], c[2]::numeric FROM shown('all', '//section[@id="agreement"]//figure//table') WHERE c[1] IN ('Your orders', 'TikTok should count') AND c[2] <> '0'$q$,
 	$q$SELECT CASE step WHEN 'your_orders' THEN 'Your orders' ELSE 'TikTok should count' END, sum(orders) FROM tiktok.bridge('<script>alert(1)<b> & "x"', '2026-03-01', '2026-03-31') WHERE step IN ('your_orders', 'explained') GROUP BY event, 1$q$);
-SELECT tiktok._report_sums(jsonb_agg(jsonb_build_object('currency', currency, 'value', money, 'n', orders))) = (SELECT c[3] FROM shown('all', '//section[@id="agreement"]/figure//table') WHERE c[1] = 'Your orders') AS money
+SELECT tiktok_internal.report_sums(jsonb_agg(jsonb_build_object('currency', currency, 'value', money, 'n', orders))) = (SELECT c[3] FROM shown('all', '//section[@id="agreement"]/figure//table') WHERE c[1] = 'Your orders') AS money
 FROM tiktok.bridge('<script>alert(1)<b> & "x"', '2026-03-01', '2026-03-31') WHERE step = 'your_orders';
 
 -- The bars stand where the numbers say: a loss begins where the sum above it ends
@@ -107,22 +107,22 @@ SELECT c, (xpath('/div/span/i/@style', b))[1]::text FROM page, unnest(xpath('//s
 SELECT c[1], c[2], c[3] FROM shown('all', '//section[@id="problems"]//table');
 SELECT plain(x) FROM page, unnest(xpath('//ol[@class="costs"]/li/b', doc)) x WHERE name = 'all';
 SELECT same($q$SELECT split_part(c[1], '|', 1), c[2]::bigint FROM shown('all', '//section[@id="problems"]//table') WHERE c[1] !~ '^Events'$q$,
-	$q$SELECT r.label, count(*) FROM tiktok.differences('<script>alert(1)<b> & "x"', '2026-03-01', '2026-03-31') d, tiktok._report_cause(d.cause) r WHERE d.in_orders OR r.place = 5 AND d.cause <> 'no_order' GROUP BY d.event, 1$q$);
+	$q$SELECT r.label, count(*) FROM tiktok.differences('<script>alert(1)<b> & "x"', '2026-03-01', '2026-03-31') d, tiktok_internal.report_cause(d.cause) r WHERE d.in_orders OR r.place = 5 AND d.cause <> 'no_order' GROUP BY d.event, 1$q$);
 
 -- Days: orders and what was accepted, as tiktok.reconcile has them
 SELECT same($q$SELECT left(right(c[1], -4), 11)::date, c[2]::bigint, c[3]::bigint FROM shown('all', '(//section[@id="days"]//table)[1]') WHERE c[2] <> '0' OR c[3] <> '0'$q$,
 	$q$SELECT day, sum(your_rows), sum(delivered) FROM tiktok.reconcile('<script>alert(1)<b> & "x"', '2026-03-01', '2026-03-31') WHERE your_rows IS NOT NULL GROUP BY 1 HAVING sum(your_rows) + sum(delivered) > 0$q$);
 SELECT c[1], c[3], c[4] FROM shown('all', '//section[@id="days"]/div/table');
 SELECT d.days, count(*) AS buckets, min(b.last - b.first + 1) AS shortest, max(b.last - b.first + 1) AS longest, count(*) FILTER (WHERE b.label) AS labels, count(*) FILTER (WHERE b.part) AS parts
-FROM unnest('{0.1,1,2,3,7,14,30,31,60,92,182,365,1000,10000}'::float8[]) d (days), tiktok._report_buckets(now() - d.days * interval '1 day', now()) b GROUP BY 1 ORDER BY 1;
-SELECT h, tiktok._report_step(h), tiktok._report_short(tiktok._report_step(h)) FROM unnest('{1,5,6,10,11,26,99,1000,12345,999999,123456789}'::numeric[]) h;
-SELECT tiktok._report_number(1234567), tiktok._report_money(1234567.891, 'EUR'), tiktok._report_money(1234567.891, 'JPY'), tiktok._report_money(0, NULL);
+FROM unnest('{0.1,1,2,3,7,14,30,31,60,92,182,365,1000,10000}'::float8[]) d (days), tiktok_internal.report_buckets(now() - d.days * interval '1 day', now()) b GROUP BY 1 ORDER BY 1;
+SELECT h, tiktok_internal.report_step(h), tiktok_internal.report_short(tiktok_internal.report_step(h)) FROM unnest('{1,5,6,10,11,26,99,1000,12345,999999,123456789}'::numeric[]) h;
+SELECT tiktok_internal.report_number(1234567), tiktok_internal.report_money(1234567.891, 'EUR'), tiktok_internal.report_money(1234567.891, 'JPY'), tiktok_internal.report_money(0, NULL);
 
 -- The time before
 SELECT same($q$SELECT c FROM shown('after', '//section[@id="before"]//table')$q$,
 	$q$SELECT ARRAY[event || ' of ' || source, coalesce(currency, 'none'), coalesce(sum(events) FILTER (WHERE now), 0)::text, coalesce(sum(events) FILTER (WHERE NOT now), 0)::text,
 		coalesce(sum(delivered) FILTER (WHERE now), 0)::text, coalesce(sum(delivered) FILTER (WHERE NOT now), 0)::text,
-		tiktok._report_money(sum(value_delivered) FILTER (WHERE now), currency), tiktok._report_money(sum(value_delivered) FILTER (WHERE NOT now), currency)]
+		tiktok_internal.report_money(sum(value_delivered) FILTER (WHERE now), currency), tiktok_internal.report_money(sum(value_delivered) FILTER (WHERE NOT now), currency)]
 	FROM (SELECT *, hour >= '2026-03-11' AS now FROM month WHERE hour < '2026-03-21' AND source IS NOT NULL) x GROUP BY source, event, currency$q$);
 
 -- The Pixel
@@ -158,11 +158,11 @@ SELECT c FROM shown('all', '//section[@id="refused"]//table') LIMIT 4;
 
 -- Health and checks, each once
 SELECT same($q$SELECT c[1], c[2] FROM shown('part', '//section[@id="health"]//table')$q$,
-	$q$SELECT replace(check_name, '_', ' '), CASE state WHEN 'ok' THEN U&'\2713 ok' WHEN 'warn' THEN U&'\26A0 warn' WHEN 'todo' THEN U&'\25CB todo' ELSE U&'\2717 fail' END FROM tiktok._checks('<script>alert(1)<b> & "x"')$q$);
-SELECT same($q$SELECT check_name, state FROM tiktok._checks() WHERE area = 'health'$q$, $q$SELECT check_name, state FROM tiktok.health()$q$);
-SELECT same($q$SELECT check_name, state FROM tiktok._checks('<script>alert(1)<b> & "x"') WHERE area = 'mode'$q$, $q$SELECT mode, state FROM tiktok.failure_modes('<script>alert(1)<b> & "x"')$q$);
-SELECT same($q$SELECT state, detail FROM tiktok._checks('<script>alert(1)<b> & "x"') WHERE area = 'checklist'$q$, $q$SELECT state, what || ': ' || evidence FROM tiktok.checklist('<script>alert(1)<b> & "x"')$q$);
-SELECT DISTINCT source, check_name, state, detail FROM tiktok._checks() WHERE detail ~ 'SQLSTATE';
+	$q$SELECT replace(check_name, '_', ' '), CASE state WHEN 'ok' THEN U&'\2713 ok' WHEN 'warn' THEN U&'\26A0 warn' WHEN 'todo' THEN U&'\25CB todo' ELSE U&'\2717 fail' END FROM tiktok_internal.checks('<script>alert(1)<b> & "x"')$q$);
+SELECT same($q$SELECT check_name, state FROM tiktok_internal.checks() WHERE area = 'health'$q$, $q$SELECT check_name, state FROM tiktok.health()$q$);
+SELECT same($q$SELECT check_name, state FROM tiktok_internal.checks('<script>alert(1)<b> & "x"') WHERE area = 'mode'$q$, $q$SELECT mode, state FROM tiktok.failure_modes('<script>alert(1)<b> & "x"')$q$);
+SELECT same($q$SELECT state, detail FROM tiktok_internal.checks('<script>alert(1)<b> & "x"') WHERE area = 'checklist'$q$, $q$SELECT state, what || ': ' || evidence FROM tiktok.checklist('<script>alert(1)<b> & "x"')$q$);
+SELECT DISTINCT source, check_name, state, detail FROM tiktok_internal.checks() WHERE detail ~ 'SQLSTATE';
 
 -- Two days and a half of one source: its events only, of that time only
 SELECT same($q$SELECT c[1], c[3]::numeric FROM shown('part', '//section[@id="before"]//table')$q$, $q$SELECT event || ' of ' || source, sum(events) FILTER (WHERE hour >= '2026-03-05 06:00')
@@ -170,11 +170,11 @@ SELECT same($q$SELECT c[1], c[3]::numeric FROM shown('part', '//section[@id="bef
 SELECT count(*) FROM page, unnest(xpath('//h3', doc)) x WHERE name = 'part';
 
 -- Characters of every length in UTF-8, and those that no page may have
-SELECT tiktok._report_text(E'a&b<c>"d''\t\x01\x7f' || U&'\00e9\4e2d\+01F600'), tiktok._report_text(''), tiktok._report_text(NULL) IS NULL, length(tiktok._report_text(repeat('x', 1000)));
+SELECT tiktok_internal.report_text(E'a&b<c>"d''\t\x01\x7f' || U&'\00e9\4e2d\+01F600'), tiktok_internal.report_text(''), tiktok_internal.report_text(NULL) IS NULL, length(tiktok_internal.report_text(repeat('x', 1000)));
 
 -- A stranger may not; a reader sees the page with what the checks need, and no table of events
 CREATE ROLE regress_tiktok_reader;
-GRANT USAGE ON SCHEMA tiktok TO regress_tiktok_reader;
+GRANT USAGE ON SCHEMA tiktok, tiktok_internal TO regress_tiktok_reader;
 SET ROLE regress_tiktok_reader;
 SELECT tiktok.report_html('2026-03-01', '2026-03-31');
 RESET ROLE;

@@ -30,7 +30,7 @@ TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery;
 CALL tiktok.backfill('orders', 'tiktok_shop_id_purchase');
 SELECT source, event_id FROM tiktok.event_status ORDER BY event_id;
 SELECT recorded, not_meant FROM tiktok.backfill_progress;
-SELECT trigger_name, convert_from(source_bytes, 'UTF8') FROM tiktok._trigger WHERE relation = 'orders'::regclass ORDER BY 1, 2;
+SELECT trigger_name, convert_from(source_bytes, 'UTF8') FROM tiktok_internal.trigger WHERE relation = 'orders'::regclass ORDER BY 1, 2;
 -- what a source needs is asked for each of them; stages are those of the row's source
 INSERT INTO tiktok.source (name, event_source, event_source_id, key, require_lead_id) VALUES ('crm east', 'crm', '7004', '3', false);
 SELECT tiktok.create_trigger('orders', '=shop_id', 'Lead', '{"event_time": "paid_at", "url": "''x''", "ttclid": "email"}');

@@ -165,10 +165,10 @@ SELECT relation, public.look_as('regress_bypass', relation) FROM unnest('{whose.
 REVOKE USAGE ON SCHEMA whose FROM PUBLIC;
 SELECT public.look_as('regress_reader', 'whose.good');
 GRANT USAGE ON SCHEMA whose TO PUBLIC;
-SELECT * FROM tiktok._compare('{1}', '{Purchase}', ARRAY['whose.ran_nowhere'::text::regclass], now(), now());
-SELECT * FROM tiktok._compare('{1}', '{Purchase}', '{0}', now(), now());
-SELECT * FROM tiktok._compare('{1}', '{Purchase,Lead}', '{0}', now(), now());
-SELECT tiktok._truth_is_readable(0), tiktok._truth_is_readable('pg_class_oid_index'::regclass);
+SELECT * FROM tiktok_internal.compare('{1}', '{Purchase}', ARRAY['whose.ran_nowhere'::text::regclass], now(), now());
+SELECT * FROM tiktok_internal.compare('{1}', '{Purchase}', '{0}', now(), now());
+SELECT * FROM tiktok_internal.compare('{1}', '{Purchase,Lead}', '{0}', now(), now());
+SELECT tiktok_internal.truth_is_readable(0), tiktok_internal.truth_is_readable('pg_class_oid_index'::regclass);
 SELECT * FROM public.outcome();
 RESET whose.armed;
 

@@ -103,7 +103,7 @@ my @tampering = (
 	[ 'source_state', 'owner', 'ALTER TABLE tiktok.source_state OWNER TO someone', 'ALTER TABLE tiktok.source_state OWNER TO CURRENT_USER' ],
 	[ 'source', 'trigger', "CREATE TRIGGER t AFTER UPDATE ON tiktok.source FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'ViewContent'); ALTER TABLE tiktok.source ENABLE REPLICA TRIGGER t",
 		'DROP TRIGGER t ON tiktok.source' ],
-	[ 'identity', 'trigger', 'CREATE TRIGGER t AFTER DELETE ON tiktok.identity FOR EACH ROW WHEN (planted(old.id)) EXECUTE FUNCTION tiktok._configuration_changed(); ALTER TABLE tiktok.identity ENABLE ALWAYS TRIGGER t',
+	[ 'identity', 'trigger', 'CREATE TRIGGER t AFTER DELETE ON tiktok.identity FOR EACH ROW WHEN (planted(old.id)) EXECUTE FUNCTION tiktok_internal.configuration_changed(); ALTER TABLE tiktok.identity ENABLE ALWAYS TRIGGER t',
 		'DROP TRIGGER t ON tiktok.identity' ]);
 my $n = 0;
 my $pid = worker('pid');

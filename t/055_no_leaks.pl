@@ -456,11 +456,11 @@ sql('SELECT tiktok.grant_reader($$reader$$)', $_) for qw(postgres track row);
 for my $db (qw(postgres track row))
 {
 	my $objects = sql(<<'SQL', $db);
-SELECT 'SELECT * FROM ' || oid::regclass FROM pg_class WHERE relnamespace = 'tiktok'::regnamespace AND relkind IN ('r', 'v', 'm') AND has_table_privilege('reader', oid, 'SELECT')
+SELECT 'SELECT * FROM ' || oid::regclass FROM pg_class WHERE relnamespace IN ('tiktok'::regnamespace, 'tiktok_internal'::regnamespace) AND relkind IN ('r', 'v', 'm') AND has_table_privilege('reader', oid, 'SELECT')
 UNION ALL
 SELECT format('SELECT * FROM %s(%s)', oid::regproc, (SELECT string_agg(CASE t WHEN 'text'::regtype THEN $$'shop'$$ WHEN 'timestamptz'::regtype THEN CASE n WHEN 2 THEN 'now()' ELSE $$now() - interval '1 day'$$ END ELSE 'NULL' END, ', ' ORDER BY n)
 	FROM unnest(proargtypes) WITH ORDINALITY a(t, n)))
-FROM pg_proc WHERE pronamespace = 'tiktok'::regnamespace AND has_function_privilege('reader', oid, 'EXECUTE') AND proname !~ '^_report_|^self_test$'
+FROM pg_proc WHERE pronamespace IN ('tiktok'::regnamespace, 'tiktok_internal'::regnamespace) AND has_function_privilege('reader', oid, 'EXECUTE') AND oid::regproc::text !~ '^tiktok_internal\.report_|^tiktok\.self_test$'
 SQL
 	($out, $err) = run_script($db, "SET ROLE reader;\n" . join '', map { "$_;\n" } split /\n/, $objects);
 	unlike($err, qr/permission denied/, "$db: a reader may look") or diag($err);

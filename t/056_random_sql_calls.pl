@@ -124,23 +124,23 @@ CREATE TRIGGER base AFTER INSERT OR UPDATE ON orders FOR EACH ROW
 	EXECUTE FUNCTION tiktok.track_row('shop', 'Purchase', 'event_id=id', 'value=total', 'currency=''EUR''', 'email=email', 'url=''https://shop.example.com/''', 'event_time=at');
 CREATE TRIGGER base AFTER INSERT OR UPDATE ON leads FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('crm', '=name', 'lead_id=id', 'email=email');
 UPDATE orders SET total = total + 1; UPDATE leads SET total = total + 1;
-CREATE TABLE calls.facts AS SELECT tiktok._report_facts(now() - interval '1 day', now() + interval '1 day', NULL) AS facts;
+CREATE TABLE calls.facts AS SELECT tiktok_internal.report_facts(now() - interval '1 day', now() + interval '1 day', NULL) AS facts;
 GRANT SELECT ON calls.facts TO PUBLIC;
 SQL
 $fixtures =~ s/TOKEN/$Rehearsal::TOKEN/;
 sql($fixtures);
 
-my %slow = map { $_ => 0.1 } qw(health checklist failure_modes report_html self_test wait reconcile differences bridge create_trigger backfill), qw(_checks _source_checks), map { "_report_$_" } qw(facts health compared sales pixel);
+my %slow = map { $_ => 0.1 } qw(health checklist failure_modes report_html self_test wait reconcile differences bridge create_trigger backfill), qw(checks source_checks), map { "report_$_" } qw(facts health compared sales pixel);
 my %often = (track => 12, preview => 2, retry => 2, discard => 2, withdraw_consent => 2, pixel_event => 2);
 my (@functions, @trigger_functions, @weighted);
 for my $row (split /\n/, sql(<<'SQL'))
-SELECT concat_ws(E'\t', proname, prokind, prorettype::regtype, pronargdefaults,
+SELECT concat_ws(E'\t', pronamespace::regnamespace, proname, prokind, prorettype::regtype, pronargdefaults,
 	array_to_string(ARRAY(SELECT t::regtype FROM unnest(proargtypes) t), ','), array_to_string(proargnames[1:pronargs], ','))
-FROM pg_proc WHERE pronamespace = 'tiktok'::regnamespace ORDER BY oid::regprocedure::text
+FROM pg_proc WHERE pronamespace IN ('tiktok'::regnamespace, 'tiktok_internal'::regnamespace) ORDER BY oid::regprocedure::text
 SQL
 {
-	my ($name, $kind, $returns, $defaults, $types, $names) = split /\t/, $row, -1;
-	my $f = { name => $name, kind => $kind, returns => $returns, defaults => $defaults, types => [ split /,/, $types ], names => [ split /,/, $names // '' ] };
+	my ($schema, $name, $kind, $returns, $defaults, $types, $names) = split /\t/, $row, -1;
+	my $f = { name => $name, full_name => "$schema.$name", kind => $kind, returns => $returns, defaults => $defaults, types => [ split /,/, $types ], names => [ split /,/, $names // '' ] };
 
 	push @functions, $f;
 	push @trigger_functions, $f if $returns eq 'trigger';

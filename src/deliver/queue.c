@@ -75,7 +75,7 @@ static TteStatement store_installation_sql = {5, {INT4OID, PG_LSNOID, TIMESTAMPT
 static TteStatement keep_recovered_sql = {0, {0},
 "INSERT INTO tiktok.retry (id, source_id, attempts, first_attempt_at, possibly_received_at, next_attempt_at) "
 "SELECT e.id, e.source_id, 0, i.recovered_to, i.recovered_to, clock_timestamp() "
-"FROM tiktok.installation i JOIN tiktok._pending e ON e.xid < i.recovered_xid", NULL};
+"FROM tiktok.installation i JOIN tiktok_internal.pending e ON e.xid < i.recovered_xid", NULL};
 
 static TteStatement recovered_retries_sql = {1, {TIMESTAMPTZOID},
 "UPDATE tiktok.retry SET possibly_received_at = $1 WHERE possibly_received_at IS NULL", NULL};

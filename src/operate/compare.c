@@ -64,16 +64,16 @@ typedef struct Receiver
 
 static const char events_sql[] =
 "SELECT f.event, f.event_id, f.event_time, f.value, f.currency, f.status, f.reason, f.at, f.id, f.source_id "
-"FROM tiktok._real_event f WHERE f.source_id = ANY ($1) AND f.event = ANY ($2) "
-"AND f.id >= (SELECT min(i.id + 0) FROM tiktok._event_of_id i WHERE i.hour >= $3 - interval '2 hours') "
+"FROM tiktok_internal.real_event f WHERE f.source_id = ANY ($1) AND f.event = ANY ($2) "
+"AND f.id >= (SELECT min(i.id + 0) FROM tiktok_internal.event_of_id i WHERE i.hour >= $3 - interval '2 hours') "
 "AND f.event_time >= $3 AND f.event_time < $4";
 
 static const char reports_sql[] =
-"SELECT p.event, p.event_id, p.seen_at FROM tiktok._pixel_report p WHERE p.source_id = ANY ($1) AND p.event = ANY ($2) "
+"SELECT p.event, p.event_id, p.seen_at FROM tiktok_internal.pixel_report p WHERE p.source_id = ANY ($1) AND p.event = ANY ($2) "
 "AND p.hour >= $3 - interval '2 hours' AND p.seen_at >= $3 AND p.seen_at < $4";
 
 static const char other_reports_sql[] =
-"SELECT p.event, p.event_id, p.seen_at FROM tiktok._pixel_report p WHERE p.source_id = ANY ($1) AND p.event <> ALL ($2) "
+"SELECT p.event, p.event_id, p.seen_at FROM tiktok_internal.pixel_report p WHERE p.source_id = ANY ($1) AND p.event <> ALL ($2) "
 "AND p.hour >= $3 - interval '2 hours' AND p.seen_at >= $3 AND p.seen_at < $4";
 
 /* ---- Memory ---- */

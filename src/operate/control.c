@@ -141,7 +141,7 @@ static const Move retry_moves[] = {
 
 /* Pending before retrying, because events may move in that direction meanwhile. */
 static const Move discard_moves[] = {
-	{"pending", LOCK_PENDING("tiktok._pending p JOIN tiktok.event e ON e.id" EQ "p.id WHERE p." BY_SOURCE),
+	{"pending", LOCK_PENDING("tiktok_internal.pending p JOIN tiktok.event e ON e.id" EQ "p.id WHERE p." BY_SOURCE),
 	LOCK_PENDING("tiktok.event e WHERE e." BY_ID), true, discard_pending_sql},
 	{"pending", DISCARD_RETRYING(BY_SOURCE, "NOT (" TRIED ")"), DISCARD_RETRYING(BY_ID, "NOT (" TRIED ")"), true, NULL},
 	{"retrying", DISCARD_RETRYING(BY_SOURCE, TRIED), DISCARD_RETRYING(BY_ID, TRIED), true, NULL},

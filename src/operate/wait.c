@@ -33,7 +33,7 @@ static const char unfinished_sql[] =
 " SELECT FROM tiktok.source s, LATERAL (SELECT e.id FROM tiktok.event e"
 "  WHERE e.source_id OPERATOR(pg_catalog.=) s.id ORDER BY e.xid DESC, e.id DESC LIMIT 1) newest"
 " WHERE NOT EXISTS (SELECT FROM tiktok.delivery d WHERE d.id OPERATOR(pg_catalog.=) newest.id))"
-" OR EXISTS (SELECT FROM tiktok._pending)";
+" OR EXISTS (SELECT FROM tiktok_internal.pending)";
 
 /* Has this transaction recorded events, not rolled back to a savepoint? */
 static const char own_sql[] =

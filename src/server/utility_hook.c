@@ -148,7 +148,7 @@ static int64
 count_open_events(void)
 {
 	static const char sql[] =
-	"SELECT (SELECT count(*) FROM (SELECT FROM tiktok._pending LIMIT $1) p) "
+	"SELECT (SELECT count(*) FROM (SELECT FROM tiktok_internal.pending LIMIT $1) p) "
 	"+ (SELECT count(*) FROM (SELECT FROM tiktok.retry LIMIT $1) r)";
 	Oid			types[] = {INT8OID};
 	Datum		values[] = {Int64GetDatum(COUNT_LIMIT + 1)};

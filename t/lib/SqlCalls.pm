@@ -164,7 +164,7 @@ sub arguments
 	return join ', ', map { "$f->{names}[$_] => $args[$_]" } 0 .. $#args;
 }
 
-sub call { my ($f) = @_; return "tiktok.$f->{name}(" . arguments($f) . ')' }
+sub call { my ($f) = @_; return "$f->{full_name}(" . arguments($f) . ')' }
 
 # Ways to call a function in one statement; calls.* are helpers of the test.
 sub statement
@@ -220,7 +220,7 @@ sub trigger
 	my $rows = one_of('1', '2', '20');
 
 	$events ||= 'INSERT';
-	return ("CREATE ${constraint}TRIGGER z $when $events ON $table ${details}FOR EACH $level ${condition}EXECUTE FUNCTION tiktok.$f->{name}("
+	return ("CREATE ${constraint}TRIGGER z $when $events ON $table ${details}FOR EACH $level ${condition}EXECUTE FUNCTION $f->{full_name}("
 		  . trigger_arguments() . ')',
 		map { s/\$table/$table/r } (grep { chance(0.7) } "INSERT INTO \$table (id, name, email) SELECT 1000000 + n, " . odd_text() . ", 'ana\@example.com' FROM generate_series(1, $rows) n",
 			'INSERT INTO $table SELECT * FROM orders WHERE id < 5 ON CONFLICT DO NOTHING', "UPDATE \$table SET name = name || 'x', total = '" . one_of('NaN', '1.5', '-1') . "'",
