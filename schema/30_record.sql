@@ -14,7 +14,7 @@ CREATE FUNCTION tiktok.track(
 	limited_data_use boolean DEFAULT NULL,
 	consent boolean DEFAULT NULL)
 RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_track';
-COMMENT ON FUNCTION tiktok.track IS 'records an event in this transaction and returns its id';
+COMMENT ON FUNCTION tiktok.track IS 'records an event in this transaction and returns its id; NULL while tiktok_events.recording is off';
 
 CREATE FUNCTION tiktok.preview(
 	source text,

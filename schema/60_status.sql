@@ -50,7 +50,33 @@ COMMENT ON COLUMN tiktok.event_status.value IS 'value, in currency';
 COMMENT ON COLUMN tiktok.event_status.currency IS 'ISO 4217 code';
 COMMENT ON COLUMN tiktok.event_status.notes IS 'what was left out of the event, and why';
 
-CREATE VIEW tiktok.backlog AS
+CREATE FUNCTION tiktok_internal.worker_status(
+	OUT database_oid oid, OUT pid int, OUT state text, OUT since timestamptz, OUT in_flight int,
+	OUT requests bigint, OUT delivered bigint, OUT failed bigint,
+	OUT last_error text, OUT last_error_at timestamptz, OUT heartbeat timestamptz)
+RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tte_sql_worker_status';
+COMMENT ON FUNCTION tiktok_internal.worker_status() IS 'the worker slots in shared memory';
+
+CREATE FUNCTION tiktok_internal.enqueue_counters(source_id int, OUT conflict bigint, OUT no_mapping bigint, OUT since timestamptz)
+RETURNS record LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tte_sql_enqueue_counters';
+COMMENT ON FUNCTION tiktok_internal.enqueue_counters(int) IS 'counters of a source in shared memory; NULL when the library is not preloaded';
+
+CREATE VIEW tiktok_internal.obstacle AS
+SELECT v.state, v.reason
+FROM (SELECT CASE
+		WHEN (tiktok_internal.enqueue_counters(0)).since IS NULL THEN 'not_preloaded'
+		WHEN pg_catalog.current_setting('tiktok_events.enabled', true) OPERATOR(pg_catalog.=) 'off' THEN 'off'
+		WHEN NOT EXISTS (SELECT FROM tiktok_internal.worker_status() w JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) w.database_oid
+			WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database() AND w.pid IS NOT NULL) THEN 'no_worker' END,
+	pg_catalog.pg_is_in_recovery()) o (state, standby),
+	LATERAL (SELECT o.state, CASE o.state
+		WHEN 'not_preloaded' THEN 'shared_preload_libraries does not have tiktok_events'
+		WHEN 'off' THEN 'tiktok_events.enabled is off'
+		ELSE CASE WHEN o.standby THEN 'a standby sends nothing' ELSE 'no process sends the events of this database' END END) v (state, reason)
+WHERE v.state IS NOT NULL;
+COMMENT ON VIEW tiktok_internal.obstacle IS 'why nothing at all is sent from this database; no row: something is';
+
+CREATE VIEW tiktok_internal.backlog AS
 SELECT s.name AS source,
 	CASE WHEN NOT s.enabled THEN 'disabled' WHEN c.paused THEN 'paused' ELSE coalesce(t.state, 'sending') END AS state,
 	CASE WHEN NOT s.enabled THEN NULL WHEN c.paused THEN c.reason ELSE t.reason END AS reason,
@@ -72,9 +98,16 @@ CROSS JOIN LATERAL (
 		pg_catalog.min(e.enqueued_at) AS oldest, pg_catalog.min(w.next_attempt_at) AS next_attempt_at
 	FROM tiktok.retry w JOIN tiktok.event e ON e.id OPERATOR(pg_catalog.=) w.id
 	WHERE w.source_id OPERATOR(pg_catalog.=) s.id) r;
+COMMENT ON VIEW tiktok_internal.backlog IS 'tiktok.backlog, with the state of the source alone';
+
+CREATE VIEW tiktok.backlog AS
+SELECT b.source, coalesce(o.state, b.state) AS state, CASE WHEN o.state IS NULL THEN b.reason ELSE o.reason END AS reason,
+	CASE WHEN o.state IS NULL THEN b.since END AS since, b.pending, b.retrying, b.oldest_enqueued_at,
+	CASE WHEN o.state IS NULL THEN b.next_attempt_at END AS next_attempt_at, b.requests_per_second
+FROM tiktok_internal.backlog b LEFT JOIN tiktok_internal.obstacle o ON true;
 COMMENT ON VIEW tiktok.backlog IS 'one row per source: how many events are unfinished, and whether they are being sent';
 COMMENT ON COLUMN tiktok.backlog.source IS 'name of the source';
-COMMENT ON COLUMN tiktok.backlog.state IS 'sending, or why not: disabled, paused, no_token, copied, open (the circuit breaker)';
+COMMENT ON COLUMN tiktok.backlog.state IS 'sending, or why not. For all sources: not_preloaded, off (tiktok_events.enabled), no_worker (a standby; tiktok_events.databases or max_workers leaves the database out). For this one: disabled, paused, no_token, copied, open (the circuit breaker)';
 COMMENT ON COLUMN tiktok.backlog.reason IS 'why not, in words';
 COMMENT ON COLUMN tiktok.backlog.since IS 'since when nothing is sent';
 COMMENT ON COLUMN tiktok.backlog.pending IS 'events that wait for their first attempt, or are on their way';
@@ -99,13 +132,6 @@ COMMENT ON COLUMN tiktok.backlog_kind.event IS 'event name';
 COMMENT ON COLUMN tiktok.backlog_kind.waiting IS 'events of that name that wait';
 COMMENT ON COLUMN tiktok.backlog_kind.oldest_enqueued_at IS 'when the oldest of these was recorded';
 
-CREATE FUNCTION tiktok_internal.worker_status(
-	OUT database_oid oid, OUT pid int, OUT state text, OUT since timestamptz, OUT in_flight int,
-	OUT requests bigint, OUT delivered bigint, OUT failed bigint,
-	OUT last_error text, OUT last_error_at timestamptz, OUT heartbeat timestamptz)
-RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tte_sql_worker_status';
-COMMENT ON FUNCTION tiktok_internal.worker_status() IS 'the worker slots in shared memory';
-
 CREATE VIEW tiktok.worker_status AS
 SELECT d.datname AS database, w.pid, w.state, w.since, w.in_flight, w.requests, w.delivered, w.failed,
 	w.last_error, w.last_error_at, w.heartbeat
@@ -123,10 +149,6 @@ COMMENT ON COLUMN tiktok.worker_status.failed IS 'requests that delivered nothin
 COMMENT ON COLUMN tiktok.worker_status.last_error IS 'text of its last error; NULL: none';
 COMMENT ON COLUMN tiktok.worker_status.last_error_at IS 'when that was';
 COMMENT ON COLUMN tiktok.worker_status.heartbeat IS 'when it last went through its loop; at most five seconds ago unless something is wrong';
-
-CREATE FUNCTION tiktok_internal.enqueue_counters(source_id int, OUT conflict bigint, OUT no_mapping bigint, OUT since timestamptz)
-RETURNS record LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tte_sql_enqueue_counters';
-COMMENT ON FUNCTION tiktok_internal.enqueue_counters(int) IS 'counters of a source in shared memory; NULL when the library is not preloaded';
 
 CREATE FUNCTION tiktok_internal.unmapped_stages(source_id int, OUT stage text, OUT no_mapping bigint)
 RETURNS SETOF record LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tte_sql_unmapped_stages';
@@ -163,9 +185,9 @@ COMMENT ON COLUMN tiktok.query_counters.trigger_name IS 'its name';
 COMMENT ON COLUMN tiktok.query_counters.queried IS 'rows for which it was run';
 COMMENT ON COLUMN tiktok.query_counters.no_row IS 'rows for which it had no row, or returned NULL: no event was recorded';
 
-CREATE FUNCTION tiktok_internal.unmapped_sources(OUT relation oid, OUT key text, OUT no_source bigint, OUT same bigint)
+CREATE FUNCTION tiktok_internal.unmapped_sources(OUT relation oid, OUT key text, OUT no_source bigint, OUT not_recorded bigint)
 RETURNS SETOF record LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tte_sql_unmapped_sources';
-COMMENT ON FUNCTION tiktok_internal.unmapped_sources() IS 'what rows had instead of a source, as it is counted in shared memory; the empty key stands for all of a table';
+COMMENT ON FUNCTION tiktok_internal.unmapped_sources() IS 'rows without a known source, by what they had instead, and rows while tiktok_events.recording was off, as they are counted in shared memory; the empty key stands for all of a table';
 
 CREATE VIEW tiktok.unmapped_source AS
 SELECT r.relation, r.key, r.no_source
@@ -181,3 +203,13 @@ COMMENT ON VIEW tiktok.unmapped_source IS 'what rows had in the column that name
 COMMENT ON COLUMN tiktok.unmapped_source.relation IS 'table of the rows';
 COMMENT ON COLUMN tiktok.unmapped_source.key IS 'what they had, the first 64 of a table, cut at 63 bytes; NULL: nothing, or all the others';
 COMMENT ON COLUMN tiktok.unmapped_source.no_source IS 'rows with it';
+
+CREATE VIEW tiktok.not_recorded AS
+SELECT coalesce(pg_catalog.pg_partition_root(u.relation), u.relation)::pg_catalog.regclass AS relation, pg_catalog.sum(u.not_recorded)::bigint AS not_recorded
+FROM tiktok_internal.unmapped_sources() u
+WHERE u.key OPERATOR(pg_catalog.=) '' AND u.not_recorded OPERATOR(pg_catalog.>) 0
+	AND (u.relation OPERATOR(pg_catalog.=) 0::oid OR EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) u.relation))
+GROUP BY 1;
+COMMENT ON VIEW tiktok.not_recorded IS 'rows and calls that made no event because tiktok_events.recording was off, since the server was started; those of rolled back transactions count, too';
+COMMENT ON COLUMN tiktok.not_recorded.relation IS 'table of the trigger; a dash: calls of tiktok.track';
+COMMENT ON COLUMN tiktok.not_recorded.not_recorded IS 'how many';

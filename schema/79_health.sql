@@ -96,6 +96,8 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 	WITH server AS MATERIALIZED (
 		SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'tiktok_events.max_workers' AND context = 'postmaster') AS preloaded,
 			current_setting('tiktok_events.enabled', true)::bool AS enabled,
+			current_setting('tiktok_events.recording', true)::bool AS recording,
+			(SELECT sum(n.not_recorded) FROM tiktok.not_recorded n) AS not_recorded,
 			current_setting('tiktok_events.endpoint', true) AS endpoint,
 			current_setting('tiktok_events.retention', true)::interval AS retention,
 			'*' = ANY (d.names) OR current_database() = ANY (d.names) AS serves,
@@ -116,7 +118,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 			LATERAL tiktok_internal.bad_of_last(n.source_id, n.event) b
 		ORDER BY n.source, b.status, state, b.bad DESC, n.event
 	), backlog AS MATERIALIZED (
-		SELECT * FROM tiktok.backlog
+		SELECT * FROM tiktok_internal.backlog
 	), mine AS MATERIALIZED (
 		SELECT w.pid, w.state, w.last_error, w.heartbeat FROM tiktok.worker_status w WHERE w.database = current_database()
 	), source_events AS MATERIALIZED (
@@ -166,6 +168,13 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 		CASE WHEN NOT enabled THEN 'Turn it on: ALTER SYSTEM SET tiktok_events.enabled = on; SELECT pg_reload_conf();' END
 	FROM server
 	WHERE enabled IS NOT NULL
+	UNION ALL
+	SELECT 'recording', CASE WHEN recording THEN 'ok' ELSE 'fail' END,
+		CASE WHEN recording THEN 'recording is on' ELSE 'recording is off: orders and leads make no event' END
+			|| coalesce(format('; rows and calls that made none while it was off: %s', not_recorded), ''),
+		CASE WHEN NOT recording THEN 'Turn it on: ALTER SYSTEM RESET tiktok_events.recording; SELECT pg_reload_conf();' END
+	FROM server
+	WHERE recording IS NOT NULL
 	UNION ALL
 	SELECT 'endpoint', 'warn', 'events go to a test server (tiktok_events.endpoint) and not to TikTok',
 		'Outside of tests: ALTER SYSTEM RESET tiktok_events.endpoint; SELECT pg_reload_conf();'

@@ -27,6 +27,7 @@ track('waits');
 is(sql("SELECT status FROM tiktok.event_status"), 'pending', 'without preloading an event is recorded');
 my (undef, undef, $err) = $node->psql('postgres', "SELECT tiktok.wait('1 s')");
 like($err, qr/tiktok_events is not preloaded.*HINT:.*shared_preload_libraries/s, 'tiktok.wait says what is missing');
+is(sql("SELECT DISTINCT state FROM tiktok.backlog"), 'not_preloaded', 'and the backlog');
 is(sql('SELECT count(*) FROM tiktok.worker_status'), 0, 'there is no worker');
 is(sql("SELECT string_agg(check_name || ' ' || state, ' ' ORDER BY check_name) FROM tiktok.health() WHERE check_name IN ('preload', 'worker')"), 'preload fail',
 	'tiktok.health says it');

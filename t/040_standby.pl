@@ -76,7 +76,7 @@ $primary->wait_for_catchup($standby);
 is(sql($standby, "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'tiktok_events%'"), 0, 'a standby has neither launcher nor worker');
 is(sql($standby, 'SELECT count(*) FROM tiktok.worker_status'), 0, 'and says so');
 is(Rehearsal::statuses($standby), 'delivered ' . ($n + 1), 'its views can be read');
-is(sql($standby, "SELECT state, pending FROM tiktok.backlog WHERE source = 'shop'"), 'sending|0', 'and the backlog');
+is(sql($standby, "SELECT state, pending FROM tiktok.backlog WHERE source = 'shop'"), 'no_worker|0', 'and the backlog, which says that nothing is sent');
 is(sql($standby, "SELECT tiktok.wait('5 s')"), 't', 'tiktok.wait sees what was replicated');
 like(sql($standby, "SELECT tiktok.preview('shop', 'ViewContent', 'p', user_data => '{\"external_id\": 1}', page => '{\"url\": \"https://shop.example.com/\"}')"),
 	qr/"event_id": "p"/, 'tiktok.preview works');

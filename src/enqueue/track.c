@@ -24,6 +24,7 @@
 #include "event/ascii.h"
 #include "event/event.h"
 #include "server/common.h"
+#include "server/counters.h"
 #include "server/settings.h"
 
 /* Arguments of both functions, in their order. */
@@ -243,6 +244,11 @@ tte_sql_track(PG_FUNCTION_ARGS)
 	TteSource	source;
 	TteRendered *event;
 
+	if (!tte_recording)
+	{
+		tte_count(TTE_NOT_RECORDED, TTE_OF_ROWS, 0, "");
+		PG_RETURN_NULL();
+	}
 	tte_require_writable("tiktok.track()");
 	event = render(fcinfo, &source, tte_ascii_payload());
 	tte_refuse_invalid(event);

@@ -32,6 +32,7 @@
 #include "enqueue/track_row.h"
 #include "server/common.h"
 #include "server/counters.h"
+#include "server/settings.h"
 
 /* Fewest digits of a telephone number. */
 #define SHORTEST_PHONE	7
@@ -437,6 +438,11 @@ tte_sql_track_row(PG_FUNCTION_ARGS)
 	TteRowEvent row;
 
 	check_trigger(fcinfo);
+	if (!tte_recording)
+	{
+		tte_count(TTE_NOT_RECORDED, TTE_OF_ROWS, (int32) RelationGetRelid(trigdata->tg_relation), "");
+		return PointerGetDatum(NULL);
+	}
 	tte_require_writable("tiktok.track_row()");
 	if (trigdata->tg_trigger->tgdeferrable)
 		record_newest(*trigdata);

@@ -142,6 +142,11 @@ check_call(FunctionCallInfo fcinfo)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("tiktok.backfill records no test events"),
 				 errhint("Turn tiktok_events.test_event off, or look at tiktok.check_rows().")));
+	if (!tte_recording)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("tiktok.backfill cannot record events while tiktok_events.recording is off"),
+				 errhint("Turn it on: ALTER SYSTEM RESET tiktok_events.recording; SELECT pg_reload_conf();")));
 	tte_require_argument(fcinfo, 0, "relation");
 	tte_require_argument(fcinfo, 1, "trigger_name");
 	tte_require_argument(fcinfo, 3, "ignore_when");

@@ -177,7 +177,7 @@ tte_sql_query_counters(PG_FUNCTION_ARGS)
 Datum
 tte_sql_unmapped_sources(PG_FUNCTION_ARGS)
 {
-	return_named(fcinfo, TTE_OF_ROWS, NULL, TTE_NO_SOURCE, TTE_NO_SOURCE);
+	return_named(fcinfo, TTE_OF_ROWS, NULL, TTE_NO_SOURCE, TTE_NOT_RECORDED);
 	return (Datum) 0;
 }
 

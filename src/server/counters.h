@@ -18,6 +18,7 @@ typedef enum TteCounted
 	TTE_QUERIED,				/* the query or function of a trigger was run */
 	TTE_NO_ROW,					/* it returned no row, or NULL */
 	TTE_NO_SOURCE,				/* a row does not name a source */
+	TTE_NOT_RECORDED,			/* tiktok_events.recording is off */
 	TTE_COUNTED
 } TteCounted;
 
@@ -26,8 +27,8 @@ typedef enum TteCountedOf
 {
 	TTE_OF_SOURCE,				/* id of the source; by stage */
 	TTE_OF_TABLE,				/* OID of the topmost table; by trigger */
-	TTE_OF_ROWS					/* OID as above; by unknown source name in
-								 * rows */
+	TTE_OF_ROWS					/* OID of a table, 0 for tiktok.track(); by
+								 * unknown source name in rows */
 } TteCountedOf;
 
 #define TTE_STAGE_LEN	64		/* bytes of a name, its end included */

@@ -27,6 +27,7 @@
 #define MAX_ENDPOINT	2048
 
 bool		tte_enabled = true;
+bool		tte_recording = true;
 char	   *tte_endpoint = NULL;
 char	   *tte_reporting_endpoint = NULL;
 char	   *tte_ca_file = NULL;
@@ -378,6 +379,10 @@ define_retention(void)
 static void
 define_session_settings(void)
 {
+	DefineCustomBoolVariable("tiktok_events.recording",
+							 "Records events.",
+							 "When off, triggers and tiktok.track() do nothing, and read and lock nothing. Rows and calls are counted in tiktok.not_recorded; their events are not made up for.",
+							 &tte_recording, true, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("tiktok_events.test_event",
 							 "Records events as test events.",
 							 "Test events have the source's test code and are not counted.",

@@ -9,6 +9,7 @@
 #define TTE_SETTINGS_H
 
 extern bool tte_enabled;
+extern bool tte_recording;
 extern char *tte_endpoint;
 extern char *tte_reporting_endpoint;
 extern char *tte_ca_file;
