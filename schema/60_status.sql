@@ -69,9 +69,9 @@ FROM (SELECT CASE
 		WHEN NOT EXISTS (SELECT FROM tiktok_internal.worker_status() w JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) w.database_oid
 			WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database() AND w.pid IS NOT NULL) THEN 'no_worker' END,
 	pg_catalog.pg_is_in_recovery()) o (state, standby),
-	LATERAL (SELECT o.state, CASE o.state
-		WHEN 'not_preloaded' THEN 'shared_preload_libraries does not have tiktok_events'
-		WHEN 'off' THEN 'tiktok_events.enabled is off'
+	LATERAL (SELECT o.state, CASE
+		WHEN o.state OPERATOR(pg_catalog.=) 'not_preloaded' THEN 'shared_preload_libraries does not have tiktok_events'
+		WHEN o.state OPERATOR(pg_catalog.=) 'off' THEN 'tiktok_events.enabled is off'
 		ELSE CASE WHEN o.standby THEN 'a standby sends nothing' ELSE 'no process sends the events of this database' END END) v (state, reason)
 WHERE v.state IS NOT NULL;
 COMMENT ON VIEW tiktok_internal.obstacle IS 'why nothing at all is sent from this database; no row: something is';
