@@ -84,8 +84,17 @@ $(FUZZERS): %: %.c fuzz/fuzz.h t/unit/arena.h $(call files,src/event/*.[ch] src/
 	mkdir -p $(@D)
 	$(FUZZ_CC) -Wall -Wno-ignored-attributes $(FUZZ_FLAGS) $(FRONTEND) $(filter %.c,$^) -o $@ $(FRONTEND_LIBS) -lcrypto -lm
 
-META.json: META.json.in $(EXTENSION).control
-	sed 's/@VERSION@/$(SEMVERSION)/' $< > $@
+META.json: META.json.in $(EXTENSION).control check-maintainer
+	sed 's/@VERSION@/$(SEMVERSION)/; s/@MAINTAINER@/$(MAINTAINER)/' $< > $@
+
+# Nothing is released in the name of nobody
+.PHONY: check-maintainer
+check-maintainer:
+	@case '$(MAINTAINER)' in \
+		*example.com*|'') echo "name who answers for the release: make dist MAINTAINER='Name <address>'"; exit 1;; \
+		?*' <'?*@?*'>') ;; \
+		*) echo "MAINTAINER is not of the form 'Name <address>'"; exit 1;; \
+	esac
 
 # What names the version and is not made from the control file
 .PHONY: check-version
