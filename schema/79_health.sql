@@ -18,6 +18,11 @@ FROM tiktok.source s
 LEFT JOIN tiktok.test_code c ON c.source_id = s.id AND c.valid_until > now();
 COMMENT ON VIEW tiktok_internal.source_health IS 'one row per source, as tiktok.health needs it';
 
+CREATE VIEW tiktok_internal.misspelt_stage AS
+SELECT u.source, u.stage, u.no_mapping, l.stage AS mapped
+FROM tiktok.unmapped_stage u JOIN tiktok.lead_stage l ON l.source = u.source AND lower(btrim(l.stage)) = lower(btrim(u.stage));
+COMMENT ON VIEW tiktok_internal.misspelt_stage IS 'stages that rows write in another way than tiktok.lead_stage, as tiktok.health needs it';
+
 -- Triggers that record events: the source is the first argument, which ends with a zero byte.
 CREATE VIEW tiktok_internal.trigger AS
 SELECT t.tgrelid AS relation, t.tgname AS trigger_name, t.tgenabled <> 'D' AS enabled, coalesce(convert_to(s.name, getdatabaseencoding()), a.source_bytes) AS source_bytes
@@ -208,8 +213,13 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 		format('Look at what TikTok says: SELECT code, message, count(*) FROM tiktok.event_status WHERE source = %L AND event = %L AND status = ''rejected'' GROUP BY 1, 2;', k.source, k.event)
 	FROM tiktok.backlog_kind k JOIN tiktok_internal.source_health h ON h.source = k.source
 	UNION ALL
+	SELECT 'stage_name', 'warn', format('"%s": %s rows with the stage "%s" made no event, because tiktok.lead_stage has "%s"', m.source, m.no_mapping, m.stage, m.mapped),
+		format('Write it as the rows do: UPDATE tiktok.lead_stage SET stage = %L WHERE source = %L AND stage = %L;', m.stage, m.source, m.mapped)
+	FROM tiktok_internal.misspelt_stage m
+	UNION ALL
 	SELECT 'unused', 'warn', format('"%s" has no event', h.source),
-		coalesce('See what its triggers make of the rows: ' || c.statements, 'Record its events: tiktok.create_trigger() makes a trigger on the table of your orders or leads.')
+		coalesce((SELECT format('Map the stages of its rows in tiktok.lead_stage: SELECT * FROM tiktok.unmapped_stage WHERE source = %L;', u.source) FROM tiktok.unmapped_stage u WHERE u.source = h.source LIMIT 1),
+			'See what its triggers make of the rows: ' || c.statements, 'Record its events: tiktok.create_trigger() makes a trigger on the table of your orders or leads.')
 	FROM tiktok_internal.source_health h LEFT JOIN checked c ON c.source_bytes = convert_to(h.source, getdatabaseencoding())
 	WHERE NOT h.has_events
 	UNION ALL

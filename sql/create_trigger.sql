@@ -108,6 +108,8 @@ SELECT try_web('{"emial": "email"}');
 SELECT try_web('{"phone": ""}');
 SELECT try_web('{"phone": "mobile"}');
 SELECT try_web('{"currency": "EUR"}');
+SELECT try_web('{"value": "total_cents/100"}');
+SELECT try_web('{"value": "round(total)"}');
 SELECT try_web('{"value": "total.key"}');
 SELECT try_web('{"value": "raw"}');
 SELECT try_web('{"user.email": "email"}');

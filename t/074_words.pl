@@ -17,7 +17,8 @@ my %must = (
 	'health sources' => [ qr/is set up/, qr/INSERT INTO tiktok\.source / ],
 	'health source' => [ qr/NAME is (?:paused|disabled|without a token|not sent to)/, qr/SELECT tiktok\.|UPDATE tiktok\.source |access_token_dir|proxy, firewall/ ],
 	'health kind' => [ qr/NAME: TikTok refuses \w+; # of them\$ wait/, qr/SELECT code, message/ ],
-	'health unused' => [ qr/NAME has no event/, qr/SELECT \* FROM tiktok\.check_rows|tiktok\.create_trigger/ ],
+	'health unused' => [ qr/NAME has no event/, qr/SELECT \* FROM tiktok\.(?:check_rows|unmapped_stage)|tiktok\.create_trigger/ ],
+	'health stage_name' => [ qr/NAME: # rows with the stage "[\w ]+" made no event, because tiktok\.lead_stage has "\w+"/, qr/UPDATE tiktok\.lead_stage SET stage = / ],
 	'health backlog' => [ qr/NAME: events that wait: #\$, # of them after a failed attempt, the oldest for #/, qr/They wait because|SELECT \* FROM tiktok\.request_log/ ],
 	'health trigger' => [ qr/NAME: trigger "\w+" of \S+ is (?:gone|disabled): its rows make no event/, qr/ALTER TABLE \S+ ENABLE TRIGGER \w+;|DELETE FROM tiktok\.created_trigger/ ],
 	'health silence' => [ qr/NAME: no \w+ was recorded for # \w+, since \S+ \S+; the same hours of the weeks before had #\$/, qr/check_rows|tiktok\.track/ ],
@@ -284,6 +285,13 @@ SELECT events('crm', 'Qualified_Lead', 300, ago => '6 days 30 min', step => '3 h
 SELECT events('dead', 'Lead', 60), events('nolead', 'Lead', 30, status => 'invalid', reason => 'lead_id_missing');
 CREATE TRIGGER tiktok AFTER INSERT ON leads FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('crm', '=stage', 'lead_id=id');
 INSERT INTO leads SELECT g, 'lost', now() FROM generate_series(1, 7) g;
+SELECT source('odd', 'crm'), source('other', 'crm');
+INSERT INTO tiktok.lead_stage VALUES ('odd', 'won', 'Purchase', 1), ('other', 'won', 'Purchase', 1);
+CREATE TRIGGER odd AFTER INSERT ON leads FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('odd', '=stage', 'lead_id=id');
+CREATE TRIGGER other AFTER INSERT ON leads FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('other', '=stage', 'lead_id=id');
+INSERT INTO leads SELECT g, 'Won ', now() FROM generate_series(8, 9) g;
+DROP TRIGGER odd ON leads;
+DROP TRIGGER other ON leads;
 INSERT INTO tiktok.request (source_id, started_at, events, first_xid, first_id, last_xid, last_id, bytes) SELECT id, now() - interval '1 min', 1, '0', 0, '0', 0, 1 FROM tiktok.source WHERE name = 'well';
 SQL
 

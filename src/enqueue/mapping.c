@@ -236,6 +236,8 @@ bind_column(TteMapping *m, TupleDesc desc, TteTarget *target, const char *argume
 	if (target->attno == InvalidAttrNumber)
 	{
 		problem(m, ERRCODE_UNDEFINED_COLUMN, psprintf("Column \"%s\" of target \"%s\" does not exist.", column, target->name));
+		if (strpbrk(column, "+-*/|()") != NULL)
+			m->problem_hint = "There are no expressions: use a generated column, or for cents the target amounts.";
 		return;
 	}
 	check_stored(m, desc, target->attno);

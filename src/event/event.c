@@ -519,7 +519,7 @@ tte_event_required(const TteSourceRules *rules)
 {
 	static const TteRequired url = {TTE_FIELD_URL, "page_url_missing",
 		"A web event needs \"page.url\".",
-	"Give the address of the page on which it happened."};
+	"Give the address of the page on which it happened, or of your shop for all."};
 	static const TteRequired app = {TTE_FIELD_APP_ID, "app_id_missing",
 		"An app event needs \"app.app_id\".",
 	"Give the number in the App Store or the package name."};
