@@ -19,6 +19,7 @@
 #include "utils/snapmgr.h"
 
 #include "answer/breaker.h"
+#include "deliver/bulk.h"
 #include "deliver/read.h"
 #include "deliver/statement.h"
 #include "server/common.h"
@@ -50,9 +51,6 @@ static TteStatement read_skip_sql = {5, {INT4OID, XID8OID, INT8OID, XID8OID, INT
 static TteStatement fates_sql = {3, {INT8OID, INT8OID, INT4OID},
 "(SELECT d.id FROM tiktok.delivery d WHERE d.id BETWEEN $1 AND $2 UNION ALL "
 "SELECT r.id FROM tiktok.retry r WHERE r.id BETWEEN $1 AND $2) LIMIT $3", NULL};
-
-static TteStatement identities_sql = {1, {INT8ARRAYOID},
-"SELECT id, user_data FROM tiktok.identity WHERE id = ANY ($1)", NULL};
 
 /* times that far away were set by a clock that has been set back since */
 static TteStatement recall_due_sql = {4, {INT4OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID},
@@ -184,27 +182,17 @@ static void
 add_identities(TteQueueRow *rows, int n)
 {
 	TteQueueRow **sorted = palloc(n * sizeof(*sorted));
+	struct varlena **values = palloc(n * sizeof(*values));
 	int64	   *ids = palloc(n * sizeof(*ids));
-	Datum		args[1];
-	int			found;
 
 	for (int i = 0; i < n; i++)
-	{
 		sorted[i] = &rows[i];
-		ids[i] = rows[i].id;
-	}
 	qsort(sorted, n, sizeof(*sorted), by_id);
-	args[0] = tte_int8_array(ids, n, INT8OID);
-	found = tte_run(&identities_sql, args, NULL);
-	for (int i = 0; i < found; i++)
-	{
-		TteQueueRow key = {.id = tte_result_int8(i, 1)};
-		TteQueueRow *at = &key;
-		TteQueueRow **row = bsearch(&at, sorted, n, sizeof(*sorted), by_id);
-
-		if (row != NULL)
-			(*row)->user_data = tte_result_stored(i, 2);
-	}
+	for (int i = 0; i < n; i++)
+		ids[i] = sorted[i]->id;
+	tte_bulk_read_identities(ids, n, values);
+	for (int i = 0; i < n; i++)
+		sorted[i]->user_data = values[i];
 }
 
 static void

@@ -7,10 +7,12 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "deliver/bulk.h"
 #include "deliver/queue.h"
 #include "deliver/request.h"
 #include "deliver/statement.h"
@@ -18,6 +20,9 @@
 #include "server/compat.h"
 #include "server/faultpoint.h"
 #include "server/slots.h"
+
+/* From so many on fates are inserted together, which takes a subtransaction. */
+#define BULK	32
 
 /* What was suppressed while it was on its way; the reason stays. */
 #define TAKEN_ALL_THE_SAME \
@@ -194,8 +199,53 @@ tte_queue_lock_events(int64 *ids, int n)
 	return left;
 }
 
-void
-tte_queue_record_final(const TteFinal *final, const int64 *ids, int n)
+/* False: an operator has decided about one of them meanwhile.  Nothing is inserted then. */
+static bool
+insert_fates(const TteFinal *final, const int64 *ids, int n)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool inserted = true;
+
+	BeginInternalSubTransaction(NULL);
+	PG_TRY();
+	{
+		tte_bulk_insert_fates(final, ids, n);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error = tte_undo_subtransaction(context, owner);
+
+		if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
+			ReThrowError(error);
+		FreeErrorData(error);
+		inserted = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return inserted;
+}
+
+/* False: nothing is recorded. */
+static bool
+record_bulk(const TteFinal *final, const int64 *ids, int n)
+{
+	int64	   *sorted = palloc(n * sizeof(int64));
+
+	memcpy(sorted, ids, n * sizeof(int64));
+	qsort(sorted, n, sizeof(int64), compare_ids);
+	if (!insert_fates(final, sorted, n))
+		return false;
+	if (!final->keep_identity)
+		tte_bulk_delete_identities(sorted, n);
+	CommandCounterIncrement();
+	return true;
+}
+
+static void
+record_by_sql(const TteFinal *final, const int64 *ids, int n)
 {
 	Datum		args[] = {
 		Int64GetDatum(final->request_id), CStringGetTextDatum(final->status),
@@ -205,8 +255,6 @@ tte_queue_record_final(const TteFinal *final, const int64 *ids, int n)
 	};
 	char		nulls[] = "       ";
 
-	if (n == 0)
-		return;
 	if (final->request_id == 0)
 		nulls[0] = 'n';
 	if (final->reason == NULL)
@@ -215,6 +263,16 @@ tte_queue_record_final(const TteFinal *final, const int64 *ids, int n)
 	if (final->possibly_received_at == 0 || (!final->from_retry && final->request_id != 0))
 		nulls[6] = 'n';
 	tte_run(final->from_retry ? &final_retry_sql : &final_sql, args, nulls);
+}
+
+/* What was never sent may be recorded by a shard, where a trigger wants to see each row. */
+void
+tte_queue_record_final(const TteFinal *final, const int64 *ids, int n)
+{
+	if (n == 0)
+		return;
+	if (n < BULK || final->from_retry || final->request_id == 0 || !record_bulk(final, ids, n))
+		record_by_sql(final, ids, n);
 	TTE_FAULT_POINT("fate-written", final->status);
 }
 

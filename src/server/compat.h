@@ -52,6 +52,14 @@
 	ExecCheckIndexConstraints(info, slot, estate, tid, arbiters)
 #endif
 
+#if PG_VERSION_NUM >= 190000
+#define tte_index_beginscan(rel, index, snapshot, nkeys)	index_beginscan(rel, index, snapshot, NULL, nkeys, 0, 0)
+#elif PG_VERSION_NUM >= 180000
+#define tte_index_beginscan(rel, index, snapshot, nkeys)	index_beginscan(rel, index, snapshot, NULL, nkeys, 0)
+#else
+#define tte_index_beginscan(rel, index, snapshot, nkeys)	index_beginscan(rel, index, snapshot, nkeys, 0)
+#endif
+
 /* Deletes a row; waits for a transaction that is deleting it. */
 #if PG_VERSION_NUM >= 190000
 #define tte_table_tuple_delete(rel, tid, snapshot, failure) \
