@@ -128,7 +128,8 @@ CREATE TABLE tiktok.cursor (
 	prev_snapshot pg_snapshot NOT NULL,
 	snapshot pg_snapshot NOT NULL,
 	position_xid xid8 NOT NULL,
-	position_id bigint NOT NULL
+	position_id bigint NOT NULL,
+	note bytea
 );
 COMMENT ON TABLE tiktok.cursor IS 'how far outcomes have been recorded: per source, the oldest window between two snapshots that has an event without one';
 COMMENT ON COLUMN tiktok.cursor.source_id IS 'tiktok.source.id';
@@ -136,6 +137,7 @@ COMMENT ON COLUMN tiktok.cursor.prev_snapshot IS 'snapshot at the start of the w
 COMMENT ON COLUMN tiktok.cursor.snapshot IS 'snapshot at the end of the window';
 COMMENT ON COLUMN tiktok.cursor.position_xid IS 'transaction of the last event in the window up to which all outcomes are recorded';
 COMMENT ON COLUMN tiktok.cursor.position_id IS 'tiktok.event.id of that event';
+COMMENT ON COLUMN tiktok.cursor.note IS 'what a worker that made room for another database leaves to the next one; NULL: nothing';
 
 CREATE TABLE tiktok.source_state (
 	source_id int PRIMARY KEY,

@@ -55,7 +55,7 @@ CREATE FUNCTION tiktok_internal.worker_status(
 	OUT requests bigint, OUT delivered bigint, OUT failed bigint,
 	OUT last_error text, OUT last_error_at timestamptz, OUT heartbeat timestamptz)
 RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tte_sql_worker_status';
-COMMENT ON FUNCTION tiktok_internal.worker_status() IS 'the worker slots in shared memory';
+COMMENT ON FUNCTION tiktok_internal.worker_status() IS 'workers and databases in shared memory; of other databases roles without pg_read_all_stats see no more than the first columns';
 
 CREATE FUNCTION tiktok_internal.enqueue_counters(source_id int, OUT conflict bigint, OUT no_mapping bigint, OUT since timestamptz)
 RETURNS record LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tte_sql_enqueue_counters';
@@ -67,7 +67,8 @@ FROM (SELECT CASE
 		WHEN (tiktok_internal.enqueue_counters(0)).since IS NULL THEN 'not_preloaded'
 		WHEN pg_catalog.current_setting('tiktok_events.enabled', true) OPERATOR(pg_catalog.=) 'off' THEN 'off'
 		WHEN NOT EXISTS (SELECT FROM tiktok_internal.worker_status() w JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) w.database_oid
-			WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database() AND w.pid IS NOT NULL) THEN 'no_worker' END,
+			WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+				AND (w.pid IS NOT NULL OR w.state OPERATOR(pg_catalog.=) ANY (ARRAY['resting', 'waiting', 'starting', 'unlisted']))) THEN 'no_worker' END,
 	pg_catalog.pg_is_in_recovery()) o (state, standby),
 	LATERAL (SELECT o.state, CASE
 		WHEN o.state OPERATOR(pg_catalog.=) 'not_preloaded' THEN 'shared_preload_libraries does not have tiktok_events'
@@ -107,7 +108,7 @@ SELECT b.source, coalesce(o.state, b.state) AS state, CASE WHEN o.state IS NULL 
 FROM tiktok_internal.backlog b LEFT JOIN tiktok_internal.obstacle o ON true;
 COMMENT ON VIEW tiktok.backlog IS 'one row per source: how many events are unfinished, and whether they are being sent';
 COMMENT ON COLUMN tiktok.backlog.source IS 'name of the source';
-COMMENT ON COLUMN tiktok.backlog.state IS 'sending, or why not. For all sources: not_preloaded, off (tiktok_events.enabled), no_worker (a standby; tiktok_events.databases or max_workers leaves the database out). For this one: disabled, paused, no_token, copied, open (the circuit breaker)';
+COMMENT ON COLUMN tiktok.backlog.state IS 'sending, or why not. For all sources: not_preloaded, off (tiktok_events.enabled), no_worker (a standby; tiktok_events.databases leaves the database out). For this one: disabled, paused, no_token, copied, open (the circuit breaker)';
 COMMENT ON COLUMN tiktok.backlog.reason IS 'why not, in words';
 COMMENT ON COLUMN tiktok.backlog.since IS 'since when nothing is sent';
 COMMENT ON COLUMN tiktok.backlog.pending IS 'events that wait for their first attempt, or are on their way';
@@ -137,14 +138,14 @@ SELECT d.datname AS database, w.pid, w.state, w.since, w.in_flight, w.requests, 
 	w.last_error, w.last_error_at, w.heartbeat
 FROM tiktok_internal.worker_status() w
 LEFT JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) w.database_oid;
-COMMENT ON VIEW tiktok.worker_status IS 'one row per database of the cluster that has a background worker or waits for one';
+COMMENT ON VIEW tiktok.worker_status IS 'one row per database of the cluster with the extension: its background worker, or whether it waits for one. Counters and errors of other databases are shown to members of pg_read_all_stats only';
 COMMENT ON COLUMN tiktok.worker_status.database IS 'name of the database';
 COMMENT ON COLUMN tiktok.worker_status.pid IS 'process id; NULL: no process serves the database';
-COMMENT ON COLUMN tiktok.worker_status.state IS 'starting, idle, sending, failed (recovering from an error), refused (a table of the extension has been tampered with: last_error says how), version_mismatch (ALTER EXTENSION tiktok_events UPDATE, or the library of that version, is needed); no_worker_slot (max_workers or max_worker_processes is too small)';
+COMMENT ON COLUMN tiktok.worker_status.state IS 'starting, idle, sending, failed (recovering from an error), refused (a table of the extension has been tampered with: last_error says how), version_mismatch (ALTER EXTENSION tiktok_events UPDATE, or the library of that version, is needed); without a process: resting (nothing is due; a commit brings a worker), waiting (for a worker, because others have all of them), unlisted (max_databases is too small: it is looked at every ten minutes)';
 COMMENT ON COLUMN tiktok.worker_status.since IS 'since when it is in this state';
 COMMENT ON COLUMN tiktok.worker_status.in_flight IS 'requests under way';
-COMMENT ON COLUMN tiktok.worker_status.requests IS 'requests that ended since the worker started';
-COMMENT ON COLUMN tiktok.worker_status.delivered IS 'events delivered since the worker started';
+COMMENT ON COLUMN tiktok.worker_status.requests IS 'requests that ended since the server started';
+COMMENT ON COLUMN tiktok.worker_status.delivered IS 'events delivered since the server started';
 COMMENT ON COLUMN tiktok.worker_status.failed IS 'requests that delivered nothing';
 COMMENT ON COLUMN tiktok.worker_status.last_error IS 'text of its last error; NULL: none';
 COMMENT ON COLUMN tiktok.worker_status.last_error_at IS 'when that was';

@@ -125,7 +125,9 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 	), backlog AS MATERIALIZED (
 		SELECT * FROM tiktok_internal.backlog
 	), mine AS MATERIALIZED (
-		SELECT w.pid, w.state, w.last_error, w.heartbeat FROM tiktok.worker_status w WHERE w.database = current_database()
+		SELECT w.pid, w.state, w.since, w.last_error, w.heartbeat,
+			w.pid IS NULL AND (w.state = 'resting' OR w.state IN ('starting', 'waiting') AND w.since > clock_timestamp() - interval '1 minute') AS shares
+		FROM tiktok.worker_status w WHERE w.database = current_database()
 	), source_events AS MATERIALIZED (
 		SELECT d.source, sum(d.events) AS events, sum(d.without_value) AS without_value, sum(d.unreadable) AS unreadable,
 			coalesce(sum(d.events) FILTER (WHERE d.status IN ('rejected', 'uncertain')), 0) AS rejected,
@@ -151,16 +153,21 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 	FROM server
 	UNION ALL
 	SELECT 'worker',
-		CASE WHEN s.standby THEN 'ok' WHEN w.pid IS NULL OR w.heartbeat < clock_timestamp() - interval '1 minute' THEN 'fail'
+		CASE WHEN s.standby OR w.shares THEN 'ok' WHEN w.pid IS NULL AND w.state IN ('waiting', 'unlisted') THEN 'warn'
+			WHEN w.pid IS NULL OR w.heartbeat < clock_timestamp() - interval '1 minute' THEN 'fail'
 			WHEN w.state IN ('refused', 'version_mismatch') THEN 'fail' WHEN w.state = 'failed' THEN 'warn' ELSE 'ok' END,
 		CASE WHEN s.standby THEN 'a standby sends nothing'
 			WHEN w.pid IS NULL AND NOT s.serves THEN 'tiktok_events.databases leaves this database out: nothing is sent from it'
-			WHEN w.pid IS NULL AND w.state = 'no_worker_slot' THEN 'no process is left that could send the events of this database'
+			WHEN w.pid IS NULL AND w.state = 'resting' THEN format('nothing has been due for %s; a commit brings a process', tiktok_internal.span(clock_timestamp() - w.since))
+			WHEN w.pid IS NULL AND w.state = 'waiting' THEN format('waits for a process for %s', tiktok_internal.span(clock_timestamp() - w.since))
+			WHEN w.pid IS NULL AND w.state = 'unlisted' THEN 'more databases have the extension than tiktok_events.max_databases: a process looks at this one every ten minutes'
 			WHEN w.pid IS NULL THEN 'no process sends the events of this database'
 			ELSE format('process %s is %s, last seen %s ago%s', w.pid, w.state, tiktok_internal.span(clock_timestamp() - w.heartbeat), '; last error: ' || w.last_error) END,
 		CASE WHEN s.standby THEN NULL
 			WHEN w.pid IS NULL AND NOT s.serves THEN 'If its events are to be sent from here: ALTER SYSTEM SET tiktok_events.databases = ''*''; SELECT pg_reload_conf();'
-			WHEN w.pid IS NULL AND w.state = 'no_worker_slot' THEN 'Raise tiktok_events.max_workers and max_worker_processes, and restart the server.'
+			WHEN w.shares THEN NULL
+			WHEN w.pid IS NULL AND w.state = 'waiting' THEN 'Raise tiktok_events.max_workers and max_worker_processes, and restart the server.'
+			WHEN w.pid IS NULL AND w.state = 'unlisted' THEN 'Raise tiktok_events.max_databases, and restart the server.'
 			WHEN w.pid IS NULL THEN 'Look into the server''s log for lines with tiktok_events.'
 			WHEN w.heartbeat < clock_timestamp() - interval '1 minute' THEN format('It hangs; this starts it anew: SELECT pg_terminate_backend(%s);', w.pid)
 			WHEN w.state = 'refused' THEN 'Undo what was done to that table; the worker then goes on by itself.'
@@ -168,6 +175,14 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 			WHEN w.state = 'failed' THEN 'It recovers by itself if it can; the server''s log has the error.' END
 	FROM server s LEFT JOIN mine w ON true
 	WHERE s.preloaded
+	UNION ALL
+	SELECT 'waiting', 'warn',
+		format('databases that have waited for a process for more than a minute: %s, the first for %s: %s%s', w.n, tiktok_internal.span(clock_timestamp() - w.since),
+			array_to_string(w.names[1:5], ', '), CASE WHEN w.n > 5 THEN ', …' END),
+		'Raise tiktok_events.max_workers and max_worker_processes, and restart the server.'
+	FROM (SELECT count(*) AS n, min(w.since) AS since, array_agg(w.database ORDER BY w.since, w.database) AS names
+		FROM tiktok.worker_status w WHERE w.state = 'waiting' AND w.since < clock_timestamp() - interval '1 minute') w
+	WHERE w.n > 0
 	UNION ALL
 	SELECT 'enabled', CASE WHEN enabled THEN 'ok' ELSE 'warn' END, CASE WHEN enabled THEN 'sending is on' ELSE 'sending is off: events are recorded and wait' END,
 		CASE WHEN NOT enabled THEN 'Turn it on: ALTER SYSTEM SET tiktok_events.enabled = on; SELECT pg_reload_conf();' END

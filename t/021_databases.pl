@@ -158,7 +158,7 @@ ok(has_workers('postgres'), 'a dropped one is not');
 
 $node->stop;
 my $log = slurp_file($node->logfile);
-unlike($log, qr/ERROR:(?!  must be owner|  permission denied|  database "renamed" is being accessed)|PANIC|FATAL:(?!  terminating (background worker|connection))/,
+unlike($log, qr/ERROR:(?!  must be owner|  permission denied|  database "renamed" is being accessed)|PANIC|FATAL:(?!  terminating (background worker|connection|autovacuum process))/,
 	'nothing untoward in the log');
 
 done_testing();

@@ -621,6 +621,36 @@ tte_breaker_reset(TteBreaker *breaker, int64 now)
 	breaker->nrecent = 0;
 }
 
+bool
+tte_breaker_is_plain(const TteBreaker *breaker, int64 now)
+{
+	bool		failed = breaker->nrecent > 0 && !breaker->recent[breaker->nrecent - 1].passed;
+	bool		capped = breaker->cap > 0 && breaker->cap_until > now;
+
+	for (int i = 0; i < breaker->nkinds; i++)
+	{
+		const TteKind *kind = &breaker->kinds[i];
+
+		if (kind->in_doubt || (kind->refused > 0 && now - kind->refused_at <= KIND_MEMORY))
+			return false;
+	}
+	return breaker->state == TTE_STATE_SENDING && !failed && !capped &&
+		breaker->refused == 0 && breaker->halved == 0 && breaker->ramp == 0;
+}
+
+/* Takes nothing for granted: it may have been stored. */
+void
+tte_breaker_copy(TteBreaker *to, const TteBreaker *from)
+{
+	*to = *from;
+	if (to->state != TTE_STATE_DOUBTFUL && to->state != TTE_STATE_STOPPED)
+		to->state = TTE_STATE_SENDING;
+	to->reason[sizeof(to->reason) - 1] = '\0';
+	to->nrecent = Max(Min(to->nrecent, TTE_RECENT), 0);
+	to->in_flight = to->slow = to->parts = 0;
+	to->nkinds = Max(Min(to->nkinds, TTE_KINDS), 0);
+}
+
 void
 tte_breaker_clock_set_back(TteBreaker *breaker, int64 now)
 {

@@ -177,6 +177,13 @@ extern void tte_breaker_hurry(TteBreaker *breaker, int64 now);
 /* An operator or a new token ends all pauses. */
 extern void tte_breaker_reset(TteBreaker *breaker, int64 now);
 
+/*
+ * What a worker leaves to the next, while nothing is under way.  A plain one need
+ * not be copied.
+ */
+extern bool tte_breaker_is_plain(const TteBreaker *breaker, int64 now);
+extern void tte_breaker_copy(TteBreaker *to, const TteBreaker *from);
+
 /* The clock was set back: discard times that were computed before. */
 extern void tte_breaker_clock_set_back(TteBreaker *breaker, int64 now);
 

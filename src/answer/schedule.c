@@ -163,6 +163,19 @@ tte_token_passed(TteToken *token, int64 started_at)
 	token->breaches = Min(token->breaches, 1);
 }
 
+bool
+tte_token_is_plain(const TteToken *token, int64 now)
+{
+	return token->breaches == 0 || (token->breaches == 1 && now - token->paused_until > BREACH_MEMORY);
+}
+
+void
+tte_token_used(TteToken *token, int64 at, int64 now)
+{
+	if (at <= now && at + SECOND > Max(now, token->full_at))
+		token->full_at = at + SECOND;
+}
+
 void
 tte_token_clock_set_back(TteToken *token, int64 now)
 {

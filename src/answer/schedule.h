@@ -56,6 +56,10 @@ extern bool tte_token_waits(const TteToken *token, int64 now);
 /* The request was answered otherwise, or not at all. */
 extern void tte_token_passed(TteToken *token, int64 started_at);
 
+/* Would a zeroed one do as well?  Another worker took from it then: its bucket may have been empty. */
+extern bool tte_token_is_plain(const TteToken *token, int64 now);
+extern void tte_token_used(TteToken *token, int64 at, int64 now);
+
 /* The clock was set back: discard times that were computed before. */
 extern void tte_token_clock_set_back(TteToken *token, int64 now);
 

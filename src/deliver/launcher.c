@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * launcher.c
- *	  The process that keeps a worker in every database that needs one.
+ *	  The process that gives workers to the databases that need one.
  *
  * Only a process inside a database can tell whether it has the extension.  So
  * the launcher starts a worker as a probe in each database once, one at a time.
@@ -9,6 +9,10 @@
  * CREATE EXTENSION wakes the launcher.  There is one slot more than max_workers
  * for probes; a worker in it ends even if it finds the extension.  Only the
  * launcher restarts workers: they are registered with BGW_NEVER_RESTART.
+ *
+ * A worker stays while no other database waits for one.  Otherwise it makes room
+ * for the one that waits longest, and its own database rests until something
+ * commits in it, or is due.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,21 +35,26 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #include "deliver/launcher.h"
 #include "server/compat.h"
+#include "server/databases.h"
 #include "server/settings.h"
 #include "server/slots.h"
 #include "server/waitset.h"
 
-/* In seconds, but for ASKED_PAUSE. */
+/* In seconds, but for the two in milliseconds. */
 #define SCAN_INTERVAL	60		/* between scans of pg_database */
 #define MAX_BACKOFF		300
 #define HEALTHY_AFTER	60		/* a run this long resets the back-off */
 #define ASKED_PAUSE		2000	/* milliseconds */
-#define NO_SLOT_PAUSE	10
+#define ASK_INTERVAL	1000	/* milliseconds */
+#define CROWDED_PAUSE	10		/* max_worker_processes is used up */
+#define LOOK_INTERVAL	600		/* whatever the last worker said */
+#define LONG_WAIT		60
 #define ADOPT_TIMEOUT	10
 #define PROBE_TIMEOUT	10		/* then the next database is probed */
 
@@ -58,9 +67,12 @@ typedef struct Database
 	bool		kicked;			/* probe again, whatever a worker started
 								 * before finds */
 	int			failures;		/* in a row */
+	bool		gone;			/* not seen at all */
 	TimestampTz not_before;		/* back-off */
-	TimestampTz waiting_since;	/* for a slot; 0: it does not wait */
+	TimestampTz look_at;		/* it needs a worker then, or before */
+	TimestampTz waiting_since;	/* for a worker; 0: it does not wait */
 	TimestampTz started_at;
+	TteDatabase *entry;			/* may be that of another one by now, or NULL */
 	TteSlot    *slot;			/* NULL: no worker */
 	BackgroundWorkerHandle *handle; /* NULL: started by an earlier launcher */
 } Database;
@@ -68,7 +80,9 @@ typedef struct Database
 static List *databases = NIL;
 static MemoryContext database_context;
 static TimestampTz scanned_at = 0;
-static bool out_of_slots = false;	/* as last logged */
+static TimestampTz crowded_until = 0;
+static bool waits_long = false; /* as last logged */
+static bool out_of_entries = false; /* logged */
 
 void
 tte_launcher_register(void)
@@ -130,6 +144,22 @@ is_candidate(Form_pg_database form)
 		tte_database_selected(NameStr(form->datname));
 }
 
+/* NULL: there is none, as far as is known. */
+static TteDatabase *
+entry_of(Database *db)
+{
+	if (db->entry == NULL || pg_atomic_read_u32(&db->entry->database) != db->oid)
+		db->entry = tte_database_of(db->oid);
+	return db->entry;
+}
+
+static void
+show_state(Database *db, TteWorkerState state)
+{
+	if (entry_of(db) != NULL)
+		tte_database_set_state(db->entry, state);
+}
+
 static void
 forget_missing(void)
 {
@@ -142,12 +172,16 @@ forget_missing(void)
 		if (db->exists)
 			continue;
 		if (db->slot != NULL)
-			tte_slot_stop(db->slot);
-		else
 		{
-			databases = foreach_delete_current(databases, cell);
-			pfree(db);
+			tte_slot_stop(db->slot);
+			continue;
 		}
+		show_state(db, TTE_WORKER_NONE);
+		/* as long as it exists, sessions may point to its entry */
+		if (db->gone)
+			tte_database_forget(db->oid);
+		databases = foreach_delete_current(databases, cell);
+		pfree(db);
 	}
 }
 
@@ -164,6 +198,20 @@ is_locked(Oid database)
 	return false;
 }
 
+/* Will a worker come in?  It may also have been dropped since the last scan. */
+static bool
+is_open(Database *db)
+{
+	bool		open;
+
+	StartTransactionCommand();
+	open = SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(db->oid)) && !is_locked(db->oid);
+	CommitTransactionCommand();
+	if (!open)
+		db->not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ASKED_PAUSE);
+	return open;
+}
+
 static void
 scan_databases(void)
 {
@@ -173,7 +221,12 @@ scan_databases(void)
 	ListCell   *cell;
 
 	foreach(cell, databases)
-		((Database *) lfirst(cell))->exists = false;
+	{
+		Database   *db = lfirst(cell);
+
+		db->exists = false;
+		db->gone = true;
+	}
 	StartTransactionCommand();
 	(void) GetTransactionSnapshot();
 	rel = table_open(DatabaseRelationId, AccessShareLock);
@@ -183,13 +236,13 @@ scan_databases(void)
 		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
 		Database   *db = find_database(form->oid);
 
+		if (db != NULL)
+			db->gone = false;
 		if (!is_candidate(form))
 			continue;
 		if (db == NULL)
 			db = add_database(form->oid);
 		db->exists = true;
-		if (db->slot == NULL && !db->unwanted && is_locked(db->oid))
-			db->not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ASKED_PAUSE);
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -205,28 +258,13 @@ backoff(int failures)
 }
 
 static void
-wait_for_slot(Database *db)
+back_off(Database *db, TimestampTz now)
 {
-	TimestampTz now = GetCurrentTimestamp();
-
-	if (db->waiting_since == 0)
-		db->waiting_since = now;
-	db->not_before = TimestampTzPlusMilliseconds(now, NO_SLOT_PAUSE * 1000);
-}
-
-/* A slot is free: databases that wait for one are tried at once. */
-static void
-offer_slot(void)
-{
-	ListCell   *cell;
-
-	foreach(cell, databases)
-	{
-		Database   *db = lfirst(cell);
-
-		if (db->waiting_since != 0)
-			db->not_before = 0;
-	}
+	if (TimestampDifferenceExceeds(db->started_at, now, HEALTHY_AFTER * 1000))
+		db->failures = 0;
+	db->failures++;
+	db->not_before = TimestampTzPlusMilliseconds(now, backoff(db->failures) * 1000);
+	show_state(db, TTE_WORKER_FAILED);
 }
 
 static void
@@ -235,31 +273,23 @@ worker_ended(Database *db)
 	TimestampTz now = GetCurrentTimestamp();
 	uint32		reason = pg_atomic_read_u32(&db->slot->exit_reason);
 
-	if (!tte_slot_is_for_probe(db->slot))
-		offer_slot();
-	if (reason != TTE_EXIT_NO_ROOM)
-		db->waiting_since = 0;
 	tte_slot_release(db->slot);
+	pg_memory_barrier();		/* see wake_database() */
 	db->slot = NULL;
 	if (db->handle != NULL)
 		pfree(db->handle);
 	db->handle = NULL;
+	crowded_until = 0;
 	db->unwanted = reason == TTE_EXIT_NO_EXTENSION && !db->kicked;
 	db->probed = reason != TTE_EXIT_NO_EXTENSION || db->unwanted;
-	if (reason == TTE_EXIT_NO_ROOM)
-		wait_for_slot(db);
-	else if (reason != TTE_EXIT_UNKNOWN)
-	{
-		db->failures = 0;
-		db->not_before = reason == TTE_EXIT_ASKED ? TimestampTzPlusMilliseconds(now, ASKED_PAUSE) : 0;
-	}
+	db->not_before = reason == TTE_EXIT_ASKED ? TimestampTzPlusMilliseconds(now, ASKED_PAUSE) : 0;
+	db->look_at = reason == TTE_EXIT_MADE_ROOM ? TimestampTzPlusMilliseconds(now, LOOK_INTERVAL * 1000) : 0;
+	if (reason == TTE_EXIT_UNKNOWN)
+		back_off(db, now);
 	else
-	{
-		if (TimestampDifferenceExceeds(db->started_at, now, HEALTHY_AFTER * 1000))
-			db->failures = 0;
-		db->failures++;
-		db->not_before = TimestampTzPlusMilliseconds(now, backoff(db->failures) * 1000);
-	}
+		db->failures = 0;
+	if (reason == TTE_EXIT_NO_EXTENSION || reason == TTE_EXIT_ASKED)
+		show_state(db, TTE_WORKER_NONE);
 }
 
 static bool
@@ -310,37 +340,42 @@ start_worker(Database *db)
 	}
 	db->slot = slot;
 	db->started_at = GetCurrentTimestamp();
+	db->waiting_since = 0;
 	db->kicked = false;
 	return true;
 }
 
-/* Publishes the databases that wait; logs when the first begins to wait, and when none waits any more. */
+/* Logs when one has waited for long, and when none has any more. */
 static void
-show_waiting(void)
+tell_of_waiting(List *waiting, TimestampTz now)
 {
-	TteWaiting	waiting[TTE_MAX_WAITING];
-	int			n = 0;
-	ListCell   *cell;
+	Database   *first = waiting == NIL ? NULL : linitial(waiting);
+	bool		longer = first != NULL && TimestampDifferenceExceeds(first->waiting_since, now, LONG_WAIT * 1000);
 
-	foreach(cell, databases)
-	{
-		Database   *db = lfirst(cell);
-
-		if (db->waiting_since != 0 && n < TTE_MAX_WAITING)
-			waiting[n++] = (TteWaiting) {db->oid, db->waiting_since};
-	}
-	if (n == 0 && !out_of_slots)
+	if (longer == waits_long)
 		return;
-	tte_waiting_publish(waiting, n);
-	if (out_of_slots == (n > 0))
-		return;
-	out_of_slots = n > 0;
-	if (out_of_slots)
+	waits_long = longer;
+	if (longer)
 		ereport(LOG,
-				(errmsg("tiktok_events: no free slot for a background worker"),
+				(errmsg_plural("tiktok_events: %d database waits for a background worker, for more than a minute",
+							   "tiktok_events: %d databases wait for a background worker, the first for more than a minute",
+							   list_length(waiting), list_length(waiting)),
 				 errhint("You might need to increase tiktok_events.max_workers or max_worker_processes.")));
 	else
-		ereport(LOG, (errmsg("tiktok_events: no database waits for a background worker any more")));
+		ereport(LOG, (errmsg("tiktok_events: no database waits long for a background worker any more")));
+}
+
+/* Said once: that has consequences only when databases wait. */
+static void
+tell_of_entries(void)
+{
+	if (out_of_entries)
+		return;
+	out_of_entries = true;
+	ereport(LOG,
+			(errmsg("tiktok_events: more than %d databases have the extension", tte_max_databases),
+			 errdetail("The others are looked at every ten minutes when no background worker serves them."),
+			 errhint("You might need to increase tiktok_events.max_databases.")));
 }
 
 static bool
@@ -351,34 +386,112 @@ is_being_probed(const Database *db, TimestampTz now)
 		!TimestampDifferenceExceeds(db->started_at, now, PROBE_TIMEOUT * 1000);
 }
 
-/* Only one database at a time is probed, so that many need few slots. */
-static void
-start_workers(void)
+static bool
+may_start(const Database *db, TimestampTz now)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	bool		probing = false;
+	return db->slot == NULL && !db->unwanted && db->exists && db->not_before <= now;
+}
+
+/* When a database that rests needs a worker. */
+static TimestampTz
+due_time(Database *db)
+{
+	TteDatabase *entry = entry_of(db);
+
+	if (entry == NULL)
+		return db->look_at;
+	if (pg_atomic_read_u32(&entry->wake) != 0)
+		return 0;
+	return Min(db->look_at, (TimestampTz) pg_atomic_read_u64(&entry->due));
+}
+
+static int
+by_waiting_since(const ListCell *a, const ListCell *b)
+{
+	TimestampTz x = ((const Database *) lfirst(a))->waiting_since;
+	TimestampTz y = ((const Database *) lfirst(b))->waiting_since;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Databases that need a worker, if only for a probe that could not be started: the one that waits longest first. */
+static List *
+find_waiting(TimestampTz now)
+{
+	List	   *waiting = NIL;
 	ListCell   *cell;
 
-	foreach(cell, databases)
-		probing |= is_being_probed(lfirst(cell), now);
 	foreach(cell, databases)
 	{
 		Database   *db = lfirst(cell);
 
-		if (db->slot != NULL || db->unwanted || !db->exists || db->not_before > now ||
-			(probing && !db->probed))
+		if (!may_start(db, now) || (db->waiting_since == 0 && (!db->probed || due_time(db) > now)))
+			continue;
+		if (db->waiting_since == 0)
+			db->waiting_since = now;
+		waiting = lappend(waiting, db);
+	}
+	list_sort(waiting, by_waiting_since);
+	return waiting;
+}
+
+/* Gives them the free slots, and asks for more. */
+static void
+serve_waiting(TimestampTz now)
+{
+	List	   *waiting = find_waiting(now);
+	ListCell   *cell;
+
+	foreach(cell, waiting)
+	{
+		Database   *db = lfirst(cell);
+
+		if (crowded_until > now || !tte_slot_is_free())
+			break;
+		if (is_open(db) && !start_worker(db))
+		{
+			crowded_until = TimestampTzPlusMilliseconds(now, CROWDED_PAUSE * 1000);
+			break;
+		}
+		waiting = foreach_delete_current(waiting, cell);
+	}
+	foreach(cell, waiting)
+		show_state(lfirst(cell), TTE_WORKER_WAITING);
+	tte_room_ask(Max(list_length(waiting) - tte_room_coming(), 0));
+	tell_of_waiting(waiting, now);
+	list_free(waiting);
+}
+
+/* Only one database at a time is probed, so that many need few slots. */
+static void
+probe_next(TimestampTz now)
+{
+	ListCell   *cell;
+
+	foreach(cell, databases)
+	{
+		if (is_being_probed(lfirst(cell), now))
+			return;
+	}
+	foreach(cell, databases)
+	{
+		Database   *db = lfirst(cell);
+
+		if (db->probed || !may_start(db, now) || !is_open(db))
 			continue;
 		if (!start_worker(db))
-		{
-			wait_for_slot(db);
-			continue;
-		}
-		/* after a probe in the last slot the database may have to wait */
-		if (!tte_slot_is_for_probe(db->slot))
-			db->waiting_since = 0;
-		probing |= !db->probed;
+			db->waiting_since = now;
+		return;
 	}
-	show_waiting();
+}
+
+static void
+start_workers(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	serve_waiting(now);
+	probe_next(now);
 }
 
 /* After a pause scans pg_database, because a database may have been dropped or renamed. */
@@ -395,6 +508,8 @@ look_after_workers(void)
 
 		if (db->slot != NULL && has_ended(db))
 			worker_ended(db);
+		if (db->slot == NULL && db->probed && !db->unwanted && entry_of(db) == NULL)
+			tell_of_entries();
 		pause_over |= db->slot == NULL && !db->unwanted && db->not_before != 0 && db->not_before <= now;
 	}
 	if (pause_over)
@@ -434,6 +549,10 @@ time_to_wait(void)
 
 		if (db->slot == NULL && !db->unwanted && db->not_before > now)
 			due = Min(due, db->not_before);
+		else if (db->waiting_since != 0)
+			due = Min(due, TimestampTzPlusMilliseconds(now, ASK_INTERVAL));
+		else if (db->slot == NULL && db->probed && !db->unwanted)
+			due = Min(due, due_time(db));
 
 		/* poll workers that do not notify us, and probes */
 		if (db->slot != NULL && (db->handle == NULL || !db->probed))
@@ -459,6 +578,8 @@ check_clock(void)
 
 			db->not_before = Min(db->not_before, now);
 			db->started_at = Min(db->started_at, now);
+			db->waiting_since = Min(db->waiting_since, now);
+			db->look_at = 0;
 		}
 	}
 	before = now;
@@ -478,6 +599,16 @@ note_probes(void)
 			pg_atomic_read_u32(&db->slot->state) != TTE_WORKER_STARTING)
 			db->probed = true;
 	}
+}
+
+/* Settings may have changed what is due. */
+static void
+look_everywhere(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, databases)
+		((Database *) lfirst(cell))->look_at = 0;
 }
 
 void
@@ -502,6 +633,7 @@ tte_launcher_main(Datum arg)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 			scanned_at = 0;
+			look_everywhere();
 		}
 		check_clock();
 		if (tte_launcher_kicked(&kicked))

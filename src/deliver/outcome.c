@@ -156,17 +156,16 @@ tte_outcome_record_left_out(TteSender *sender)
  *-------------------------------------------------------------------------
  */
 
-static void
-remember_failed(TteRequest *request)
+void
+tte_failed_add(TteSender *sender, const int64 *ids, int n, const TteSpan *span, int64 failed_at)
 {
-	TteSender  *sender = request->sender;
 	TtePart    *failed;
 
-	if (request->nevents < 2 || sender->nfailed == MOST_FAILED)
+	if (n < 2 || sender->nfailed == MOST_FAILED)
 		return;
-	failed = make_part(sender, request_ids(request), request->nevents);
-	failed->span = request->try.span;
-	failed->failed_at = request->try.started_at;
+	failed = make_part(sender, ids, n);
+	failed->span = *span;
+	failed->failed_at = failed_at;
 	dlist_push_tail(&sender->failed, &failed->node);
 	sender->nfailed++;
 }
@@ -327,7 +326,7 @@ record_verdict(TteRequest *request, TteEventsVerdict verdict, int64 now)
 			record_final(request, "rejected", refusal(request), true);
 			break;
 		case TTE_EVENTS_RETRY:
-			remember_failed(request);
+			tte_failed_add(request->sender, request_ids(request), request->nevents, &request->try.span, request->try.started_at);
 			record_retry(request, now);
 			break;
 		case TTE_EVENTS_WAIT:

@@ -33,6 +33,12 @@ tte_purge_due(void)
 	return purge_at;
 }
 
+void
+tte_purge_resume(int64 due)
+{
+	purge_at = due;
+}
+
 bool
 tte_purge_is_due(int64 now)
 {

@@ -8,8 +8,9 @@
 #ifndef TTE_PURGE_TURN_H
 #define TTE_PURGE_TURN_H
 
-/* When the next step is due. */
+/* When the next step is due; and was, when the last worker left. */
 extern int64 tte_purge_due(void);
+extern void tte_purge_resume(int64 due);
 
 /*
  * Is it time for tte_purge_some()?  After an error, and when somebody has locked

@@ -46,7 +46,7 @@ static TteStatement sources_sql = {2, {INT8OID, OIDOID},
 "SELECT s.id, s.name, s.event_source, s.event_source_id, s.enabled, s.batch_size, s.requests_per_second, "
 "least(extract(epoch FROM s.max_event_age), 4e12) * 1e6::numeric, "
 "t.token, t.system_identifier, t.database_oid, coalesce(c.paused, false), c.changed_at, "
-TTE_IS_COPY ", u.state "
+TTE_IS_COPY ", u.state, t.set_at "
 "FROM tiktok.source s LEFT JOIN tiktok.access_token t ON t.source_id = s.id "
 "LEFT JOIN tiktok.source_control c ON c.source_id = s.id "
 "LEFT JOIN tiktok.source_state u ON u.source_id = s.id ORDER BY s.id", NULL};
@@ -322,6 +322,7 @@ tte_queue_sources(MemoryContext context, TteSourceConfig **configs)
 		c->resumed_at = c->paused ? 0 : tte_result_time(i, 13);
 		c->database_copied = tte_result_bool(i, 14);
 		c->stored_state = copy_text(context, i, 15);
+		c->token_stamp = tte_result_time(i, 16);
 	}
 	return n;
 }

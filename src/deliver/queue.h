@@ -27,6 +27,7 @@ typedef struct TteSourceConfig
 	int			requests_per_second;
 	int64		max_event_age;
 	char	   *token;			/* NULL: none */
+	int64		token_stamp;	/* changes when it is set */
 	char	   *token_problem;	/* why there is none, or NULL */
 	bool		copied;			/* the token was set in another database */
 	bool		database_copied;	/* this database, or some of its

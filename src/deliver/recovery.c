@@ -35,6 +35,9 @@
 
 #define NOTE_INTERVAL	(INT64CONST(6) * 3600 * 1000000)
 
+/* Where workers take turns, not each of them makes one. */
+#define NOTED_LATELY	(INT64CONST(3600) * 1000000)
+
 /* Start LSN of the base backup from which this server was started; 0: none. */
 static uint64
 backup_start(void)
@@ -77,7 +80,12 @@ tte_recovery_check(TteInstallation *installation, uint64 next_xid, int64 now)
 
 	if (tte_queue_load_installation(installation))
 	{
-		if (was_recovered(installation, timeline, backup))
+		bool		recovered = was_recovered(installation, timeline, backup);
+
+		if (!recovered && installation->timeline == timeline &&
+			now >= installation->seen_at && now - installation->seen_at < NOTED_LATELY)
+			return NULL;
+		if (recovered)
 		{
 			int64		state = Max(installation->seen_at, replayed ? replayed + TTE_EPOCH_SHIFT : 0);
 

@@ -165,6 +165,12 @@ files_changed(int64 now)
 	return changed;
 }
 
+bool
+tte_report_is_open(void)
+{
+	return call_state != CALL_NONE;
+}
+
 static bool
 may_call(void)
 {

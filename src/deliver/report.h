@@ -23,6 +23,9 @@ extern int	tte_report_fd(void);
 /* Moves bytes; needs no transaction, and never blocks. */
 extern void tte_report_drive(void);
 
+/* Is a call under way, or unrecorded? */
+extern bool tte_report_is_open(void);
+
 /* Is there anything for tte_report_step() to do, and when will there be; PG_INT64_MAX: not by itself. */
 extern bool tte_report_wants(int64 now);
 extern int64 tte_report_due(int64 now);

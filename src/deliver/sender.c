@@ -15,7 +15,7 @@
 #include "common/hashfn.h"
 #include "utils/memutils.h"
 
-#include "deliver/sender.h"
+#include "deliver/handover.h"
 #include "deliver/token.h"
 #include "server/common.h"
 #include "server/compat.h"
@@ -159,14 +159,21 @@ load_kinds(TteSender *sender, int64 now)
 {
 	const char *names[TTE_KINDS];
 	int			n = tte_queue_kinds(sender->config.id, names, TTE_KINDS);
+	TteKind    *kind;
+	int			at;
 
 	for (int i = 0; i < n; i++)
 	{
 		uint64		hash = DatumGetUInt64(hash_any_extended((const unsigned char *) names[i], strlen(names[i]), 0));
 
 		tte_breaker_kind_restore(&sender->breaker, hash, now);
-		sender->kinds[i] = MemoryContextStrdup(sender->context, names[i]);
-		sender->kind_rows[i] = true;
+		kind = tte_breaker_kind(&sender->breaker, hash);
+		if (kind == NULL)
+			break;
+		at = kind - sender->breaker.kinds;
+		if (sender->kinds[at] == NULL)
+			sender->kinds[at] = MemoryContextStrdup(sender->context, names[i]);
+		sender->kind_rows[at] = true;
 	}
 }
 
@@ -192,8 +199,9 @@ tte_sender_load(TteSender *sender)
 						sender->config.id, interrupted)));
 	tte_queue_load_cursor(sender->config.id, &prev, &cur, &position);
 	tte_window_open(sender, &prev, &cur, position);
+	tte_handover_load(sender, tte_now());
 	load_kinds(sender, tte_now());
-	sender->reset_leases = true;
+	sender->reset_leases = sender->nparts == 0;
 	sender->skip_windows = 2;
 	sender->next_due = 1;		/* also for what a clock set back has left for
 								 * years */

@@ -294,6 +294,9 @@ extern void tte_outcome_record_left_out(TteSender *sender);
 extern void tte_outcome_drop_parts(TteSender *sender, int64 now);
 extern void tte_part_add(TteSender *sender, const int64 *ids, int n, TteHalves *halves, bool first);
 
+/* A batch that may turn out to be suspect. */
+extern void tte_failed_add(TteSender *sender, const int64 *ids, int n, const TteSpan *span, int64 failed_at);
+
 /* Two parts of events whose rows nobody else reads; around one of them or, with -1, in halves. */
 extern void tte_part_split(TteSender *sender, const int64 *ids, int n, bool refused, int bad);
 

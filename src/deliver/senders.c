@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "deliver/handover.h"
 #include "deliver/report.h"
 #include "deliver/senders.h"
 #include "deliver/token.h"
@@ -112,6 +113,7 @@ use_token_file(TteSourceConfig *config)
 		return;
 	if (config->token != NULL)
 		explicit_bzero(config->token, strlen(config->token));
+	config->token_stamp = (int64) tte_token_stamp(tte_access_token_dir, config->name);
 	config->token = problem ? NULL : pstrdup(token);
 	config->token_problem = problem ? psprintf("access token file: %s", problem) : NULL;
 	config->copied = config->database_copied && !confirmed;
@@ -193,6 +195,46 @@ tte_anyone_holds(int64 now)
 			return true;
 	}
 	return false;
+}
+
+bool
+tte_anyone_has_held(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &tte_senders)
+	{
+		if (!slist_is_empty(&dlist_container(TteSender, node, iter.cur)->held))
+			return true;
+	}
+	return false;
+}
+
+bool
+tte_anyone_hands_over(int64 now)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &tte_senders)
+	{
+		if (tte_handover_needed(dlist_container(TteSender, node, iter.cur), now))
+			return true;
+	}
+	return false;
+}
+
+void
+tte_hand_over(int64 now)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &tte_senders)
+	{
+		TteSender  *sender = dlist_container(TteSender, node, iter.cur);
+
+		if (tte_handover_needed(sender, now))
+			tte_handover_store(sender, now);
+	}
 }
 
 bool

@@ -39,6 +39,13 @@ extern void tte_requeue_all(void);
 /* Timers are compared with the clock of the server, which may be set back. */
 extern void tte_mind_clock(int64 now);
 
+/* Is anything kept back because of an operator's transaction? */
+extern bool tte_anyone_has_held(void);
+
+/* What the next worker must know of sources: is there any, and in a transaction: stores it. */
+extern bool tte_anyone_hands_over(int64 now);
+extern void tte_hand_over(int64 now);
+
 /* Is it time for anyone's tte_hold_record(), or for sending or expiring events? */
 extern bool tte_anyone_holds(int64 now);
 extern bool tte_anyone_wants(int64 now);

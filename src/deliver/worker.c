@@ -11,6 +11,10 @@
  * of a version that this library does not know, or somebody else's code would run
  * in it (guard.c), the worker touches nothing.
  *
+ * When other databases wait for a worker it makes room as soon as it has nothing to
+ * do, or has been busy for half a minute.  It does not leave before all requests
+ * under way have ended, which they do by the time-out at the latest.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -33,6 +37,7 @@
 #include "utils/wait_event.h"
 
 #include "deliver/body.h"
+#include "deliver/handover.h"
 #include "deliver/multi.h"
 #include "deliver/purge_turn.h"
 #include "deliver/recovery.h"
@@ -42,6 +47,7 @@
 #include "deliver/worker.h"
 #include "server/common.h"
 #include "server/compat.h"
+#include "server/databases.h"
 #include "server/faultpoint.h"
 #include "server/settings.h"
 #include "server/slots.h"
@@ -53,9 +59,25 @@
 #define SLOW_POLL	(5 * USEC)
 
 #define MAX_PAUSE	60			/* seconds after repeated errors */
+
+/*
+ * While others wait for a worker it stays at least and at most so long, and what is
+ * due this soon is due now.  To start a worker costs more than many requests.
+ */
+#define SHORTEST_TERM	(USEC / 5)
+#define LONGEST_TERM	(30 * USEC)
+#define WORTH_STAYING	(USEC / 5)
+
+/* The next worker comes for old rows that are left not before that. */
+#define PURGE_LATER	(60 * USEC)
 #define MAX_REQUESTS	64		/* bound of tiktok_events.max_in_flight */
 
 static TteSlot *slot;
+static TteDatabase *entry;		/* NULL: there is no room for one */
+static int64 started_at = 0;
+static int64 busy_since = 0;
+static TteWorkerState inherited = TTE_WORKER_NONE;	/* from the last worker,
+													 * and in the log already */
 static TteHttp *http = NULL;
 static bool http_stale = false; /* make a new one as soon as nothing is in
 								 * flight */
@@ -85,6 +107,13 @@ leave(TteExitReason reason)
 {
 	pg_atomic_write_u32(&slot->exit_reason, reason);
 	proc_exit(0);
+}
+
+/* Does the worker send nothing new, because others wait and it has been busy for long enough? */
+static bool
+term_is_over(int64 now)
+{
+	return tte_room_wanted() && (now - busy_since >= LONGEST_TERM || now < busy_since);
 }
 
 static int
@@ -131,6 +160,8 @@ stand_by(void)
 					   tte_queue_version(), TTE_VERSION);
 	tte_slot_set_error(slot, message);
 	tte_slot_set_state(slot, TTE_WORKER_MISMATCH);
+	if (inherited == TTE_WORKER_MISMATCH)
+		return;
 	ereport(WARNING,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("tiktok_events: %s", message),
@@ -156,6 +187,8 @@ refuse_tables(const char *problem)
 		return;
 	refused = true;
 	forget_everything();
+	if (inherited == TTE_WORKER_REFUSED)
+		return;
 	ereport(LOG,
 			(errmsg("tiktok_events: nothing is sent in database \"%s\": %s",
 					get_database_name(MyDatabaseId), problem),
@@ -190,15 +223,16 @@ begin(const char *activity)
 		end();
 		return false;
 	}
-	if (refused)
+	if (refused || inherited == TTE_WORKER_REFUSED)
 	{
 		tte_slot_set_error(slot, "");
 		ereport(LOG, (errmsg("tiktok_events: the tables of database \"%s\" are in order again", get_database_name(MyDatabaseId))));
 	}
-	if (standing_by)
+	if (standing_by || inherited == TTE_WORKER_MISMATCH)
 		ereport(LOG, (errmsg("tiktok_events: version \"%s\" of the extension fits; its events are sent again", tte_queue_version())));
 	refused = false;
 	standing_by = false;
+	inherited = TTE_WORKER_NONE;
 	return true;
 }
 
@@ -430,6 +464,8 @@ send_request(TteRequest *request, const TteSendLimits *limits)
 		return;
 	}
 	tte_sent_note(request->id);
+	if (entry != NULL)
+		pg_atomic_write_u64(&entry->sent_at, GetCurrentTimestamp());
 	if (tte_http_post(http, request->sender->config.token, request->body.data, request->body.len, request) == NULL)
 		judge_unsent(request);
 }
@@ -446,7 +482,7 @@ send_requests(bool woken)
 	int			room = tte_endpoint_room(&endpoint_state, tte_max_in_flight, now);
 	int			n;
 
-	if (!tte_enabled || room <= 0 || held_up(now) ||
+	if (!tte_enabled || room <= 0 || held_up(now) || term_is_over(now) ||
 		(!woken && !tte_watch_stale() && !tte_recovery_check_due(&installation, now) && !tte_anyone_wants(now)) ||
 		!make_http() || !begin("tiktok_events: reading events"))
 		return;
@@ -466,7 +502,7 @@ purge_some(void)
 {
 	int64		now = tte_now();
 
-	if (!tte_purge_is_due(now) || !begin("tiktok_events: deleting old rows"))
+	if (term_is_over(now) || !tte_purge_is_due(now) || !begin("tiktok_events: deleting old rows"))
 		return;
 	tte_purge_some(now);
 	end();
@@ -479,7 +515,8 @@ fetch_counts(void)
 	int64		now = tte_now();
 
 	tte_report_drive();
-	if (nfinished > 0 || !tte_report_wants(now) || !begin("tiktok_events: fetching TikTok's counts"))
+	if (nfinished > 0 || (term_is_over(now) && !tte_report_is_open()) || !tte_report_wants(now) ||
+		!begin("tiktok_events: fetching TikTok's counts"))
 		return;
 	tte_report_step(now);
 	end();
@@ -495,6 +532,9 @@ woken(void)
 {
 	int64		now = tte_now();
 
+	/* in this order: a session sets both, and the worker does not leave while one is set */
+	if (entry != NULL && pg_atomic_read_u32(&slot->wake) != 0)
+		pg_atomic_exchange_u32(&entry->wake, 0);
 	if (pg_atomic_exchange_u32(&slot->wake, 0) != 0)
 	{
 		/* the relcache message comes later than the wake-up */
@@ -548,19 +588,13 @@ note_slow(void)
 	}
 }
 
-/* Milliseconds until something is due. */
-static long
-time_to_wait(void)
+/* When events or counts are due, but for what may come in meanwhile; PG_INT64_MAX: never. */
+static int64
+work_due(int64 now)
 {
-	int64		now = tte_now();
-	int64		due = polled_at + SLOW_POLL;
+	int64		due = refused || standing_by ? PG_INT64_MAX : tte_report_due(now);
 	dlist_iter	iter;
 
-	if (nfinished > 0)
-		return 0;
-	due = Min(due, tte_token_files_due());
-	if (!refused && !standing_by)
-		due = Min(Min(due, tte_purge_due()), tte_report_due(now));
 	if (tte_enabled && !(http_stale && in_flight() > 0) && !held_up(now))
 	{
 		bool		room = tte_endpoint_room(&endpoint_state, tte_max_in_flight, now) > 0;
@@ -573,8 +607,113 @@ time_to_wait(void)
 				due = Min(due, tte_sender_due(dlist_container(TteSender, node, iter.cur), now));
 		}
 	}
+	return due;
+}
+
+/* Milliseconds until something is due. */
+static long
+time_to_wait(void)
+{
+	int64		now = tte_now();
+	int64		due = Min(polled_at + SLOW_POLL, tte_token_files_due());
+
+	if (nfinished > 0)
+		return 0;
+	if (!term_is_over(now))
+		due = Min(due, work_due(now));
+	if (!refused && !standing_by && !term_is_over(now))
+		due = Min(due, tte_purge_due());
+	if (tte_room_wanted() && started_at + SHORTEST_TERM > now)
+		due = Min(due, started_at + SHORTEST_TERM);
 	due = Min(due, oldest_start() == 0 ? due : oldest_start() + TTE_SLOW);
 	return due <= now ? 0 : Min((due - now) / 1000 + 1, SLOW_POLL / 1000);
+}
+
+/*-------------------------------------------------------------------------
+ * Making room for other databases
+ *-------------------------------------------------------------------------
+ */
+
+/* What cannot be interrupted. */
+static bool
+is_bound(void)
+{
+	return in_flight() > 0 || nfinished > 0 || tte_report_is_open();
+}
+
+static bool
+is_busy(int64 now)
+{
+	return now < started_at + SHORTEST_TERM || is_bound() || tte_anyone_has_held() ||
+		pg_atomic_read_u32(&slot->wake) != 0 || work_due(now) <= now + WORTH_STAYING;
+}
+
+static TteWorkerState
+state_left(void)
+{
+	if (standing_by)
+		return TTE_WORKER_MISMATCH;
+	return refused ? TTE_WORKER_REFUSED : TTE_WORKER_RESTING;
+}
+
+/* Tells launcher and next worker when it is to come, and what it has to know. */
+static void
+leave_note(int64 now)
+{
+	int64		purge = Max(tte_purge_due(), now + PURGE_LATER);
+	int64		due = Min(work_due(now), refused || standing_by ? PG_INT64_MAX : purge);
+
+	if (entry == NULL)
+		return;
+	pg_atomic_write_u64(&entry->due, Max(due, now) - TTE_EPOCH_SHIFT);
+	pg_atomic_write_u64(&entry->purge_at, tte_purge_due() - TTE_EPOCH_SHIFT);
+	pg_atomic_write_u64(&entry->requests, pg_atomic_read_u64(&slot->requests));
+	pg_atomic_write_u64(&entry->delivered, pg_atomic_read_u64(&slot->delivered));
+	pg_atomic_write_u64(&entry->failed, pg_atomic_read_u64(&slot->failed));
+	pg_atomic_write_u32(&entry->left, state_left());
+	tte_database_set_state(entry, state_left());
+}
+
+static void
+hand_over(int64 now)
+{
+	if (refused || standing_by || !tte_anyone_hands_over(now) || !begin("tiktok_events: making room"))
+		return;
+	tte_hand_over(now);
+	end();
+}
+
+/* When others wait: leaves, if nothing is under way and there is nothing to do, or time is up. */
+static void
+make_room(void)
+{
+	int64		now = tte_now();
+
+	if (!is_busy(now))
+		busy_since = now;
+	else if (!term_is_over(now) || is_bound())
+		return;
+	if (!tte_room_wanted() || !tte_room_claim())
+		return;
+	hand_over(now);
+	leave_note(now);
+	TTE_FAULT_POINT("leaving", NULL);
+	leave(TTE_EXIT_MADE_ROOM);
+}
+
+/* What the last one left. */
+static void
+take_note(void)
+{
+	entry = tte_database_enter(MyDatabaseId);
+	if (entry == NULL)
+		return;
+	inherited = pg_atomic_read_u32(&entry->left);
+	tte_purge_resume((int64) pg_atomic_read_u64(&entry->purge_at) + TTE_EPOCH_SHIFT);
+	pg_atomic_write_u64(&slot->requests, pg_atomic_read_u64(&entry->requests));
+	pg_atomic_write_u64(&slot->delivered, pg_atomic_read_u64(&entry->delivered));
+	pg_atomic_write_u64(&slot->failed, pg_atomic_read_u64(&entry->failed));
+	tte_handover_sent_at((int64) pg_atomic_read_u64(&entry->sent_at) + TTE_EPOCH_SHIFT);
 }
 
 static void
@@ -663,6 +802,8 @@ connect_database(int slot_number)
 	BackgroundWorkerInitializeConnectionByOid(pg_atomic_read_u32(&slot->database), InvalidOid, 0);
 	if (!tte_queue_attach())
 		leave(TTE_EXIT_NO_EXTENSION);
+	take_note();
+	busy_since = started_at = tte_now();
 	if (tte_slot_is_for_probe(slot))
 		leave(TTE_EXIT_NO_ROOM);
 	TTE_FAULT_POINT("connected", NULL);
@@ -698,6 +839,9 @@ tte_worker_main(Datum slot_number)
 		MemoryContextSwitchTo(turn_context);
 		if (pg_atomic_read_u32(&slot->leave) != 0)
 			leave(TTE_EXIT_ASKED);
+		/* the launcher then pauses as the worker would */
+		if (failures > 0 && tte_room_claim())
+			leave(TTE_EXIT_UNKNOWN);
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;
@@ -712,6 +856,7 @@ tte_worker_main(Datum slot_number)
 		turn();
 		if (in_flight() == 0)
 			failures = 0;
+		make_room();
 		tte_wait(http ? tte_http_fd(http) : -1, tte_report_fd(), time_to_wait(), in_flight() > 0 ? wait_send : wait_idle);
 	}
 }

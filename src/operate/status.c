@@ -8,8 +8,11 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_authid.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
@@ -17,9 +20,12 @@
 #include "enqueue/source.h"
 #include "server/common.h"
 #include "server/counters.h"
+#include "server/databases.h"
+#include "server/settings.h"
 #include "server/slots.h"
 
 #define WORKER_STATUS_COLUMNS	11
+#define FIRST_HIDDEN			4
 
 PG_FUNCTION_INFO_V1(tte_sql_worker_status);
 PG_FUNCTION_INFO_V1(tte_sql_enqueue_counters);
@@ -45,6 +51,10 @@ state_name(uint32 state)
 			return "version_mismatch";
 		case TTE_WORKER_REFUSED:
 			return "refused";
+		case TTE_WORKER_WAITING:
+			return "waiting";
+		case TTE_WORKER_RESTING:
+			return "resting";
 		default:
 			return "none";
 	}
@@ -57,8 +67,25 @@ set_time(Datum *value, bool *isnull, TimestampTz at)
 	*value = TimestampTzGetDatum(at);
 }
 
+/* Of another database a role sees what pg_stat_activity shows it: that there is a process, and what for. */
+static bool
+may_see(Oid database)
+{
+	return database == MyDatabaseId || has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
+}
+
 static void
-worker_row(TteSlot *slot, ReturnSetInfo *rsinfo)
+put_row(ReturnSetInfo *rsinfo, Oid database, Datum *values, bool *nulls)
+{
+	values[0] = ObjectIdGetDatum(database);
+	nulls[0] = false;
+	if (!may_see(database))
+		memset(nulls + FIRST_HIDDEN, true, (WORKER_STATUS_COLUMNS - FIRST_HIDDEN) * sizeof(bool));
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+static void
+worker_row(TteSlot *slot, Oid database, ReturnSetInfo *rsinfo)
 {
 	Datum		values[WORKER_STATUS_COLUMNS];
 	bool		nulls[WORKER_STATUS_COLUMNS] = {0};
@@ -67,7 +94,6 @@ worker_row(TteSlot *slot, ReturnSetInfo *rsinfo)
 	char		error[TTE_ERROR_LEN];
 
 	tte_slot_get_error(slot, &error_at, error);
-	values[0] = ObjectIdGetDatum(pg_atomic_read_u32(&slot->database));
 	nulls[1] = pid == 0;
 	values[1] = Int32GetDatum(pid);
 	values[2] = CStringGetTextDatum(state_name(pg_atomic_read_u32(&slot->state)));
@@ -80,38 +106,55 @@ worker_row(TteSlot *slot, ReturnSetInfo *rsinfo)
 	values[8] = CStringGetTextDatum(error);
 	set_time(&values[9], &nulls[9], error_at);
 	set_time(&values[10], &nulls[10], pg_atomic_read_u64(&slot->heartbeat));
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	put_row(rsinfo, database, values, nulls);
 }
 
-/* A database that waits for a worker. */
+/* A database that no worker serves now. */
 static void
-waiting_row(const TteWaiting *waiting, ReturnSetInfo *rsinfo)
+unserved_row(TteDatabase *entry, Oid database, ReturnSetInfo *rsinfo)
 {
 	Datum		values[WORKER_STATUS_COLUMNS];
 	bool		nulls[WORKER_STATUS_COLUMNS];
 
 	memset(nulls, true, sizeof(nulls));
-	nulls[0] = nulls[2] = nulls[3] = false;
-	values[0] = ObjectIdGetDatum(waiting->database);
-	values[2] = CStringGetTextDatum("no_worker_slot");
-	values[3] = TimestampTzGetDatum(waiting->since);
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	values[2] = CStringGetTextDatum(entry ? state_name(pg_atomic_read_u32(&entry->state)) : "unlisted");
+	nulls[2] = false;
+	if (entry != NULL)
+	{
+		set_time(&values[3], &nulls[3], pg_atomic_read_u64(&entry->since));
+		values[5] = Int64GetDatum(pg_atomic_read_u64(&entry->requests));
+		values[6] = Int64GetDatum(pg_atomic_read_u64(&entry->delivered));
+		values[7] = Int64GetDatum(pg_atomic_read_u64(&entry->failed));
+		nulls[5] = nulls[6] = nulls[7] = false;
+	}
+	put_row(rsinfo, database, values, nulls);
 }
 
 Datum
 tte_sql_worker_status(PG_FUNCTION_ARGS)
 {
-	TteWaiting	waiting[TTE_MAX_WAITING];
-	int			nwaiting = tte_shared_available() ? tte_waiting_read(waiting) : 0;
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 
 	InitMaterializedSRF(fcinfo, 0);
+	if (!tte_shared_available())
+		return (Datum) 0;
 	for (int i = 0; i < tte_slot_count(); i++)
 	{
-		if (pg_atomic_read_u32(&tte_slot(i)->database) != InvalidOid)
-			worker_row(tte_slot(i), (ReturnSetInfo *) fcinfo->resultinfo);
+		Oid			database = pg_atomic_read_u32(&tte_slot(i)->database);
+
+		if (OidIsValid(database))
+			worker_row(tte_slot(i), database, rsinfo);
 	}
-	for (int i = 0; i < nwaiting; i++)
-		waiting_row(&waiting[i], (ReturnSetInfo *) fcinfo->resultinfo);
+	for (int i = 0; i < tte_max_databases; i++)
+	{
+		TteDatabase *entry = tte_database(i);
+		Oid			database = pg_atomic_read_u32(&entry->database);
+
+		if (OidIsValid(database) && pg_atomic_read_u32(&entry->state) != TTE_WORKER_NONE && tte_slot_of(database) == NULL)
+			unserved_row(entry, database, rsinfo);
+	}
+	if (tte_database_of(InvalidOid) == NULL && tte_database_of(MyDatabaseId) == NULL && tte_slot_of(MyDatabaseId) == NULL)
+		unserved_row(NULL, MyDatabaseId, rsinfo);
 	return (Datum) 0;
 }
 

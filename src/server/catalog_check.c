@@ -88,7 +88,7 @@ static const Table tables[] = {
 	{"cursor",
 		{
 			{"source_id", INT4OID, false}, {"prev_snapshot", PG_SNAPSHOTOID, false}, {"snapshot", PG_SNAPSHOTOID, false},
-			{"position_xid", XID8OID, false}, {"position_id", INT8OID, false}
+			{"position_xid", XID8OID, false}, {"position_id", INT8OID, false}, {"note", BYTEAOID, true}
 	}, false, InvalidOid, {0}},
 	{"source_state",
 		{

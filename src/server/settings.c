@@ -36,6 +36,7 @@ char	   *tte_proxy_ca_file = NULL;
 char	   *tte_access_token_dir = NULL;
 char	   *tte_databases = NULL;
 int			tte_max_workers = 8;
+int			tte_max_databases = 1024;
 int			tte_connect_timeout = 5000;
 int			tte_request_timeout = 30000;
 int			tte_max_in_flight = 4;
@@ -404,6 +405,11 @@ tte_settings_define(void)
 							"Maximum number of databases whose events are sent at the same time.",
 							"Each uses one of max_worker_processes. The launcher uses one more, and a probe of a database for the extension another.",
 							&tte_max_workers, 8, 1, 1024,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("tiktok_events.max_databases",
+							"Maximum number of databases with the extension that are served as soon as they have work.",
+							"More are looked at every ten minutes.",
+							&tte_max_databases, 1024, 1, 65536,
 							PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("tiktok_events");
 }

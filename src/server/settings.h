@@ -18,6 +18,7 @@ extern char *tte_proxy_ca_file;
 extern char *tte_access_token_dir;
 extern char *tte_databases;
 extern int	tte_max_workers;
+extern int	tte_max_databases;
 extern int	tte_connect_timeout;	/* ms */
 extern int	tte_request_timeout;	/* ms */
 extern int	tte_max_in_flight;

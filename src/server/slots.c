@@ -27,6 +27,7 @@
 
 #include "server/compat.h"
 #include "server/counters.h"
+#include "server/databases.h"
 #include "server/settings.h"
 #include "server/slots.h"
 
@@ -35,12 +36,11 @@
 
 typedef struct TteShared
 {
-	LWLock	   *lock;			/* protects error texts and waiting[] */
+	LWLock	   *lock;			/* protects error texts */
 	pg_atomic_uint32 launcher;	/* process number + 1 */
 	pg_atomic_uint32 kick;		/* database that the launcher shall check, or
 								 * 0 */
-	int			nwaiting;
-	TteWaiting	waiting[TTE_MAX_WAITING];
+	pg_atomic_uint32 room;		/* workers that are to make room */
 	TimestampTz made_at;		/* later than the start of the server after a
 								 * crash */
 	int			slots;
@@ -54,8 +54,6 @@ typedef struct TteSent
 	pg_atomic_uint32 extension; /* Oid, set last */
 	pg_atomic_uint64 request;	/* newest that may have been sent */
 } TteSent;
-
-#define SENT_ENTRIES	256
 
 static TteSent *sent = NULL;	/* survives a crash; NULL: nothing is known */
 static TteSent *my_sent = NULL;
@@ -76,7 +74,8 @@ request_shmem(void)
 		prev_request_hook();
 	RequestAddinShmemSpace(shared_size());
 	RequestAddinShmemSpace(tte_counters_size());
-	RequestNamedLWLockTranche("tiktok_events", 2);
+	RequestAddinShmemSpace(tte_databases_size());
+	RequestNamedLWLockTranche("tiktok_events", 3);
 }
 
 static void
@@ -120,13 +119,14 @@ startup_shmem(void)
 		shared->lock = &GetNamedLWLockTranche("tiktok_events")[0].lock;
 		pg_atomic_init_u32(&shared->launcher, 0);
 		pg_atomic_init_u32(&shared->kick, 0);
+		pg_atomic_init_u32(&shared->room, 0);
 		shared->made_at = GetCurrentTimestamp();
-		shared->nwaiting = 0;
 		shared->slots = tte_max_workers + 1;
 		for (int i = 0; i < shared->slots; i++)
 			init_slot(&shared->slot[i]);
 	}
 	tte_counters_init(&GetNamedLWLockTranche("tiktok_events")[1].lock);
+	tte_databases_init(&GetNamedLWLockTranche("tiktok_events")[2].lock);
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -134,7 +134,7 @@ startup_shmem(void)
 static void
 map_sent(void)
 {
-	void	   *map = mmap(NULL, SENT_ENTRIES * sizeof(TteSent), PROT_READ | PROT_WRITE,
+	void	   *map = mmap(NULL, tte_max_databases * sizeof(TteSent), PROT_READ | PROT_WRITE,
 						   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	sent = map == MAP_FAILED ? NULL : map;
@@ -158,12 +158,12 @@ tte_crashed_since(TimestampTz at)
 
 /*
  * With a new entry all recorded requests count as sent.  The same holds without
- * an entry, if more than SENT_ENTRIES databases had workers since server start.
+ * an entry, if more than max_databases had workers since server start.
  */
 void
 tte_sent_attach(Oid extension, int64 newest_request)
 {
-	for (int i = 0; sent != NULL && my_sent == NULL && i < SENT_ENTRIES; i++)
+	for (int i = 0; sent != NULL && my_sent == NULL && i < tte_max_databases; i++)
 	{
 		uint32		database = 0;
 
@@ -228,6 +228,15 @@ bool
 tte_slot_is_for_probe(const TteSlot *slot)
 {
 	return slot == &shared->slot[shared->slots - 1];
+}
+
+/* Other than the one for probes, which is the last. */
+bool
+tte_slot_is_free(void)
+{
+	TteSlot    *slot = tte_slot_of(InvalidOid);
+
+	return slot != NULL && !tte_slot_is_for_probe(slot);
 }
 
 TteSlot *
@@ -301,6 +310,12 @@ tte_launcher_announce(void)
 }
 
 void
+tte_launcher_wake(void)
+{
+	set_latch_of(&shared->launcher);
+}
+
+void
 tte_launcher_kick(void)
 {
 	uint32		none = 0;
@@ -308,7 +323,7 @@ tte_launcher_kick(void)
 	if (!pg_atomic_compare_exchange_u32(&shared->kick, &none, MyDatabaseId) && none != MyDatabaseId)
 		pg_atomic_write_u32(&shared->kick, KICK_ALL);
 	pg_memory_barrier();
-	set_latch_of(&shared->launcher);
+	tte_launcher_wake();
 }
 
 bool
@@ -320,25 +335,79 @@ tte_launcher_kicked(Oid *database)
 	return kick != 0;
 }
 
-void
-tte_waiting_publish(const TteWaiting *waiting, int n)
+/* Does its worker do nothing, so that it may leave at once? */
+static bool
+is_idle(TteSlot *slot)
 {
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	memcpy(shared->waiting, waiting, n * sizeof(TteWaiting));
-	shared->nwaiting = n;
-	LWLockRelease(shared->lock);
+	switch (pg_atomic_read_u32(&slot->state))
+	{
+		case TTE_WORKER_NONE:
+		case TTE_WORKER_STARTING:
+		case TTE_WORKER_SENDING:
+			return false;
+		default:
+			return pg_atomic_read_u32(&slot->exit_reason) != TTE_EXIT_MADE_ROOM;
+	}
+}
+
+/* The next one after that time; NULL: there is none. */
+static TteSlot *
+longest_idle(uint64 after)
+{
+	TteSlot    *longest = NULL;
+
+	for (int i = 0; i < shared->slots; i++)
+	{
+		TteSlot    *slot = &shared->slot[i];
+		uint64		since = pg_atomic_read_u64(&slot->since);
+
+		if (is_idle(slot) && since > after && (longest == NULL || since < pg_atomic_read_u64(&longest->since)))
+			longest = slot;
+	}
+	return longest;
+}
+
+/* Workers that are busy look by themselves; so does any other every five seconds. */
+void
+tte_room_ask(int n)
+{
+	TteSlot    *slot;
+	uint64		after = 0;
+
+	pg_atomic_write_u32(&shared->room, n);
+	pg_memory_barrier();
+	for (int i = 0; i < n && (slot = longest_idle(after)) != NULL; i++)
+	{
+		after = pg_atomic_read_u64(&slot->since);
+		set_latch_of(&slot->proc);
+	}
 }
 
 int
-tte_waiting_read(TteWaiting *waiting)
+tte_room_coming(void)
 {
-	int			n;
+	int			n = 0;
 
-	LWLockAcquire(shared->lock, LW_SHARED);
-	n = shared->nwaiting;
-	memcpy(waiting, shared->waiting, n * sizeof(TteWaiting));
-	LWLockRelease(shared->lock);
+	for (int i = 0; i < shared->slots; i++)
+		n += pg_atomic_read_u32(&shared->slot[i].database) != InvalidOid &&
+			pg_atomic_read_u32(&shared->slot[i].exit_reason) == TTE_EXIT_MADE_ROOM;
 	return n;
+}
+
+bool
+tte_room_wanted(void)
+{
+	return pg_atomic_read_u32(&shared->room) > 0;
+}
+
+bool
+tte_room_claim(void)
+{
+	uint32		room = pg_atomic_read_u32(&shared->room);
+
+	while (room > 0 && !pg_atomic_compare_exchange_u32(&shared->room, &room, room - 1))
+		;
+	return room > 0;
 }
 
 static void

@@ -24,7 +24,9 @@ typedef enum TteWorkerState
 	TTE_WORKER_FAILED,			/* recovers from an error */
 	TTE_WORKER_MISMATCH,		/* the extension is of a version it does not
 								 * know */
-	TTE_WORKER_REFUSED			/* somebody has changed the tables */
+	TTE_WORKER_REFUSED,			/* somebody has changed the tables */
+	TTE_WORKER_WAITING,			/* of a database: it waits for a worker, */
+	TTE_WORKER_RESTING			/* or nothing is due in it */
 } TteWorkerState;
 
 /* Why the last worker of a slot ended. */
@@ -33,7 +35,8 @@ typedef enum TteExitReason
 	TTE_EXIT_UNKNOWN,			/* an error, or killed */
 	TTE_EXIT_NO_EXTENSION,		/* the database does not have it */
 	TTE_EXIT_NO_ROOM,			/* it has, but the slot is for probes only */
-	TTE_EXIT_ASKED				/* the launcher or DROP DATABASE asked */
+	TTE_EXIT_ASKED,				/* the launcher or DROP DATABASE asked */
+	TTE_EXIT_MADE_ROOM			/* other databases wait for a worker */
 } TteExitReason;
 
 /*
@@ -73,15 +76,6 @@ typedef struct TteSlot
 	char		error[TTE_ERROR_LEN];
 } TteSlot;
 
-/* A database that waits for a worker. */
-typedef struct TteWaiting
-{
-	Oid			database;
-	TimestampTz since;
-} TteWaiting;
-
-#define TTE_MAX_WAITING	64		/* more are not shown */
-
 /* Has the server restarted all its processes after a crash since that time? */
 extern bool tte_crashed_since(TimestampTz at);
 
@@ -113,22 +107,29 @@ extern TteSlot *tte_slot_of(Oid database);	/* NULL: none */
  * for probes (for_probe), which check whether a database has the extension.
  */
 extern TteSlot *tte_slot_take(Oid database, bool for_probe);
+extern bool tte_slot_is_free(void);
 extern void tte_slot_release(TteSlot *slot);
 extern void tte_slot_stop(TteSlot *slot);
 extern void tte_slot_wake(TteSlot *slot);
 extern bool tte_slot_busy(TteSlot *slot);	/* a worker is in it */
 extern void tte_launcher_announce(void);
 
-/* In any process: tells the launcher to check this database. */
+/* In any process: wakes the launcher; tells it to check this database. */
+extern void tte_launcher_wake(void);
 extern void tte_launcher_kick(void);
 
 /* Shall the launcher check a database again (InvalidOid: several)?  Clears the request. */
 extern bool tte_launcher_kicked(Oid *database);
-extern void tte_waiting_publish(const TteWaiting *waiting, int n);
-extern int	tte_waiting_read(TteWaiting *waiting);	/* into TTE_MAX_WAITING
-													 * entries */
+
+/* So many workers are to make room, those that have been idle for longest first; and how many are about to. */
+extern void tte_room_ask(int n);
+extern int	tte_room_coming(void);
 
 /* For the worker. */
+
+/* Is it to make room, and shall it be this one?  Whoever is told so has to leave. */
+extern bool tte_room_wanted(void);
+extern bool tte_room_claim(void);
 extern void tte_slot_attach(TteSlot *slot); /* detaches at exit */
 extern bool tte_slot_is_for_probe(const TteSlot *slot); /* the one for probes */
 extern void tte_slot_set_state(TteSlot *slot, TteWorkerState state);

@@ -40,6 +40,7 @@
 #include "server/catalog_check.h"
 #include "server/compat.h"
 #include "server/counters.h"
+#include "server/databases.h"
 #include "server/slots.h"
 #include "server/utility_hook.h"
 #include "server/waitset.h"
@@ -250,7 +251,10 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree, Proc
 	else
 		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, env, dest, qc);
 	if (OidIsValid(dropped))
+	{
 		tte_counters_forget(dropped);
+		tte_database_forget(dropped);
+	}
 	report_open_events(n);
 	if (updates)
 		tte_reconfigure_at_commit();

@@ -14,6 +14,7 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 
+#include "server/databases.h"
 #include "server/slots.h"
 #include "server/wakeup.h"
 
@@ -40,19 +41,36 @@ wake_slot(TteSlot *slot)
 	tte_slot_wake(slot);
 }
 
+/*
+ * The note comes first: whoever gives the slot to another database looks at it
+ * afterwards, so that work is not forgotten when its worker is about to leave.
+ */
+static void
+wake_database(void)
+{
+	static TteDatabase *entry = NULL;
+	bool		noted;
+	TteSlot    *slot;
+
+	if (entry == NULL || pg_atomic_read_u32(&entry->database) != MyDatabaseId)
+		entry = tte_database_enter(MyDatabaseId);
+	noted = entry != NULL && pg_atomic_exchange_u32(&entry->wake, 1) == 0;
+	slot = tte_slot_of(MyDatabaseId);
+	if (slot != NULL && reconfigure)
+		pg_atomic_write_u32(&slot->reconfigure, 1);
+	if (slot != NULL)
+		wake_slot(slot);
+	else if (noted)
+		tte_launcher_wake();
+}
+
 static void
 wake_now(void)
 {
 	TteSlot    *slot;
 
 	if (wake_worker)
-	{
-		slot = tte_slot_of(MyDatabaseId);
-		if (slot != NULL && reconfigure)
-			pg_atomic_write_u32(&slot->reconfigure, 1);
-		if (slot != NULL)
-			wake_slot(slot);
-	}
+		wake_database();
 	if (stop_worker && (slot = tte_slot_of(MyDatabaseId)) != NULL)
 		tte_slot_stop(slot);
 	if (wake_launcher)
