@@ -532,7 +532,10 @@ woken(void)
 {
 	int64		now = tte_now();
 
-	/* in this order: a session sets both, and the worker does not leave while one is set */
+	/*
+	 * in this order: a session sets both, and the worker does not leave while
+	 * one is set
+	 */
 	if (entry != NULL && pg_atomic_read_u32(&slot->wake) != 0)
 		pg_atomic_exchange_u32(&entry->wake, 0);
 	if (pg_atomic_exchange_u32(&slot->wake, 0) != 0)
