@@ -151,6 +151,10 @@ COMMENT ON COLUMN tiktok.worker_status.last_error IS 'text of its last error; NU
 COMMENT ON COLUMN tiktok.worker_status.last_error_at IS 'when that was';
 COMMENT ON COLUMN tiktok.worker_status.heartbeat IS 'when it last went through its loop; at most five seconds ago unless something is wrong';
 
+CREATE FUNCTION tiktok_internal.status_counters(source_id int, OUT status text, OUT events bigint, OUT since timestamptz)
+RETURNS SETOF record LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tte_sql_status_counters';
+COMMENT ON FUNCTION tiktok_internal.status_counters(int) IS 'events of a source that became final, by status, as they are counted in shared memory';
+
 CREATE FUNCTION tiktok_internal.unmapped_stages(source_id int, OUT stage text, OUT no_mapping bigint)
 RETURNS SETOF record LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'tte_sql_unmapped_stages';
 COMMENT ON FUNCTION tiktok_internal.unmapped_stages(int) IS 'stages of a source in shared memory that made no event';
@@ -163,6 +167,15 @@ COMMENT ON COLUMN tiktok.enqueue_counters.source IS 'name of the source';
 COMMENT ON COLUMN tiktok.enqueue_counters.conflict IS 'events whose key (source, event, event_id) was recorded before with other content; the first event stays. Times and values of identifiers are not compared';
 COMMENT ON COLUMN tiktok.enqueue_counters.no_mapping IS 'rows with a stage that tiktok.lead_stage does not map';
 COMMENT ON COLUMN tiktok.enqueue_counters.since IS 'when counting began: the start of the server, or its recovery from a crash';
+
+CREATE VIEW tiktok.status_counters AS
+SELECT s.name AS source, c.status, c.events, c.since
+FROM tiktok.source s, LATERAL tiktok_internal.status_counters(s.id) c;
+COMMENT ON VIEW tiktok.status_counters IS 'one row per source and final status: how often events came to it since the server was started, test events included; what operators discard or suppress is not counted. No row when the library is not preloaded';
+COMMENT ON COLUMN tiktok.status_counters.source IS 'name of the source';
+COMMENT ON COLUMN tiktok.status_counters.status IS 'delivered, rejected, invalid, suppressed, expired, uncertain';
+COMMENT ON COLUMN tiktok.status_counters.events IS 'events that came to it; one that is sent again may be counted again, as may one whose transaction is rolled back';
+COMMENT ON COLUMN tiktok.status_counters.since IS 'when counting began: the start of the server, or its recovery from a crash';
 
 CREATE VIEW tiktok.unmapped_stage AS
 SELECT s.name AS source, u.stage, u.no_mapping

@@ -30,6 +30,11 @@ SELECT track('o2', 2);
 SELECT * FROM counted;
 SELECT event_id, value, status FROM tiktok.event_status ORDER BY event_id;
 
+-- what is final when it is recorded, by status
+SELECT track('o3', 3, event_time => now() - interval '30 days');
+SELECT s.status, s.events, s.since = c.since AS since FROM tiktok.status_counters s JOIN tiktok.enqueue_counters c USING (source) WHERE source = 'shop';
+SELECT status, count(*) FROM tiktok.event_status GROUP BY 1 ORDER BY 1;
+
 -- stages
 CREATE TABLE leads (id int PRIMARY KEY, stage text, email text);
 CREATE TRIGGER tiktok AFTER INSERT OR UPDATE ON leads FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('crm', '=stage', 'email=email');

@@ -32,6 +32,7 @@ is(sql('SELECT count(*) FROM tiktok.worker_status'), 0, 'there is no worker');
 is(sql("SELECT string_agg(check_name || ' ' || state, ' ' ORDER BY check_name) FROM tiktok.health() WHERE check_name IN ('preload', 'worker')"), 'preload fail',
 	'tiktok.health says it');
 is(sql('SELECT count(conflict) + count(no_mapping) + count(since) FROM tiktok.enqueue_counters'), 0, 'nothing is counted');
+is(sql('SELECT count(*) FROM tiktok.status_counters'), 0, 'and no status');
 is(sql('SELECT count(*) FROM tiktok.unmapped_stage'), 0, 'nor are stages');
 $node->psql('postgres', 'CREATE DATABASE fresh');
 (undef, undef, $err) = $node->psql('fresh', 'CREATE EXTENSION tiktok_events');

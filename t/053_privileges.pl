@@ -75,7 +75,7 @@ SELECT tiktok.withdraw_consent('shop', 'orders-b'), tiktok.forget(external_id =>
 CALL tiktok.backfill('orders', 't');
 SELECT tiktok.set_access_token('shop', 'TOKEN');
 SELECT tiktok.wait('20 s');
-TABLE tiktok.backlog; TABLE tiktok.worker_status; TABLE tiktok.enqueue_counters; TABLE tiktok.unmapped_stage; TABLE tiktok.query_counters; TABLE tiktok.unmapped_source;
+TABLE tiktok.backlog; TABLE tiktok.worker_status; TABLE tiktok.enqueue_counters; TABLE tiktok.status_counters; TABLE tiktok.unmapped_stage; TABLE tiktok.query_counters; TABLE tiktok.unmapped_source;
 SELECT tiktok.retry('shop'), tiktok.discard('shop'), tiktok.pause('shop'), tiktok.resume('shop'), tiktok.set_test_code('shop', 'TEST1'), tiktok.confirm_database();
 SELECT tiktok.grant_admin('mallory'), tiktok.revoke_all('mallory');
 SQL

@@ -48,13 +48,17 @@ $grants =~ s/DATABASE shop/DATABASE postgres/ or die 'no grants';
 $node->safe_psql('postgres', $grants);
 is(($node->psql('postgres', 'SELECT FROM tiktok.identity', extra_params => [ '-U', 'exporter' ]))[0], 3, 'the role may not see identifiers');
 
+# Answers are kept for a second, so that changes are seen at once
+my $queries = slurp_file("$docs/tiktok_events.yaml");
+append_to_file("$dir/queries.yaml", $queries =~ s/cache_seconds: 10$/cache_seconds: 1/gmr);
+
 $ENV{DATA_SOURCE_NAME} = sprintf 'host=%s port=%d user=exporter dbname=postgres sslmode=disable', $node->host, $node->port;
 my $pid = fork // die "fork: $!";
 if ($pid == 0)
 {
 	open STDOUT, '>', "$dir/log";
 	open STDERR, '>&', \*STDOUT;
-	exec $exporter, "--extend.query-path=$docs/tiktok_events.yaml", "--web.listen-address=127.0.0.1:$port",
+	exec $exporter, "--extend.query-path=$dir/queries.yaml", "--web.listen-address=127.0.0.1:$port",
 	  '--disable-default-metrics', '--disable-settings-metrics', '--no-collector.database', '--no-collector.bgwriter';
 	die "exec: $!";
 }
@@ -88,7 +92,7 @@ unlike(slurp_file("$dir/log"), qr/level=(error|warn).*tiktok/, 'no query fails')
 
 # Every metric of the file is there, and has the value of the view
 my ($query, @expected);
-for (split /\n/, slurp_file("$docs/tiktok_events.yaml"))
+for (split /\n/, $queries)
 {
 	$query = $1 if /^(\w+):/;
 	push @expected, "${query}_$1" if /^    - (\w+): \{ usage: "(?:GAUGE|COUNTER)"/;
@@ -117,7 +121,10 @@ is($metrics->{tiktok_events_queue_recorded_total}{''}, $node->safe_psql('postgre
 is($metrics->{tiktok_events_enqueue_conflict_total}{shop}, 1, 'a key that came with another event');
 is($metrics->{tiktok_events_worker_up}{''}, 1, 'the worker is up');
 is($metrics->{"tiktok_events_worker_$_->[0]"}{''}, $node->safe_psql('postgres', "SELECT $_->[1] FROM tiktok.worker_status WHERE database = 'postgres'"), "$_->[0] as in the view")
-  for [ 'requests_total', 'requests' ], [ 'requests_failed_total', 'failed' ], [ 'delivered_total', 'delivered' ];
+  for [ 'requests_total', 'requests' ], [ 'requests_failed_total', 'failed' ];
+is_deeply({ map { $_ => $metrics->{tiktok_events_final_total}{"shop|$_"} } qw(delivered rejected invalid suppressed expired uncertain) },
+	{ delivered => 7, rejected => 0, invalid => 2, suppressed => 0, expired => 0, uncertain => 0 }, 'what became of the events of a source');
+is_deeply($metrics->{tiktok_events_final_total}, values_of("SELECT source || '|' || status AS labels, events AS n FROM tiktok.status_counters"), 'as in the view, of every source');
 cmp_ok($metrics->{tiktok_events_worker_heartbeat_age_seconds}{''}, '<', 60, 'it was seen lately');
 
 # The panels' queries, with all that is chosen
@@ -197,11 +204,15 @@ SKIP:
 	skip 'no prometheus', 1 unless -x '/usr/bin/prometheus';
 	my $prometheus_port = PostgreSQL::Test::Cluster::get_free_port();
 	my (%rows, $server);
+	my $order = 100;
+
+	$panel{"growth of $_"} = qq(increase(tiktok_events_final_total{source="shop", status="$_"}[30s]) > 0) for 'delivered', 'invalid';
 
 	append_to_file("$dir/prometheus.yaml", "global: { scrape_interval: 1s, scrape_timeout: 1s }\nscrape_configs:\n  - { job_name: pg, scrape_interval: 1s, static_configs: [ { targets: [ '127.0.0.1:$port' ] } ] }\n");
 	$server = IPC::Run::start([ '/usr/bin/prometheus', "--config.file=$dir/prometheus.yaml", "--storage.tsdb.path=$dir/tsdb", "--web.listen-address=127.0.0.1:$prometheus_port" ], '>', "$dir/prometheus.log", '2>&1');
 	for (1 .. 120)
 	{
+		$node->safe_psql('postgres', sprintf "INSERT INTO orders VALUES (%d, 10, 'https://shop.example.com/'), (%d, 10, NULL)", $order++, $order++);
 		for my $name (grep { !$rows{$_} } sort keys %panel)
 		{
 			my $reply = HTTP::Tiny->new(timeout => 20)->post_form("http://127.0.0.1:$prometheus_port/api/v1/query", { query => $panel{$name} });
@@ -210,7 +221,7 @@ SKIP:
 		last unless grep { !$rows{$_} } keys %panel;
 		select undef, undef, undef, 0.5;
 	}
-	is(join(', ', grep { !$rows{$_} } sort keys %panel), '', 'each panel has rows of the exporter');
+	is(join(', ', grep { !$rows{$_} } sort keys %panel), '', 'each panel has rows of the exporter, and counters grow');
 	$server->kill_kill;
 }
 

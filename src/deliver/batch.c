@@ -353,7 +353,7 @@ events_read(const Reading *r)
 static void
 record_unsent(const Reading *r, const IdList *list, const char *status, const char *reason, bool keep, int64 received_at)
 {
-	TteFinal	final = {0, status, reason, keep, r->from_retry, false, received_at};
+	TteFinal	final = {r->sender->config.id, 0, status, reason, keep, r->from_retry, false, received_at};
 
 	tte_queue_record_final(&final, list->ids, list->n);
 }

@@ -203,7 +203,7 @@ void
 tte_outcome_final(TteRequest *request, const int64 *ids, int n, const char *status, const char *reason, bool keep)
 {
 	bool		sent = !request->unreadable;
-	TteFinal	final = {sent ? request->id : 0, status, reason, keep, request->from_retry, sent, 0};
+	TteFinal	final = {request->sender->config.id, sent ? request->id : 0, status, reason, keep, request->from_retry, sent, 0};
 
 	if (request->reply.possibly_received)
 		final.possibly_received_at = request->try.started_at;

@@ -18,6 +18,7 @@
 #include "deliver/statement.h"
 #include "server/common.h"
 #include "server/compat.h"
+#include "server/counters.h"
 #include "server/faultpoint.h"
 #include "server/slots.h"
 
@@ -109,7 +110,7 @@ static TteStatement set_apart_sql = {2, {INT4OID, INT8OID},
 "forgotten AS (DELETE FROM tiktok.identity i USING poison p WHERE i.id = p.id AND p.possibly_received_at IS NULL) "
 "INSERT INTO tiktok.delivery SELECT id, CASE WHEN possibly_received_at IS NOT NULL THEN last_request_id END, "
 "CASE WHEN possibly_received_at IS NOT NULL THEN 'uncertain' ELSE 'invalid' END, 'poison', clock_timestamp(), "
-"attempts, first_attempt_at, possibly_received_at FROM poison", NULL};
+"attempts, first_attempt_at, possibly_received_at FROM poison RETURNING status", NULL};
 
 int64
 tte_queue_start_request(const TteRequestStart *start)
@@ -273,6 +274,7 @@ tte_queue_record_final(const TteFinal *final, const int64 *ids, int n)
 		return;
 	if (n < BULK || final->from_retry || final->request_id == 0 || !record_bulk(final, ids, n))
 		record_by_sql(final, ids, n);
+	tte_count_final(final->source_id, final->status, n);
 	TTE_FAULT_POINT("fate-written", final->status);
 }
 
@@ -340,7 +342,8 @@ tte_queue_set_apart(int32 source_id, int64 request_id)
 {
 	Datum		args[] = {Int32GetDatum(source_id), Int64GetDatum(request_id)};
 
-	tte_run(&set_apart_sql, args, NULL);
+	if (tte_run(&set_apart_sql, args, NULL) > 0)
+		tte_count_final(source_id, tte_result_text(0, 1), 1);
 }
 
 /* What was not sent need not go to tiktok.retry, unless a process died with it. */

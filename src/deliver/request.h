@@ -42,6 +42,7 @@ typedef struct TteRequestEnd
 /* How a group of events ended. */
 typedef struct TteFinal
 {
+	int32		source_id;
 	int64		request_id;		/* 0: never sent */
 	const char *status;
 	const char *reason;			/* or NULL */

@@ -566,6 +566,8 @@ tte_outbox_store(int32 source_id, const char *test_code, const TteRendered *even
 	if (found != 0)
 		return found;
 	insert_companion(id, event);
+	if (event->verdict != TTE_EVENT_READY)
+		tte_count_final(source_id, verdict_status(event->verdict), 1);
 	tte_wake_source_at_commit(source_id);
 	return id;
 }

@@ -29,6 +29,7 @@
 
 PG_FUNCTION_INFO_V1(tte_sql_worker_status);
 PG_FUNCTION_INFO_V1(tte_sql_enqueue_counters);
+PG_FUNCTION_INFO_V1(tte_sql_status_counters);
 PG_FUNCTION_INFO_V1(tte_sql_unmapped_stages);
 PG_FUNCTION_INFO_V1(tte_sql_query_counters);
 PG_FUNCTION_INFO_V1(tte_sql_unmapped_sources);
@@ -177,6 +178,27 @@ tte_sql_enqueue_counters(PG_FUNCTION_ARGS)
 		values[2] = TimestampTzGetDatum(tte_shared_since());
 	}
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/* Events of a source that became final, by status; no rows if the library is not preloaded. */
+Datum
+tte_sql_status_counters(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	int32		source_id = PG_GETARG_INT32(0);
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < TTE_STATUSES && tte_shared_available(); i++)
+	{
+		Datum		values[] = {
+			CStringGetTextDatum(tte_counted_status[i]), Int64GetDatum(tte_counter(TTE_FINAL + i, source_id)),
+			TimestampTzGetDatum(tte_shared_since())
+		};
+		bool		nulls[3] = {0};
+
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
 }
 
 /* The names of a kind, of all ids or one, with one or two of their counters. */

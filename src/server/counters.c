@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * counters.c
- *	  Shared memory: counters of rows and calls that recorded no event.
+ *	  Shared memory: counters of rows and calls that recorded no event, and of
+ *	  events that became final.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,7 +17,7 @@
 #include "server/counters.h"
 
 /* The last quarter of the counters is reserved for sources, so that stages cannot use all. */
-#define MAX_COUNTERS	1024
+#define MAX_COUNTERS	4096
 #define ROOM_FOR_STAGES (MAX_COUNTERS / 4 * 3)
 #define MAX_STAGES		64		/* of a source */
 
@@ -35,6 +36,8 @@ typedef struct Counter
 	int			stages;			/* of a source: how many have a counter */
 	pg_atomic_uint64 count[TTE_COUNTED];
 } Counter;
+
+const char *const tte_counted_status[TTE_STATUSES] = {"delivered", "rejected", "invalid", "suppressed", "expired", "uncertain"};
 
 static HTAB *counters = NULL;	/* NULL: not preloaded */
 static LWLock *counters_lock;	/* exclusive to add and remove counters */
@@ -95,8 +98,8 @@ add_counter(TteCountedOf kind, int32 id, const char *stage)
 	return counter;
 }
 
-void
-tte_count(TteCounted what, TteCountedOf kind, int32 id, const char *stage)
+static void
+add(TteCounted what, TteCountedOf kind, int32 id, const char *stage, int n)
 {
 	Counter    *counter;
 
@@ -111,8 +114,24 @@ tte_count(TteCounted what, TteCountedOf kind, int32 id, const char *stage)
 		counter = add_counter(kind, id, stage);
 	}
 	if (counter != NULL)
-		pg_atomic_fetch_add_u64(&counter->count[what], 1);
+		pg_atomic_fetch_add_u64(&counter->count[what], n);
 	LWLockRelease(counters_lock);
+}
+
+void
+tte_count(TteCounted what, TteCountedOf kind, int32 id, const char *stage)
+{
+	add(what, kind, id, stage, 1);
+}
+
+void
+tte_count_final(int32 source_id, const char *status, int n)
+{
+	for (int i = 0; i < TTE_STATUSES; i++)
+	{
+		if (strcmp(tte_counted_status[i], status) == 0)
+			add(TTE_FINAL + i, TTE_OF_SOURCE, source_id, "", n);
+	}
 }
 
 uint64

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * counters.h
- *	  Counters of rows and calls that recorded no event, in shared memory.
+ *	  Counters in shared memory: rows and calls that recorded no event, and
+ *	  events that became final.
  *
  *-------------------------------------------------------------------------
  */
@@ -9,6 +10,10 @@
 #define TTE_COUNTERS_H
 
 #include "storage/lwlock.h"
+
+/* Final statuses that are counted: those that come by themselves, and not by an operator. */
+#define TTE_STATUSES	6
+extern const char *const tte_counted_status[TTE_STATUSES];
 
 /* What is counted.  Most of it recorded no event. */
 typedef enum TteCounted
@@ -19,7 +24,8 @@ typedef enum TteCounted
 	TTE_NO_ROW,					/* it returned no row, or NULL */
 	TTE_NO_SOURCE,				/* a row does not name a source */
 	TTE_NOT_RECORDED,			/* tiktok_events.recording is off */
-	TTE_COUNTED
+	TTE_FINAL,					/* events by status, as above */
+	TTE_COUNTED = TTE_FINAL + TTE_STATUSES
 } TteCounted;
 
 /* What is counted for: each has a counter of its own, and counters by name until the table is full. */
@@ -46,6 +52,7 @@ typedef struct TteNamedCount
  * for the whole source or table.
  */
 extern void tte_count(TteCounted what, TteCountedOf kind, int32 id, const char *stage);
+extern void tte_count_final(int32 source_id, const char *status, int n);
 extern uint64 tte_counter(TteCounted what, int32 source_id);
 
 /* The counters with names, palloc'd; id NULL: of all sources or tables. */
