@@ -314,10 +314,11 @@ $$;
 COMMENT ON FUNCTION tiktok_internal.truth_findings(text) IS
 'causes of tiktok.differences that too many orders of the last days have; a row without cause has all orders of seven days, and how many of them are delivered';
 
-CREATE FUNCTION tiktok.checklist(source text, OUT item int, OUT what text, OUT state text, OUT evidence text, OUT hint text)
+-- An item of the checklist rests on the failure modes, so that who needs both has them from here.
+CREATE FUNCTION tiktok_internal.judged_source(source text, OUT item int, OUT what text, OUT state text, OUT evidence text, OUT hint text)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET DateStyle = 'ISO' SET jit = off AS $$
 	WITH me AS MATERIALIZED (
-		SELECT s.* FROM (SELECT tiktok_internal.source_id(checklist.source) AS id OFFSET 0) i JOIN tiktok_internal.source_health s ON s.source_id = i.id
+		SELECT s.* FROM (SELECT tiktok_internal.source_id(judged_source.source) AS id OFFSET 0) i JOIN tiktok_internal.source_health s ON s.source_id = i.id
 	), newest AS MATERIALIZED (
 		SELECT e.* FROM me, tiktok_internal.newest(me.source_id, 1500) e
 	), of_all AS MATERIALIZED (
@@ -328,7 +329,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 			tiktok_internal.worth(array_agg(e.value) FILTER (WHERE e.fit AND e.n <= 100 AND NOT e.strong), array_agg(e.currency) FILTER (WHERE e.fit AND e.n <= 100 AND NOT e.strong)) AS weak_worth
 		FROM (SELECT e.*, e.match_keys & (SELECT bit_or(1 << k.bit) FROM tiktok_internal.match_key k WHERE k.is_strong) <> 0 AS strong FROM newest e) e
 	), mode AS MATERIALIZED (
-		SELECT * FROM tiktok.failure_modes(checklist.source)
+		SELECT m.*, row_number() OVER () AS n FROM tiktok.failure_modes(judged_source.source) m
 	), fallen AS MATERIALIZED (
 		SELECT f.*, format('%s of the last %s %s', f.part, f.whole, f.event) AS said,
 			tiktok_internal.others(f.worth) AS rest
@@ -341,7 +342,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 	), platform AS MATERIALIZED (
 		SELECT coalesce(sum(c.browser), 0) AS browser
 		FROM tiktok.platform_count c
-		WHERE c.source = checklist.source AND c.day >= (now() AT TIME ZONE 'UTC')::date - 7
+		WHERE c.source = judged_source.source AND c.day >= (now() AT TIME ZONE 'UTC')::date - 7
 	), uncounted AS (
 		SELECT string_agg(format('TikTok counted %s of %s %s%s that it accepted in three days since %s', u.counted, u.delivered, u.event, u.worth, to_char(u.since, 'YYYY-MM-DD')), '; ' ORDER BY u.event) AS said
 		FROM me, tiktok_internal.uncounted(me.source_id) u
@@ -350,13 +351,13 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		FROM (SELECT count(*) AS relations,
 				bool_and(CASE WHEN r.problem IS NULL THEN tiktok_internal.truth_is_readable(r.oid) ELSE false END) AS readable
 			FROM tiktok_internal.truth_relation r JOIN tiktok_internal.sibling s ON s.sibling = r.source
-			WHERE s.source = checklist.source) t
+			WHERE s.source = judged_source.source) t
 	), counted AS MATERIALIZED (
-		SELECT f.* FROM truth t, LATERAL (SELECT * FROM tiktok_internal.truth_findings(checklist.source) f WHERE t.known OFFSET 0) f
+		SELECT f.* FROM truth t, LATERAL (SELECT * FROM tiktok_internal.truth_findings(judged_source.source) f WHERE t.known OFFSET 0) f
 	), finding AS (
 		SELECT f.state, format(CASE WHEN f.cause = 'no_order' THEN '%s events beside %s orders since %s %s%s' ELSE '%s of %s orders since %s %s%s' END,
 				f.bad, f.orders, to_char(f.since, 'YYYY-MM-DD'), w.said, f.worth) AS said,
-			w.hint || format(': SELECT * FROM tiktok.differences(%L) WHERE cause IN (%s);', checklist.source,
+			w.hint || format(': SELECT * FROM tiktok.differences(%L) WHERE cause IN (%s);', judged_source.source,
 				CASE WHEN f.cause = 'no_event' THEN '''no_event'', ''pixel_only''' WHEN f.cause = 'no_order' THEN '''no_order'', ''recorded_twice''' ELSE quote_literal(f.cause) END) AS hint
 		FROM counted f
 		JOIN (VALUES
@@ -382,7 +383,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 	), tests AS (
 		SELECT count(*) AS requests, max(q.started_at) AS last
 		FROM tiktok.request_log q
-		WHERE q.source = checklist.source AND q.is_test AND q.outcome = 'delivered'
+		WHERE q.source = judged_source.source AND q.is_test AND q.outcome = 'delivered'
 	), gone AS (
 		-- the Pixel is silent, and not only under other ids
 		SELECT string_agg(format('%s were reported by the Pixel, and %s before%s', f.said, tiktok_internal.percent(f.share_before, 1), f.rest), '; ' ORDER BY f.event) AS said
@@ -440,7 +441,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		UNION ALL
 		SELECT 5, 'validate in Events Manager', CASE WHEN t.requests > 0 OR n.delivered >= 20 THEN 'ok' ELSE 'todo' END,
 			CASE WHEN t.requests = 0 THEN 'no test event was accepted' ELSE format('%s requests with test events were accepted, the last at %s', t.requests, date_trunc('second', t.last)) END,
-			format('Record an event with tiktok_events.test_event on, after: SELECT tiktok.set_test_code(%L, ''the code of Events Manager'');', checklist.source)
+			format('Record an event with tiktok_events.test_event on, after: SELECT tiktok.set_test_code(%L, ''the code of Events Manager'');', judged_source.source)
 		FROM tests t, of_all n
 		UNION ALL
 		SELECT 6, 'watch deduplication',
@@ -469,7 +470,15 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 			format('Look at what was changed in the application and in the mapping: SELECT hour, event, match_key, with_key, events FROM tiktok.match_key_coverage WHERE source = %L AND match_key IN (%s) AND hour >= now() - interval ''3 days'' ORDER BY hour;', me.source, k.names)
 		FROM me, keys k, of_all n
 	)
-	SELECT j.item, j.what, j.state, j.evidence, CASE WHEN j.state <> 'ok' THEN j.hint END FROM judged j ORDER BY j.item
+	SELECT j.item, j.what, j.state, j.evidence, CASE WHEN j.state <> 'ok' THEN j.hint END
+	FROM (SELECT NULL::int AS item, m.mode AS what, m.state, m.evidence, m.hint, m.n FROM mode m UNION ALL SELECT j.*, j.item FROM judged j) j
+	ORDER BY j.item NULLS FIRST, j.n
+$$;
+COMMENT ON FUNCTION tiktok_internal.judged_source(text) IS 'the items of tiktok.checklist, and without a number the rows of tiktok.failure_modes';
+
+CREATE FUNCTION tiktok.checklist(source text, OUT item int, OUT what text, OUT state text, OUT evidence text, OUT hint text)
+RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT j.item, j.what, j.state, j.evidence, j.hint FROM tiktok_internal.judged_source(checklist.source) j WHERE j.item IS NOT NULL
 $$;
 COMMENT ON FUNCTION tiktok.checklist(text) IS
 'the eight things to do for a good measurement, and how far they are done.

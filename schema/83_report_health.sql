@@ -4,11 +4,13 @@
 CREATE FUNCTION tiktok_internal.source_checks(source text, OUT area text, OUT check_name text, OUT source_name text, OUT state text, OUT detail text, OUT hint text)
 RETURNS SETOF record LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	RETURN QUERY SELECT 'mode', m.mode, source_checks.source, m.state, m.evidence, m.hint FROM tiktok.failure_modes(source_checks.source) m;
-	RETURN QUERY SELECT 'checklist', (('{pixel,events_api,same_event_id,parameters,test_event,deduplication,orders,quality}'::text[])[i.item]), source_checks.source, i.state, i.what || ': ' || i.evidence, i.hint
-		FROM tiktok.checklist(source_checks.source) i;
+	RETURN QUERY SELECT CASE WHEN j.item IS NULL THEN 'mode' ELSE 'checklist' END,
+		CASE WHEN j.item IS NULL THEN j.what ELSE ('{pixel,events_api,same_event_id,parameters,test_event,deduplication,orders,quality}'::text[])[j.item] END,
+		source_checks.source, j.state, CASE WHEN j.item IS NULL THEN '' ELSE j.what || ': ' END || j.evidence, j.hint
+		FROM tiktok_internal.judged_source(source_checks.source) j;
 EXCEPTION
 	WHEN syntax_error_or_access_rule_violation OR data_exception THEN
+		RETURN QUERY SELECT 'mode', m.mode, source_checks.source, m.state, m.evidence, m.hint FROM tiktok.failure_modes(source_checks.source) m;
 		RETURN QUERY SELECT 'checklist', 'orders', source_checks.source, 'warn', format('a relation in tiktok.source_of_truth cannot be read (SQLSTATE %s)', SQLSTATE),
 			'Correct the relation: value is a number, at is a time.';
 END $$;
