@@ -60,40 +60,35 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION tiktok_internal.report_cause(text) IS 'a cause in words; meant: nothing to mend';
 
--- The planner takes the groups for as many as the events, and would sort these.  Most events are delivered at once, so
--- the first comparison of lateness decides.
+-- The planner takes the groups for as many as the events, and would sort these.  Events and their statuses are in the same
+-- order, so that merging them takes half the time of hashing.  Most events are delivered at once, so the first comparison
+-- of lateness decides.
 CREATE FUNCTION tiktok_internal.report_facts(since timestamptz, until timestamptz, source text) RETURNS jsonb
-LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET enable_sort = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET enable_sort = off SET enable_hashjoin = off SET jit = off SET plan_cache_mode = force_custom_plan AS $$
 #variable_conflict use_column
 DECLARE
 	wanted int := CASE WHEN source IS NOT NULL THEN tiktok_internal.source_id(source) END;
 BEGIN
 	RETURN (
 	WITH read AS MATERIALIZED (
-		SELECT f.source_id, f.event, f.enqueued_at::date AS day, f.status, f.reason, f.currency, CASE WHEN f.has_payload THEN f.match_keys END AS match_keys,
-			CASE WHEN f.status = 'expired' THEN 10 WHEN f.status <> 'delivered' THEN NULL
+		-- of the time before, only what is compared
+		SELECT f.source_id, f.event, f.enqueued_at < since AS before, CASE WHEN f.enqueued_at >= since THEN f.enqueued_at::date END AS day, f.status,
+			CASE WHEN f.enqueued_at >= since THEN f.reason END AS reason, f.currency, CASE WHEN f.has_payload AND f.enqueued_at >= since THEN f.match_keys END AS match_keys,
+			CASE WHEN f.enqueued_at < since THEN NULL WHEN f.status = 'expired' THEN 10 WHEN f.status <> 'delivered' THEN NULL
 				WHEN f.at < f.event_time + interval '10 s' THEN 1 WHEN f.at < f.event_time + interval '1 min' THEN 2 WHEN f.at < f.event_time + interval '5 min' THEN 3
 				WHEN f.at < f.event_time + interval '1 h' THEN 4 WHEN f.at < f.event_time + interval '6 h' THEN 5 WHEN f.at < f.event_time + interval '24 h' THEN 6
 				WHEN f.at < f.event_time + interval '48 h' THEN 7 WHEN f.at < f.event_time + interval '7 d' THEN 8 ELSE 9 END AS bucket,
 			count(*) AS n, sum(f.value) AS value, min(f.id) AS first_id, max(f.id) AS last_id
 		FROM tiktok_internal.real_event f
 		WHERE (wanted IS NULL OR f.source_id = wanted)
-		AND f.hour >= date_bin('1 hour', since, '2000-01-01 00:00+00') AND f.hour < until
-		AND f.enqueued_at >= since AND f.enqueued_at < until
-		GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
-	), cell AS MATERIALIZED (
+		AND f.hour >= date_bin('1 hour', since - (until - since), '2000-01-01 00:00+00') AND f.hour < until
+		AND f.enqueued_at >= since - (until - since) AND f.enqueued_at < until
+		GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+	), named AS MATERIALIZED (
 		SELECT r.*, s.name AS source, s.event_source, tiktok_internal.report_class(s.event_source, r.event) AS class
 		FROM read r LEFT JOIN tiktok_internal.report_source s ON s.source_id = r.source_id
-	), before AS MATERIALIZED (
-		SELECT s.name AS source, s.event_source, r.event, r.currency, r.n, r.delivered, r.value
-		FROM (SELECT f.source_id, f.event, f.currency, count(*) AS n, count(*) FILTER (WHERE f.status = 'delivered') AS delivered,
-				sum(f.value) FILTER (WHERE f.status = 'delivered') AS value
-			FROM tiktok_internal.real_event f
-			WHERE (wanted IS NULL OR f.source_id = wanted)
-			AND f.hour >= date_bin('1 hour', since - (until - since), '2000-01-01 00:00+00') AND f.hour < since
-			AND f.enqueued_at >= since - (until - since) AND f.enqueued_at < since
-			GROUP BY 1, 2, 3) r
-		JOIN tiktok_internal.report_source s ON s.source_id = r.source_id
+	), cell AS MATERIALIZED (
+		SELECT * FROM named n WHERE NOT n.before
 	), reason AS (
 		SELECT c.source, c.event, c.status, c.reason, sum(c.n) AS n, array_agg(c.first_id) || array_agg(c.last_id) AS ids
 		FROM cell c
@@ -123,7 +118,9 @@ BEGIN
 			SELECT c.source, c.class, c.event, c.day, sum(c.n) AS n, coalesce(sum(c.n) FILTER (WHERE c.status = 'delivered'), 0) AS delivered
 			FROM cell c WHERE c.source IS NOT NULL GROUP BY 1, 2, 3, 4) d),
 		'before', (SELECT jsonb_agg(b) FROM (
-			SELECT b.source, tiktok_internal.report_class(b.event_source, b.event) AS class, b.event, b.currency, b.n, b.delivered, b.value FROM before b) b),
+			SELECT n.source, n.class, n.event, n.currency, sum(n.n) AS n, coalesce(sum(n.n) FILTER (WHERE n.status = 'delivered'), 0) AS delivered,
+				sum(n.value) FILTER (WHERE n.status = 'delivered') AS value
+			FROM named n WHERE n.before AND n.source IS NOT NULL GROUP BY 1, 2, 3, 4) b),
 		'lateness', (SELECT jsonb_agg(l) FROM (
 			SELECT c.source, c.class, c.event, c.bucket, sum(c.n) AS n FROM cell c WHERE c.bucket IS NOT NULL AND c.source IS NOT NULL GROUP BY 1, 2, 3, 4) l),
 		'coverage', (SELECT jsonb_agg(k ORDER BY k.events DESC, k.source, k.event, k.bit) FROM (
