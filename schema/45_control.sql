@@ -9,7 +9,7 @@ CREATE TABLE tiktok.source_control (
 COMMENT ON TABLE tiktok.source_control IS 'sources that an operator has paused or resumed, or that a recovery of the server has paused';
 COMMENT ON COLUMN tiktok.source_control.source_id IS 'tiktok.source.id';
 COMMENT ON COLUMN tiktok.source_control.paused IS 'true: events are recorded and wait';
-COMMENT ON COLUMN tiktok.source_control.reason IS 'why it is paused, in the operator''s words; restore_gap: the server was recovered to a state more than 47 hours old';
+COMMENT ON COLUMN tiktok.source_control.reason IS 'why it is paused, in the operator''s words; restored: the server was recovered from a backup; restore_gap: it was recovered to a state more than 47 hours old';
 COMMENT ON COLUMN tiktok.source_control.changed_at IS 'when it was last paused or resumed; resuming also closes a circuit breaker that opened before';
 
 CREATE TABLE tiktok.test_code (

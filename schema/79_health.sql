@@ -212,6 +212,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 			CASE WHEN b.reason ~ '^code \d+$' THEN ', because ' || tiktok_internal.because(b.reason) WHEN b.state <> 'copied' THEN ': ' || nullif(b.reason, '') END),
 		CASE
 			WHEN b.state = 'disabled' THEN format('Turn it on: UPDATE tiktok.source SET enabled = true WHERE name = %L;', b.source)
+			WHEN b.state = 'paused' AND b.reason ~ '^restore(d|_gap):' THEN format('If this is the server to send, and the other one is stopped: SELECT tiktok.resume(%L);', b.source)
 			WHEN b.state = 'paused' THEN format('Send to it again: SELECT tiktok.resume(%L);', b.source)
 			WHEN b.state = 'no_token' THEN CASE WHEN b.reason LIKE '%file%' THEN 'Mend the file in tiktok_events.access_token_dir.'
 				ELSE format('Generate a token in Events Manager: SELECT tiktok.set_access_token(%L, ''the token'');', b.source) END

@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 
 #include "deliver/launcher.h"
+#include "deliver/recovery.h"
 #include "server/settings.h"
 #include "server/slots.h"
 #include "server/utility_hook.h"
@@ -31,6 +32,7 @@ _PG_init(void)
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;
 	tte_shared_request();
+	tte_recovery_note_start();
 	tte_launcher_register();
 	tte_utility_hook();
 }

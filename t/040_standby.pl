@@ -1,5 +1,5 @@
 # Only the server that the orders are written to sends: a standby is silent until it is promoted and then delivers at once, a clone
-# without token files and a logical replication subscriber send nothing.
+# without token files, whatever its operator says, and a logical replication subscriber send nothing.
 use strict;
 use warnings;
 
@@ -134,6 +134,8 @@ track($primary, 'cloned');
 my $clone = copy_of_primary('clone');
 $clone->append_conf('postgresql.conf', "tiktok_events.access_token_dir = '" . PostgreSQL::Test::Utils::tempdir() . "/missing'");
 $clone->start;
+$clone->poll_query_until('postgres', "SELECT state = 'paused' FROM tiktok.backlog WHERE source = 'shop'");
+sql($clone, 'SELECT tiktok.resume(name) FROM tiktok.source');
 $clone->poll_query_until('postgres', "SELECT count(*) = 1 FROM tiktok.source_state WHERE source_id = 1 AND state = 'no_token'");
 track($clone, 'in-the-clone');
 is(sql($clone, "SELECT tiktok.wait('2 s')"), 'f', 'a clone waits for tokens');

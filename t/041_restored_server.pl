@@ -87,23 +87,25 @@ $origin->restart;
 ok(Rehearsal::drained($origin, 20), 'the old server delivers what is unfinished in the backup');
 $origin->stop;
 
-# Point-in-time recovery within 47 hours: what was replayed last is recent
+# Point-in-time recovery within 47 hours: what was replayed last is recent, but somebody has to say that it is to send
 my $pitr = from_backup('pitr', $origin, 'base', has_restoring => 1);
 $tiktok->script({ action => 'status', status => 503, match => { event_id => 'pending-1' }, times => undef },
 	{ action => 'hang', match => { event_id => 'pending-2' }, times => undef });
-$pitr->start;
+start_and_check($pitr);
+is(states($pitr), 'app paused, crm paused, shop paused, store paused, web paused', 'a recovered server sends nothing by itself');
+sql($pitr, 'SELECT tiktok.resume(name) FROM tiktok.source');
 $pitr->poll_query_until('postgres', "SELECT in_flight = 1 AND (SELECT count(*) = 2 FROM tiktok.retry) FROM tiktok.worker_status WHERE database = 'postgres'");
 $pitr->stop('immediate');
 $tiktok->script;
 $pitr->start;
 ok($pitr->poll_query_until('postgres', "SELECT count(*) = 2 FROM tiktok.event_status WHERE event_id LIKE 'pending-%' AND status = 'delivered'"),
-	'a recovered server goes on, over trouble and a crash');
-is(states($pitr), 'app sending, crm sending, shop sending, store sending, web sending', 'nothing is paused');
+	'told to, it goes on, over trouble and a crash');
+is(states($pitr), 'app sending, crm sending, shop sending, store sending, web sending', 'nothing is paused again');
 is(copies("pending-$_") . counted("pending-$_"), '21', "a copy of pending-$_ is sent, and not counted") for (1, 2);
 is(sql($pitr, "SELECT i.timeline, count(*), bool_and(f.possibly_received_at = i.recovered_to) FROM tiktok.installation i, "
 		  . "(SELECT * FROM tiktok.retry r NATURAL FULL JOIN tiktok.delivery d) f JOIN tiktok.event_status e USING (id) WHERE e.event_id ~ '^(pending|retried)' GROUP BY 1"),
 	'2|3|t', 'all that was unfinished counts as received at the time of the state');
-is(gaps_logged($pitr), 0, 'nothing is said');
+is(gaps_logged($pitr), 0, 'there is no gap');
 $pitr->stop;
 
 # The same, three days later: here TikTok would count copies, and the server that replayed has been restarted before the worker came

@@ -4,15 +4,19 @@
  *	  Detects that the server was recovered to an earlier state.
  *
  * The tables of such a server lack what was delivered after that state.  TikTok
- * drops copies for 48 hours, so after the promotion of a standby, or a recovery
- * to a state of an hour ago, delivery can continue.  But events that were
- * unfinished in that state may have been received right after it, so their retry
- * horizon counts from there.  If the state is older than the horizon, sources
- * are paused until an operator resumes them.
+ * drops copies for 48 hours, so after the promotion of a standby delivery can
+ * continue.  But events that were unfinished in that state may have been received
+ * right after it, so their retry horizon counts from there.  If the state is
+ * older than the horizon, sources are paused until an operator resumes them.
+ *
+ * They are paused, too, if the server was made from a backup: nobody but an
+ * operator knows whether it replaces the other server, or stands beside it, for
+ * tests perhaps.
  *
  * A recovery from an archive, and the promotion of a standby, begin a new
  * timeline.  A base backup that is started without an archive stays on the old
- * timeline, but leaves its label file.  A snapshot of the disks leaves no trace
+ * timeline, but leaves its label file.  A standby is what the postmaster found
+ * the signal file of when it started.  A snapshot of the disks leaves no trace
  * and cannot be told from a crash.
  *
  * The age of the state: it is not older than the last transaction replayed,
@@ -23,6 +27,8 @@
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
+
+#include <unistd.h>
 
 #include "access/xlog.h"
 #include "access/xlogrecovery.h"
@@ -37,6 +43,15 @@
 
 /* Where workers take turns, not each of them makes one. */
 #define NOTED_LATELY	(INT64CONST(3600) * 1000000)
+
+static bool started_as_standby = false;
+
+/* Background workers inherit what it finds. */
+void
+tte_recovery_note_start(void)
+{
+	started_as_standby = access(STANDBY_SIGNAL_FILE, F_OK) == 0;
+}
 
 /* Start LSN of the base backup from which this server was started; 0: none. */
 static uint64
@@ -61,6 +76,19 @@ was_recovered(const TteInstallation *noted, uint32 timeline, uint64 backup)
 	if (noted->timeline == 0)
 		return false;
 	return noted->timeline != timeline || (backup != 0 && backup != noted->backup_start);
+}
+
+/* NULL: delivery continues. */
+static const char *
+why_paused(int64 state, int64 now)
+{
+	const char *when = timestamptz_to_str(state - TTE_EPOCH_SHIFT);
+
+	if (now - state > TTE_RETRY_HORIZON)
+		return psprintf("restore_gap: this server was recovered to a state of %s, more than 47 hours ago", when);
+	if (!started_as_standby)
+		return psprintf("restored: this server was recovered from a backup to a state of %s; the other server may be sending", when);
+	return NULL;
 }
 
 bool
@@ -91,12 +119,9 @@ tte_recovery_check(TteInstallation *installation, uint64 next_xid, int64 now)
 
 			state = Min(state, now);
 			tte_queue_recovered(state);
-			if (now - state > TTE_RETRY_HORIZON)
-			{
-				reason = psprintf("restore_gap: this server was recovered to a state of %s, more than 47 hours ago",
-								  timestamptz_to_str(state - TTE_EPOCH_SHIFT));
+			reason = why_paused(state, now);
+			if (reason != NULL)
 				tte_queue_pause_all(reason);
-			}
 			installation->recovered_to = state;
 			installation->recovered_xid = next_xid;
 		}

@@ -10,6 +10,9 @@
 
 #include "deliver/queue.h"
 
+/* In the postmaster, when it starts: is this server a standby? */
+extern void tte_recovery_note_start(void);
+
 /* Is tte_recovery_check() due, for the first time or again? */
 extern bool tte_recovery_check_due(const TteInstallation *installation, int64 now);
 
@@ -17,8 +20,8 @@ extern bool tte_recovery_check_due(const TteInstallation *installation, int64 no
  * In a transaction: notes the server's timeline, base backup and the time in the
  * database.  If the server was recovered since the last note, events of
  * transactions before next_xid count as possibly received.  If it was recovered
- * to a state older than the retry horizon, pauses all sources and returns the
- * reason, else NULL.
+ * from a backup, or to a state older than the retry horizon, pauses all sources
+ * and returns the reason, else NULL.
  */
 extern const char *tte_recovery_check(TteInstallation *installation, uint64 next_xid, int64 now);
 
