@@ -3,6 +3,7 @@ use strict;
 use warnings;
 
 use File::Basename qw(dirname);
+use File::Path qw(make_path);
 use lib dirname(__FILE__) . '/lib';
 use POSIX qw(mkfifo);
 use PostgreSQL::Test::Utils;
@@ -158,6 +159,35 @@ $node->append_conf('postgresql.conf', "tiktok_events.access_token_dir = ''");
 $node->reload;
 track();
 ok(drained(), 'a folder that is taken out of the configuration is not looked at');
+
+# A secret of Kubernetes: a file in a folder, which is a link, and is replaced as a whole
+my $mount = PostgreSQL::Test::Utils::tempdir();
+sub mount_secret
+{
+	my ($version, $token) = @_;
+	make_path("$mount/..$version/tokens");
+	append_to_file("$mount/..$version/tokens/shop", $token);
+	chmod 0400, "$mount/..$version/tokens/shop";
+	symlink "..$version", "$mount/..data_tmp";
+	rename "$mount/..data_tmp", "$mount/..data";
+	symlink '..data/tokens', "$mount/tokens";
+}
+mount_secret(1, $first);
+accept_only($first);
+$node->append_conf('postgresql.conf', "tiktok_events.access_token_dir = '$mount/tokens'");
+$node->reload;
+track();
+ok(drained(), 'the token of a secret is used');
+accept_only($third);
+track();
+state_is('open: stop_credential: code 40105', 'it is revoked');
+mount_secret(2, $third);
+ok(drained(), 'the next secret is noticed');
+accept_only($second);
+$node->append_conf('postgresql.conf', "tiktok_events.access_token_dir = ''");
+$node->reload;
+track();
+ok(drained(), 'and its end');
 
 # Tokens by SQL
 sql("SELECT tiktok.set_access_token('shop', NULL)");
