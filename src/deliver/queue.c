@@ -65,8 +65,8 @@ static TteStatement clear_state_sql = {1, {INT4OID},
 "DELETE FROM tiktok.source_state WHERE source_id = $1", NULL};
 
 static TteStatement load_installation_sql = {1, {INT8OID},
-"SELECT timeline, backup_start, seen_at, recovered_to, recovered_xid "
-"FROM tiktok.installation WHERE system_identifier = $1", NULL};
+"SELECT timeline, backup_start, seen_at, recovered_to, recovered_xid, system_identifier = $1 "
+"FROM tiktok.installation", NULL};
 
 static TteStatement store_installation_sql = {5, {INT4OID, PG_LSNOID, TIMESTAMPTZOID, TIMESTAMPTZOID, XID8OID},
 "UPDATE tiktok.installation SET timeline = $1, backup_start = $2, seen_at = $3, "
@@ -364,7 +364,7 @@ tte_queue_load_installation(TteInstallation *installation)
 	installation->seen_at = tte_result_time(0, 3);
 	installation->recovered_to = tte_result_time(0, 4);
 	installation->recovered_xid = DatumGetInt64(tte_result(0, 5, XID8OID, &isnull));
-	return true;
+	return tte_result_bool(0, 6);
 }
 
 void

@@ -82,7 +82,7 @@ extern int	tte_queue_sources(MemoryContext context, TteSourceConfig **configs);
 /* Deletes state and cursor of sources that have been deleted. */
 extern void tte_queue_forget_sources(void);
 
-/* False: this database is a copy of another server's. */
+/* False: this database is a copy of another server's, as after pg_upgrade; it has the same transactions. */
 extern bool tte_queue_load_installation(TteInstallation *installation);
 extern void tte_queue_store_installation(const TteInstallation *installation);
 
