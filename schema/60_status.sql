@@ -105,7 +105,7 @@ CREATE VIEW tiktok.backlog AS
 SELECT b.source, coalesce(o.state, b.state) AS state, CASE WHEN o.state IS NULL THEN b.reason ELSE o.reason END AS reason,
 	CASE WHEN o.state IS NULL THEN b.since END AS since, b.pending, b.retrying, b.oldest_enqueued_at,
 	CASE WHEN o.state IS NULL THEN b.next_attempt_at END AS next_attempt_at, b.requests_per_second
-FROM tiktok_internal.backlog b LEFT JOIN tiktok_internal.obstacle o ON true;
+FROM tiktok_internal.backlog b LEFT JOIN tiktok_internal.obstacle o ON b.state NOT IN ('disabled', 'paused');
 COMMENT ON VIEW tiktok.backlog IS 'one row per source: how many events are unfinished, and whether they are being sent';
 COMMENT ON COLUMN tiktok.backlog.source IS 'name of the source';
 COMMENT ON COLUMN tiktok.backlog.state IS 'sending, or why not. For all sources: not_preloaded, off (tiktok_events.enabled), no_worker (a standby; tiktok_events.databases leaves the database out). For this one: disabled, paused, no_token, copied, open (the circuit breaker)';
