@@ -68,6 +68,7 @@ struct TteHttp
 	bool		ticking;
 	long		silent_at;		/* monotonic seconds: the last exchange that
 								 * ended without an answer; 0: none */
+	bool		due;			/* libcurl wants to be called at once */
 	bool		broken;			/* the multi handle must be made anew */
 	bool		https;
 	TteHttpOptions options;		/* the strings are our own copies */

@@ -93,6 +93,7 @@ watch_timer(CURLM *multi, long timeout_ms, void *arg)
 	TteHttp    *http = arg;
 	struct itimerspec when = {{0, 0}, {0, 0}};
 
+	http->due = timeout_ms == 0;
 	if (timeout_ms > 0)
 	{
 		when.it_value.tv_sec = timeout_ms / 1000;
@@ -179,6 +180,7 @@ static bool
 open_multi(TteHttp *http)
 {
 	http->broken = false;
+	http->due = false;
 	http->ticking = false;
 	http->silent_at = 0;
 	http->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -506,6 +508,18 @@ drive_all(TteHttp *http)
 	return !http->broken;
 }
 
+/* Calls libcurl for its timer. */
+static bool
+act_on_timer(TteHttp *http)
+{
+	int			running;
+
+	http->due = false;
+	if (curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running) != CURLM_OK)
+		http->broken = true;
+	return !http->broken;
+}
+
 static bool
 act_on(TteHttp *http, const struct epoll_event *event)
 {
@@ -520,27 +534,29 @@ act_on(TteHttp *http, const struct epoll_event *event)
 	{
 		if (read(http->timer_fd, &expirations, sizeof(expirations)) < 0)
 			return true;		/* disarmed or armed anew meanwhile */
-		fd = CURL_SOCKET_TIMEOUT;
+		return act_on_timer(http);
 	}
-	else
-	{
-		if (event->events & EPOLLIN)
-			mask |= CURL_CSELECT_IN;
-		if (event->events & EPOLLOUT)
-			mask |= CURL_CSELECT_OUT;
-		if (event->events & (EPOLLERR | EPOLLHUP))
-			mask |= CURL_CSELECT_ERR;
-	}
+	if (event->events & EPOLLIN)
+		mask |= CURL_CSELECT_IN;
+	if (event->events & EPOLLOUT)
+		mask |= CURL_CSELECT_OUT;
+	if (event->events & (EPOLLERR | EPOLLHUP))
+		mask |= CURL_CSELECT_ERR;
 	if (curl_multi_socket_action(http->multi, fd, mask, &running) != CURLM_OK)
 		http->broken = true;
 	return !http->broken;
 }
 
+/* A new request is due at once, which need not be learnt from the kernel. */
 static bool
 drive_once(TteHttp *http)
 {
 	struct epoll_event events[DRIVE_EVENTS];
-	int			n = epoll_wait(http->epoll_fd, events, DRIVE_EVENTS, 0);
+	int			n;
+
+	if (http->due)
+		return act_on_timer(http);
+	n = epoll_wait(http->epoll_fd, events, DRIVE_EVENTS, 0);
 
 	for (int i = 0; i < n; i++)
 	{

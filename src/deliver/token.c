@@ -10,7 +10,9 @@
  * nobody can replace it in between.  Opening it never blocks, whatever it is.
  *
  * In memory a token has a page of its own, which is neither in a core file nor,
- * as far as the process may lock memory, in swap space.
+ * as far as the process may lock memory, in swap space.  Each request needs one, so
+ * a few are kept when they are freed: to get one from the kernel and to give it
+ * back takes as long as to record the request.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,6 +24,11 @@
 #include <unistd.h>
 
 #define FILE_MAX	4096
+#define KEPT_MAX	8
+
+/* Pages for the next secrets, which are zero. */
+static char *kept[KEPT_MAX];
+static int	nkept = 0;
 
 const char *const tte_token_missing = "missing";
 
@@ -180,8 +187,11 @@ tte_token_stamp(const char *dir, const char *source_name)
 char *
 tte_secret_alloc(void)
 {
-	char	   *secret = mmap(NULL, TTE_SECRET_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char	   *secret;
 
+	if (nkept > 0)
+		return kept[--nkept];
+	secret = mmap(NULL, TTE_SECRET_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (secret == MAP_FAILED)
 		return NULL;
 	(void) mlock(secret, TTE_SECRET_SIZE);
@@ -195,5 +205,8 @@ tte_secret_free(char *secret)
 	if (secret == NULL)
 		return;
 	explicit_bzero(secret, TTE_SECRET_SIZE);
-	munmap(secret, TTE_SECRET_SIZE);
+	if (nkept < KEPT_MAX)
+		kept[nkept++] = secret;
+	else
+		munmap(secret, TTE_SECRET_SIZE);
 }

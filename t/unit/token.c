@@ -286,6 +286,31 @@ test_memory(void)
 	tte_secret_free(one);
 	tte_secret_free(other);
 	tte_secret_free(NULL);
+	one = tte_secret_alloc();
+	ok(one != NULL && one[0] == '\0' && one[TTE_SECRET_SIZE - 1] == '\0' && !is_dumped(one), "memory for another token after that is empty and in no core file");
+	tte_secret_free(one);
+}
+
+/* At the start of a worker with many sources, and when they are dropped. */
+static void
+test_many_secrets(void)
+{
+	char	   *secrets[100];
+	bool		empty = true;
+
+	for (int round = 0; round < 2; round++)
+	{
+		for (int i = 0; i < lengthof(secrets); i++)
+		{
+			secrets[i] = tte_secret_alloc();
+			empty &= secrets[i] != NULL && secrets[i][0] == '\0' && secrets[i][TTE_SECRET_SIZE - 1] == '\0';
+			if (secrets[i] != NULL)
+				memset(secrets[i], 'x', TTE_SECRET_SIZE);
+		}
+		for (int i = 0; i < lengthof(secrets); i++)
+			tte_secret_free(secrets[i]);
+	}
+	ok(empty, "memory for a hundred tokens, twice");
 }
 
 static int
@@ -315,6 +340,7 @@ main(void)
 	test_names();
 	test_stamps();
 	test_memory();
+	test_many_secrets();
 	ok(files >= 0 && open_files() == files, "every file has been closed");
 	rmdir(dir);
 	return tap_end();
