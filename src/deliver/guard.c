@@ -30,13 +30,13 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/reltrigger.h"
 
 #include "deliver/guard.h"
 #include "server/catalog_check.h"
+#include "server/invalidation.h"
 
 /* The tables that the worker uses. */
 static const char *const tables[] = {
@@ -66,7 +66,7 @@ invalidate_guard(Datum arg, Oid relid)
 void
 tte_guard_attach(void)
 {
-	CacheRegisterRelcacheCallback(invalidate_guard, (Datum) 0);
+	tte_on_relation_change(invalidate_guard);
 }
 
 /*

@@ -20,12 +20,12 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "common/hashfn.h"
-#include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "deliver/watch.h"
 #include "server/common.h"
+#include "server/invalidation.h"
 
 #define COMPARE_INTERVAL	INT64CONST(1000000) /* microseconds */
 
@@ -67,7 +67,7 @@ invalidate_rows(Datum arg, Oid relid)
 void
 tte_watch_attach(void)
 {
-	CacheRegisterRelcacheCallback(invalidate_rows, (Datum) 0);
+	tte_on_relation_change(invalidate_rows);
 }
 
 void

@@ -13,12 +13,12 @@
 #include "postgres.h"
 
 #include "utils/hsearch.h"
-#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
 #include "enqueue/mapping.h"
+#include "server/invalidation.h"
 
 /* A mapping, allocated in a memory context of its own. */
 typedef struct KeptMapping
@@ -72,7 +72,7 @@ make_cache(void)
 	ctl.keysize = sizeof(Oid);
 	ctl.entrysize = sizeof(CachedMapping);
 	cache = hash_create("tiktok_events mappings", 32, &ctl, HASH_ELEM | HASH_BLOBS);
-	CacheRegisterRelcacheCallback(invalidate_mappings, (Datum) 0);
+	tte_on_relation_change(invalidate_mappings);
 	CacheRegisterSyscacheCallback(PROCOID, function_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, function_changed, (Datum) 0);
 }

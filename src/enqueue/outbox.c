@@ -34,7 +34,6 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -49,6 +48,7 @@
 #include "server/common.h"
 #include "server/compat.h"
 #include "server/counters.h"
+#include "server/invalidation.h"
 #include "server/wakeup.h"
 
 enum IdentityColumn
@@ -231,7 +231,7 @@ target_open(Target *target)
 	LOCKMODE	lock = is_locked(target) ? NoLock : RowExclusiveLock;
 
 	if (!callback_registered)
-		CacheRegisterRelcacheCallback(invalidate_targets, (Datum) 0);
+		tte_on_relation_change(invalidate_targets);
 	callback_registered = true;
 	target->rel = target->valid ? table_open(target->relid, lock) :
 		tte_own_table_open(target->name, RowExclusiveLock);

@@ -18,7 +18,6 @@
 #include "access/table.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -28,6 +27,7 @@
 #include "enqueue/source.h"
 #include "server/catalog_check.h"
 #include "server/common.h"
+#include "server/invalidation.h"
 
 enum LeadStageColumn
 {
@@ -216,7 +216,7 @@ refresh(Cache *cache)
 	MemoryContext old;
 
 	if (source_cache.context == NULL && stage_cache.context == NULL)
-		CacheRegisterRelcacheCallback(invalidate_sources, (Datum) 0);
+		tte_on_relation_change(invalidate_sources);
 	if (cache->context == NULL)
 		cache->context = AllocSetContextCreate(TopMemoryContext, "tiktok_events sources", ALLOCSET_SMALL_SIZES);
 	MemoryContextReset(cache->context);

@@ -25,13 +25,13 @@
 #include "executor/spi.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "server/catalog_check.h"
 #include "server/common.h"
 #include "server/compat.h"
+#include "server/invalidation.h"
 
 #define MAX_COLUMNS	20
 #define MAX_KEY		4
@@ -161,7 +161,7 @@ watch_relations(void)
 	static bool watching = false;
 
 	if (!watching)
-		CacheRegisterRelcacheCallback(invalidate_checks, (Datum) 0);
+		tte_on_relation_change(invalidate_checks);
 	watching = true;
 }
 
