@@ -34,6 +34,7 @@
 #include "enqueue/mapping.h"
 #include "event/catalog.h"
 #include "event/event.h"
+#include "server/citus.h"
 #include "server/common.h"
 #include "server/compat.h"
 
@@ -265,8 +266,9 @@ find_function(const char *schema, const char *name, Oid argument)
 }
 
 /*
- * The function takes the row type of the table or, for a partition, of a table
- * above it.  Without a schema it is in the schema of the topmost table.
+ * The function takes the row type of the table, for a partition of a table above
+ * it, or for a shard of its distributed table.  Without a schema it is in the
+ * schema of the topmost table.
  */
 static void
 bind_using(TteMapping *m, Relation rel, const char *value)
@@ -285,6 +287,7 @@ bind_using(TteMapping *m, Relation rel, const char *value)
 		schema = get_namespace_name(get_rel_namespace(tte_root_table(rel)));
 	if (rel->rd_rel->relispartition)
 		relations = list_concat(relations, get_partition_ancestors(RelationGetRelid(rel)));
+	relations = lappend_oid(relations, tte_citus_table(tte_root_table(rel)));
 	foreach(cell, relations)
 	{
 		Oid			rowtype = get_rel_type_id(lfirst_oid(cell));
@@ -670,7 +673,7 @@ static void
 bind_key(TteMapping *m, Relation rel)
 {
 	m->root = tte_root_table(rel);
-	m->table = get_rel_name(m->root);
+	m->table = get_rel_name(tte_citus_table(m->root));
 	bind_key_columns(m, rel);
 	if (m->nkeys == 0 && !m->has_event_id && m->using_name == NULL)
 		problem(m, ERRCODE_INVALID_TABLE_DEFINITION, pstrdup("The table has no primary key an event_id could be made of; name a column, as in 'event_id=order_no'."));

@@ -81,8 +81,8 @@ typedef struct TteMapping
 	int			amounts;		/* see tte_event_amounts() */
 	pg_tz	   *zone;			/* for times without a zone */
 	Oid			root;			/* the topmost partitioned table, or the table */
-	char	   *table;			/* for ids; the topmost partitioned table's
-								 * name */
+	char	   *table;			/* for ids; the name of root or, if that is a
+								 * shard, of its distributed table */
 	int			nkeys;			/* primary key */
 	AttrNumber *key_attnos;
 	TteValueType *key_types;

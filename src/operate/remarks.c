@@ -22,6 +22,7 @@
 #include "event/catalog.h"
 #include "operate/remarks.h"
 #include "operate/triggers.h"
+#include "server/citus.h"
 
 static void
 remark(StringInfo out, const char *what, const char *hint)
@@ -213,6 +214,19 @@ remark_dependencies(const TteRemarked *r, StringInfo out)
 			   "pg_dump of single tables (-t) leaves the function out.");
 }
 
+static void
+remark_citus(const TteRemarked *r, StringInfo out)
+{
+	TteDistributed distributed = tte_citus_distributed(RelationGetRelid(r->rel));
+
+	if (distributed == TTE_CITUS_DISTRIBUTED)
+		remark(out, psprintf("Table \"%s\" is distributed by Citus: each server records the events of the rows that it has.", RelationGetRelationName(r->rel)),
+			   "Let one server send them all, as in docs/scale-out.md.");
+	else if (distributed == TTE_CITUS_REFERENCE)
+		remark(out, psprintf("Table \"%s\" is copied by Citus to every server: each records an event of every row.", RelationGetRelationName(r->rel)),
+			   "Make the trigger on a distributed or a local table instead.");
+}
+
 void
 tte_remarks(const TteRemarked *remarked, StringInfo out)
 {
@@ -223,4 +237,5 @@ tte_remarks(const TteRemarked *remarked, StringInfo out)
 	remark_other_triggers(remarked, out);
 	remark_update_of(remarked, out);
 	remark_lines(remarked, out);
+	remark_citus(remarked, out);
 }
