@@ -21,16 +21,40 @@ COMMENT ON COLUMN tiktok.source_of_truth.event IS 'event that each row should be
 COMMENT ON COLUMN tiktok.source_of_truth.relation IS 'name of the table or view with its schema, as public.paid_orders, which no superuser should own; a time without zone in it is in tiktok.source.time_zone';
 SELECT pg_extension_config_dump('tiktok.source_of_truth', '');
 
--- Looked up here and not by to_regclass(), which is an error for who may not use the schema.
+CREATE FUNCTION tiktok_internal.has_rows_elsewhere(relation oid) RETURNS boolean
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'tte_sql_has_rows_elsewhere';
+COMMENT ON FUNCTION tiktok_internal.has_rows_elsewhere(oid) IS 'whether Citus keeps rows of a distributed table on other servers';
+
+-- Looked up here and not by to_regclass(), which is an error for who may not use the schema. Orders of a table that Citus distributes, or of
+-- a view of it, are compared only where the events of all servers come to: where a subscription writes tiktok.event.
 CREATE VIEW tiktok_internal.truth_relation AS
-SELECT t.source, t.event, t.relation, c.oid, CASE WHEN c.oid IS NULL THEN 'does not exist' ELSE 'lacks ' || m.columns END AS problem
+SELECT t.source, t.event, t.relation, c.oid, p.problem,
+	CASE WHEN p.sqlstate = '55000' THEN 'Ask the server to which all events are published: docs/scale-out.md.'
+		ELSE 'Correct tiktok.source_of_truth, or the relation: it needs the columns event_id, value, currency and at.' END AS hint, p.sqlstate
 FROM tiktok.source_of_truth t
 LEFT JOIN (pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace)
 	ON n.nspname = (parse_ident(t.relation))[1] AND c.relname = (parse_ident(t.relation))[2] AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 CROSS JOIN LATERAL (
 	SELECT string_agg(k.name, ', ' ORDER BY k.n) AS columns
 	FROM unnest('{event_id,value,currency,at}'::text[]) WITH ORDINALITY k (name, n)
-	WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = k.name AND NOT a.attisdropped)) m;
+	WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = k.name AND NOT a.attisdropped)) m
+CROSS JOIN LATERAL (
+	WITH RECURSIVE read (oid) AS (
+		SELECT c.oid
+		UNION
+		SELECT d.refobjid
+		FROM read r
+		JOIN pg_rewrite w ON w.ev_class = r.oid
+		JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass
+	)
+	SELECT coalesce(bool_or(tiktok_internal.has_rows_elsewhere(r.oid)), false)
+		AND NOT EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = 'tiktok.event'::regclass) AS events
+	FROM read r) elsewhere
+LEFT JOIN LATERAL (
+	SELECT x.problem, x.sqlstate
+	FROM (VALUES (1, c.oid IS NULL, 'does not exist', '42P01'), (2, m.columns IS NOT NULL, 'lacks ' || m.columns, '42703'),
+		(3, elsewhere.events, 'is distributed by Citus, and the events of its other servers do not come here', '55000')) x (n, holds, problem, sqlstate)
+	WHERE x.holds ORDER BY x.n LIMIT 1) p ON true;
 COMMENT ON VIEW tiktok_internal.truth_relation IS 'the registered relations, and what is wrong with them';
 
 CREATE TABLE tiktok.platform_count (
@@ -253,9 +277,7 @@ BEGIN
 	SELECT INTO wrong t.* FROM tiktok_internal.truth_relation t JOIN tiktok_internal.sibling s ON s.sibling = t.source
 	WHERE s.source = compared.source AND t.problem IS NOT NULL ORDER BY t.source, t.event LIMIT 1;
 	IF FOUND THEN
-		RAISE EXCEPTION USING ERRCODE = CASE WHEN wrong.oid IS NULL THEN 'undefined_table' ELSE 'undefined_column' END,
-			MESSAGE = format('relation "%s" %s', wrong.relation, wrong.problem),
-			HINT = 'Correct tiktok.source_of_truth, or the relation: it needs the columns event_id, value, currency and at.';
+		RAISE EXCEPTION USING ERRCODE = wrong.sqlstate, MESSAGE = format('relation "%s" %s', wrong.relation, wrong.problem), HINT = wrong.hint;
 	END IF;
 	SELECT array_agg(s.sibling_id), min(set_config('TimeZone', s.time_zone, true)) INTO sources FROM tiktok_internal.sibling s WHERE s.source = compared.source;
 	-- a relation that is registered for both of two siblings holds each order once

@@ -389,8 +389,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 	UNION ALL
 	SELECT 'counts', c.state, c.detail, c.hint FROM tiktok_internal.count_health c
 	UNION ALL
-	SELECT 'source_of_truth', 'warn', format('relation "%s" of "%s" %s', t.relation, t.source, t.problem),
-		'Correct tiktok.source_of_truth, or the relation: it needs the columns event_id, value, currency and at.'
+	SELECT 'source_of_truth', 'warn', format('relation "%s" of "%s" %s', t.relation, t.source, t.problem), t.hint
 	FROM tiktok_internal.truth_relation t
 	WHERE t.problem IS NOT NULL
 	UNION ALL

@@ -24,9 +24,11 @@
 #include "utils/timestamp.h"
 
 #include "operate/truth.h"
+#include "server/citus.h"
 #include "server/rights.h"
 
 PG_FUNCTION_INFO_V1(tte_sql_truth_is_readable);
+PG_FUNCTION_INFO_V1(tte_sql_has_rows_elsewhere);
 
 static const char *const truth_columns[] = {"event_id", "value", "currency", "at", NULL};
 
@@ -96,4 +98,23 @@ tte_sql_truth_is_readable(PG_FUNCTION_ARGS)
 	if (rel != NULL)
 		relation_close(rel, AccessShareLock);
 	PG_RETURN_BOOL(readable);
+}
+
+/* (relation oid); the catalogs of Citus can be read by everybody */
+Datum
+tte_sql_has_rows_elsewhere(PG_FUNCTION_ARGS)
+{
+	static const char sql[] =
+	"SELECT FROM pg_catalog.pg_dist_shard s JOIN pg_catalog.pg_dist_placement p ON p.shardid = s.shardid"
+	" WHERE s.logicalrelid = $1 AND p.groupid <> (SELECT l.groupid FROM pg_catalog.pg_dist_local_group l)";
+	Oid			type = OIDOID;
+	Datum		relid = PG_GETARG_DATUM(0);
+	bool		found;
+
+	if (tte_citus_distributed(DatumGetObjectId(relid)) != TTE_CITUS_DISTRIBUTED)
+		PG_RETURN_BOOL(false);
+	SPI_connect();
+	found = SPI_execute_with_args(sql, 1, &type, &relid, NULL, true, 1) == SPI_OK_SELECT && SPI_processed > 0;
+	SPI_finish();
+	PG_RETURN_BOOL(found);
 }
