@@ -1,4 +1,4 @@
--- Event ids that are derived from a shard of Citus have the name of the distributed table. Two catalogs and a function stand in for Citus; t/047_citus.pl
+-- Event ids that are derived from a shard of Citus have the name of the distributed table. Two catalogs and a function stand in for Citus; t/049_citus.pl
 -- runs the real one where it is installed.
 \set SHOW_CONTEXT never
 \pset format unaligned
