@@ -66,7 +66,11 @@ my @elsewhere = (
 	'Add tiktok_events to shared_preload_libraries and restart the server.',
 	'They wait because tiktok_events is not preloaded: see the row preload.',
 	'a standby sends nothing',                                                      # t/040_standby.pl
-	'no process is left that could send the events of this database',               # t/022_launcher.pl
+	'nothing has been due for %s; a commit brings a process',                       # t/033_many_databases.pl
+	'waits for a process for %s',
+	'databases that have waited for a process for more than a minute: %s, the first for %s: %s%s',
+	'more databases have the extension than tiktok_events.max_databases: a process looks at this one every ten minutes',
+	'Raise tiktok_events.max_databases, and restart the server.',
 	'Raise tiktok_events.max_workers and max_worker_processes, and restart the server.',
 	'process %s is %s, last seen %s ago%s', '; last error: ',                       # t/029_worker_goes_on.pl
 	'It hangs; this starts it anew: SELECT pg_terminate_backend(%s);',
