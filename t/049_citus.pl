@@ -12,7 +12,7 @@ use Test::More;
 plan skip_all => 'no citus' unless -e `pg_config --sharedir` =~ s/\s+$//r . '/extension/citus.control';
 
 my $page = slurp_file(dirname(__FILE__) . '/../docs/scale-out.md');
-my %recipe = $page =~ /^<!-- not run: ([^;]+); t\/04[37]_\w+\.pl runs it -->\n```sql\n(.*?)^```$/msg;
+my %recipe = $page =~ /^<!-- not run: ([^;]+); t\/04[39]_\w+\.pl runs it -->\n```sql\n(.*?)^```$/msg;
 my $tiktok = Rehearsal->start;
 my $elsewhere = Rehearsal->start;    # hears of every server that should be silent
 my %settings = (shared_preload_libraries => 'citus, tiktok_events', wal_level => 'logical', max_wal_senders => 20, max_replication_slots => 20,
