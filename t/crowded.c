@@ -1,6 +1,6 @@
 /*
  * An extension that takes six of the ten relcache callbacks that PostgreSQL has
- * room for, as other extensions do; t/033_other_extensions.pl preloads it.
+ * room for, as other extensions do; t/035_other_extensions.pl preloads it.
  */
 #include "postgres.h"
 
