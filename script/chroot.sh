@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Debian suites in folders, and commands run in them; sourced by script/test-matrix and script/test-packages (root, debootstrap).
+# Debian suites in folders, and commands run in them; sourced by script/test-matrix, test-packages and test-containers (root, debootstrap).
 
 suite_of() {
 	case $1 in
@@ -36,6 +36,13 @@ bootstrap() {
 	printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
 	chmod 755 "$root/usr/sbin/policy-rc.d"
 	if [ "$suite" = "$(suite_of $experimental_major)" ]; then add_experimental "$root"; fi
+}
+
+# A folder with the server alone.
+make_base() {
+	[ -e "$2/ready" ] && return
+	bootstrap "$(suite_of "$1")" "$2" && inside "$2" net sh -c "
+		apt-get update && apt-get install -y --no-install-recommends postgresql-$1 && apt-get clean && touch /ready"
 }
 
 # Runs a command in a chroot; $1 is the chroot, $2 "net" or "nonet".  Two variables name folders
