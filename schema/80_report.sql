@@ -24,6 +24,12 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_tem
 $$;
 COMMENT ON FUNCTION tiktok_internal.report_text(text) IS 'text as it may stand in HTML';
 
+CREATE FUNCTION tiktok_internal.report_amounts(given text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT regexp_replace(tiktok_internal.report_text(given), '(\d) (%|[A-Z]{3}\y)', '\1&#160;\2', 'g')
+$$;
+COMMENT ON FUNCTION tiktok_internal.report_amounts(text) IS 'words of the report as they may stand in HTML: no line ends between a number and its unit';
+
 CREATE FUNCTION tiktok_internal.report_number(given numeric) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT to_char(given, 'FM999,999,999,999,999,990')

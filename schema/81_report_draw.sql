@@ -87,13 +87,12 @@ td { max-width: 30rem; }
 thead .n { white-space: normal; overflow-wrap: normal; }
 .heat { text-align: center; padding: 5px 6px; min-width: 2.6rem; background: rgb(var(--heat) / calc(var(--share, 0) * .42)); border: 1px solid var(--ground); }
 .weak { text-decoration: underline; font-weight: 600; }
-.turned thead .n { writing-mode: vertical-rl; text-align: left; white-space: nowrap; padding: 0 10px 6px 0; }
-.turned thead .n:nth-child(2) { writing-mode: horizontal-tb; }
+.turned thead .n:nth-child(n+3) { writing-mode: vertical-rl; white-space: nowrap; padding: 0 10px 6px 0; }
 code { display: inline-block; margin-right: .6rem; font-size: .85rem; overflow-wrap: anywhere; }
 #health caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 svg.spark { width: 8rem; height: 1.6rem; display: block; }
 summary { cursor: pointer; color: var(--accent); font-size: .9rem; width: fit-content; }
-@media (max-width: 820px) {
+@media screen and (max-width: 820px) {
   body { padding: 14px 12px 32px; }
   #agreement h2 { font-size: 1.4rem; }
   .bar { grid-template-columns: 1fr auto; margin-bottom: .45rem; }
@@ -106,18 +105,26 @@ summary { cursor: pointer; color: var(--accent); font-size: .9rem; width: fit-co
   .chart svg { height: 150px; }
   .chart .x span:nth-child(even) { display: none; }
   table { font-size: .84rem; }
-  tbody th { min-width: 6.5rem; max-width: 11rem; }
-  #problems tbody th, #refused td:nth-child(2), #health td:nth-child(3) { min-width: 13rem; }
+  tbody th { min-width: 8.2rem; max-width: 11rem; }
+  svg.spark { width: 4.5rem; }
+  #problems .n { white-space: normal; }
+  #problems tbody th { min-width: 9rem; }
+  #health tbody th { min-width: 6.5rem; }
+  #refused td:nth-child(2), #health td:nth-child(3) { min-width: 13rem; }
 }
 @media print {
   @page { size: A4; margin: 14mm; }
-  :root { --ground: #fff; --ink: #000; --soft: #444; --line: #bbb; --card: #f2f4f6; --accent: #0b62ae; --mute: #77808a; --warn: #8a5a00; --fail: #b93a06; --heat: 11 98 174; }
-  body { max-width: none; padding: 0; font-size: 11px; }
+  :root { font-size: 11px; --ground: #fff; --ink: #000; --soft: #444; --line: #bbb; --card: #f2f4f6; --accent: #0b62ae; --mute: #77808a; --warn: #8a5a00; --fail: #b93a06; --heat: 11 98 174; }
+  body { max-width: none; padding: 0; font-size: 1rem; }
   * { print-color-adjust: exact; }
   section + section { break-before: page; }
   .wide { overflow: visible; }
   figure, .verdicts li, .costs li, tr, .bar, h2, h3 { break-inside: avoid; }
   h2, h3, caption, figcaption { break-after: avoid; }
+  .costs { grid-template-columns: repeat(3, 1fr); }
+  th, td { padding-top: 2px; padding-bottom: 2px; }
+  #coverage details table, #lateness details table { font-size: 8px; }
+  #coverage details th, #coverage details td { padding-right: 3px; }
   details::details-content { content-visibility: visible; block-size: auto; }
 }
 $style$
@@ -153,10 +160,10 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 		format('<div role="img" aria-label="Waterfall from top to bottom; the numbers are below.">%s</div>',
 			string_agg(format('<div class="bar %s"><span class="l">%s</span><span class="t"><i class="%s" style="left:%s%%;width:%s%%"></i></span><span class="n">%s</span><span class="m">%s</span></div>',
 				b.kind, tiktok_internal.report_text(b.label), b.kind, round(100 * b.start / b.most, 2), round(100 * b.n / b.most, 2),
-				CASE WHEN b.kind = 'loss' THEN '&#8722;' WHEN b.kind = 'plus' THEN '+' ELSE '' END || tiktok_internal.report_number(b.n), coalesce(tiktok_internal.report_text(b.money), '')), '' ORDER BY b.pos)),
+				CASE WHEN b.kind = 'loss' THEN '&#8722;' WHEN b.kind = 'plus' THEN '+' ELSE '' END || tiktok_internal.report_number(b.n), coalesce(tiktok_internal.report_amounts(b.money), '')), '' ORDER BY b.pos)),
 		tiktok_internal.report_table(title || ': numbers', '{Step,Orders,Money}',
 			string_agg(tiktok_internal.report_row(ARRAY[tiktok_internal.report_text(b.label), CASE WHEN b.kind = 'loss' THEN '&#8722;' WHEN b.kind = 'plus' THEN '+' ELSE '' END || tiktok_internal.report_number(b.n),
-				coalesce(tiktok_internal.report_text(b.money), '')]), '' ORDER BY b.pos)), note)
+				coalesce(tiktok_internal.report_amounts(b.money), '')]), '' ORDER BY b.pos)), note)
 	FROM bar b
 $$;
 COMMENT ON FUNCTION tiktok_internal.report_waterfall(text, jsonb, text) IS 'a waterfall of bars';
@@ -167,7 +174,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT format('<div role="img" aria-label="Bars; the numbers are below.">%s</div>',
 		string_agg(format('<div class="bar %s"><span class="l">%s</span><span class="t"><i style="left:0;width:%s%%"></i><i%s style="left:0;width:%s%%"></i></span><span class="n">%s</span><span class="m">%s</span></div>',
 			kind, tiktok_internal.report_text(b.label), round(100 * b.a / b.most, 2), CASE WHEN kind = 'two' THEN ' class="before"' ELSE '' END, round(100 * b.b / b.most, 2),
-			tiktok_internal.report_number(b.a), coalesce(tiktok_internal.report_text(b.said), '')), '' ORDER BY b.pos))
+			tiktok_internal.report_number(b.a), coalesce(tiktok_internal.report_amounts(b.said), '')), '' ORDER BY b.pos))
 	FROM (SELECT b.*, greatest(1, max(greatest(b.a, b.b)) OVER (PARTITION BY b.scale)) AS most
 		FROM jsonb_to_recordset(bars) b (pos int, label text, scale text, a numeric, b numeric, said text)) b
 $$;

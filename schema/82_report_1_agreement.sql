@@ -106,19 +106,20 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 	WITH sale AS MATERIALIZED (
 		SELECT s.sale, s.n, tiktok_internal.report_text(tiktok_internal.report_name(s.sale->>'source', s.sale->>'event')) AS name, v.state, v.word, v.said,
 			tiktok_internal.report_waterfall('From your orders to TikTok: ' || tiktok_internal.report_text(tiktok_internal.report_name(s.sale->>'source', s.sale->>'event')), tiktok_internal.report_steps(s.sale),
-				CASE WHEN s.sale ? 'counted' THEN format('TikTok''s counts are of the days (UTC) from %s to %s%s.', s.sale->'counted'->>'first', s.sale->'counted'->>'last',
+				CASE WHEN s.sale ? 'counted' THEN format('TikTok''s counts are of the days (UTC) from %s to %s%s.', to_char((s.sale->'counted'->>'first')::date, 'DD Mon YYYY'), to_char((s.sale->'counted'->>'last')::date, 'DD Mon YYYY'),
 					CASE WHEN s.sale->>'rule' <> 'before' THEN ', and are not compared: it is not known whether TikTok counts before or after it drops copies' ELSE '' END) END) AS picture
 		FROM jsonb_array_elements(sales) WITH ORDINALITY s (sale, n), tiktok_internal.report_verdict(s.sale) v
 		WHERE s.n <= 12
 	)
 	SELECT '<section id="agreement"><h2>Do TikTok and your orders agree?</h2>'
 		|| coalesce((SELECT '<ul class="verdicts">' || string_agg(format('<li class="%s"><span class="state %1$s">%s</span> <b>%s</b>: %s</li>', s.state,
-				tiktok_internal.report_sign(s.state) || ' ' || s.word, s.name, tiktok_internal.report_text(s.said)), '' ORDER BY s.n) || '</ul>' FROM sale s),
-			'<p>Nothing was sold in this time, as far as is recorded here: no event of a sale, and no order of a relation in tiktok.source_of_truth.</p>')
+				tiktok_internal.report_sign(s.state) || ' ' || s.word, s.name, tiktok_internal.report_amounts(s.said)), '' ORDER BY s.n) || '</ul>' FROM sale s),
+			format('<ul class="verdicts"><li class="todo"><span class="state todo">%s Not known.</span> No sale was recorded in this time, and no order is in the tables that tiktok.source_of_truth names.</li></ul>',
+				tiktok_internal.report_sign('todo')))
 		|| coalesce((SELECT s.picture FROM sale s WHERE s.n = 1), '')
 		|| coalesce((SELECT '<h3>What costs most</h3><ol class="costs">' || string_agg(format('<li><b>%s</b>%s%s<small>%s</small><a href="#%s">%s</a></li>',
 				tiktok_internal.report_text(c.label), tiktok_internal.report_text(format('%s %s, %s', tiktok_internal.report_number(c.orders), CASE WHEN c.place = 5 THEN 'too many' WHEN c.orders = 1 THEN 'order' ELSE 'orders' END,
-				tiktok_internal.report_name(c.source, c.event))), coalesce(': <strong>' || tiktok_internal.report_text(c.money) || '</strong>', ''), tiktok_internal.report_text(c.hint),
+				tiktok_internal.report_name(c.source, c.event))), coalesce(': <strong>' || tiktok_internal.report_amounts(c.money) || '</strong>', ''), tiktok_internal.report_text(c.hint),
 				CASE WHEN c.place IN (2, 3) THEN 'refused' ELSE 'problems' END, CASE WHEN c.place IN (2, 3) THEN 'The reasons' ELSE 'Since when, and which' END), '' ORDER BY c.n) || '</ol>'
 			FROM tiktok_internal.report_costs(sales) c WHERE c.n <= 3 AND NOT c.meant), '')
 		|| coalesce(tiktok_internal.report_folded('The way of other sales', (SELECT string_agg(s.picture, '' ORDER BY s.n) FROM sale s WHERE s.n BETWEEN 2 AND 8)), '')

@@ -23,7 +23,7 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 			FROM (SELECT e.pos, e.source, e.event, e.events, array_agg(coalesce(tiktok_internal.report_number(c.with_key), '&#183;') ORDER BY k.bit) AS counts
 				FROM (SELECT DISTINCT c.pos, c.source, c.event, c.events FROM cell c) e CROSS JOIN key k LEFT JOIN cell c ON c.pos = e.pos AND c.bit = k.bit
 				GROUP BY 1, 2, 3, 4) r)))
-		|| coalesce((SELECT tiktok_internal.report_table('What the weakest identifier costs: events that nothing matches but address, browser and name', '{Event,"The weakest",Without,"Without any that matches alone",Share}',
+		|| coalesce((SELECT tiktok_internal.report_table('What the weakest identifier costs: events by which TikTok can hardly find the person', '{Event,"The weakest","Without it","Nothing but address, browser, name",Share}',
 				string_agg(tiktok_internal.report_row(ARRAY[tiktok_internal.report_text(tiktok_internal.report_name(w.source, w.event)), tiktok_internal.report_text(w.match_key), tiktok_internal.report_number(w.events - w.with_key),
 					tiktok_internal.report_number(w.weak), tiktok_internal.percent(w.weak, w.events)], 2), '' ORDER BY w.weak DESC, w.pos), 2)
 			FROM weak w), '')

@@ -33,11 +33,13 @@ FROM tiktok.source s, month_orders o
 WHERE s.name = 'shop' AND NOT (:sick = 1 AND o.at BETWEEN now() - interval '9 days' AND now() - interval '7 days 12 h');
 
 -- Leads, of which some are qualified after a day, and some are won after a few more
-INSERT INTO tiktok.event (source_id, event, event_id, event_time, enqueued_at, match_keys, payload)
-SELECT s.id, v.event, 'lead-' || l.n || '-' || v.event, t.at, t.at + interval '1 s', 3, '{}'
-FROM tiktok.source s, (SELECT n, now() - 60 * sqrt(random()) * interval '1 day' AS at, random() AS luck FROM generate_series(1, 700) n) l,
+INSERT INTO tiktok.event (source_id, event, event_id, event_time, enqueued_at, value, currency, match_keys, payload)
+SELECT s.id, v.event, 'lead-' || l.n || '-' || v.event, t.at, t.at + interval '1 s', CASE WHEN v.event = 'Purchase' THEN round((900 + 2000 * l.luck)::numeric, 2) END,
+	CASE WHEN v.event = 'Purchase' THEN 'EUR' END, 3, '{}'
+FROM tiktok.source s, (SELECT n, now() - 60 * random() * interval '1 day' AS at, random() AS luck FROM generate_series(1, 700) n) l,
 	(VALUES ('Lead', 1.0, 0.0), ('Qualified_Lead', 0.4, 1.2), ('Purchase', 0.12, 4.0)) v (event, share, days), LATERAL (SELECT l.at + v.days * (0.5 + l.luck) * interval '1 day' AS at) t
-WHERE s.name = 'crm' AND l.luck < v.share AND t.at < now();
+WHERE s.name = 'crm' AND l.luck < v.share AND t.at < now()
+ORDER BY t.at;
 
 INSERT INTO tiktok.delivery (id, request_id, status, reason, at)
 SELECT d.id, NULL, d.status, CASE WHEN d.status = 'rejected' THEN 'code 40002' END, d.enqueued_at + CASE WHEN d.late < 0.01 THEN interval '40 min' WHEN d.late < 0.05 THEN interval '90 s' ELSE interval '2 s' END

@@ -8,7 +8,7 @@ SET search_path = report_test, public;
 -- The page as XML; text() of it, the rows of its tables, and whether two queries give the same rows.
 CREATE TABLE page (name text PRIMARY KEY, html text, doc xml);
 CREATE FUNCTION plain(x xml) RETURNS text LANGUAGE sql AS $$
-	SELECT replace(replace(replace(string_agg(t::text, '|' ORDER BY n), '&lt;', '<'), '&gt;', '>'), '&amp;', '&') FROM unnest(xpath('//text()', x)) WITH ORDINALITY u (t, n)
+	SELECT replace(replace(replace(replace(string_agg(t::text, '|' ORDER BY n), U&'\00a0', ' '), '&lt;', '<'), '&gt;', '>'), '&amp;', '&') FROM unnest(xpath('//text()', x)) WITH ORDINALITY u (t, n)
 $$;
 CREATE FUNCTION shown(page_name text, path text, OUT c text[]) RETURNS SETOF text[] LANGUAGE sql AS $$
 	SELECT ARRAY(SELECT coalesce(plain(x), '') FROM unnest(xpath('/tr/*', r)) x) FROM page, unnest(xpath(path || '/tbody/tr', doc)) r WHERE name = page_name
@@ -29,7 +29,7 @@ CREATE VIEW month AS SELECT * FROM tiktok.delivery_stats WHERE hour >= '2026-03-
 -- Nothing to show
 INSERT INTO page SELECT 'empty', h, xmlparse(document h) FROM tiktok.report_html('2026-03-01', '2026-03-31') h;
 SELECT sections('empty');
-SELECT x::text FROM page, LATERAL unnest(xpath('//section/p/text()', doc)) x WHERE name = 'empty';
+SELECT x::text FROM page, LATERAL unnest(xpath('//section//li/text()', doc)) x WHERE name = 'empty';
 
 -- Times that are none, sources that are none
 SELECT tiktok.report_html('2026-03-31', '2026-03-01');
