@@ -133,7 +133,7 @@ SELECT left((attempt($$(repeat('[', 200000) || repeat(']', 200000))::jsonb$$)).o
 
 -- unknown keys are spelling mistakes; text that is too large; what would be personal in clear
 INSERT INTO cases (topic, what, args) SELECT 'properties', what, format($$'shop', 'Purchase', %%id, user_data => '{"ttp": "T"}', page => %s, properties => %s$$, page, properties) FROM (VALUES
-	('misspelt', '%page', $$'{"valeu": 1}'$$), ('a key with dots', '%page', $$'{"a.b": 1}'$$), ('an empty key', '%page', $$'{"": 1}'$$), ('a key of 10 kB', '%page', $$jsonb_build_object(repeat('k', 10240), 1)$$), ('no object', '%page', $$'[1]'$$), ('null', '%page', $$'null'$$),
+	('misspelt', '%page', $$'{"valeu": 1}'$$), ('of another object', '%page', $$'{"lead_id": 1}'$$), ('a key with dots', '%page', $$'{"a.b": 1}'$$), ('an empty key', '%page', $$'{"": 1}'$$), ('a key of 10 kB', '%page', $$jsonb_build_object(repeat('k', 10240), 1)$$), ('no object', '%page', $$'[1]'$$), ('null', '%page', $$'null'$$),
 	('1.2 MB', '%page', $$jsonb_build_object('description', repeat('x', 1200000))$$), ('less, but escaped it is more', '%page', $$jsonb_build_object('description', repeat(E'\001', 200000))$$),
 	('control characters', '%page', $$jsonb_build_object('description', E'a\001\037\177b' || U&'\2028\2029c')$$), ('markup', '%page', $$'{"description": "</script>\"\\"}'$$),
 	('an address in the text', '%page', $$'{"search_string": "mail a@example.com"}'$$), ('old name of search_string', '%page', $$'{"query": "shoes"}'$$), ('unknown words', '%page', $$'{"customer_type": "vip", "content_type": "thing", "num_items": "x", "predicted_ltv": -1}'$$),

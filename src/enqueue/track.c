@@ -79,10 +79,29 @@ is_name(const char *key, int len)
 		strspn(pnstrdup(key, len), "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == len;
 }
 
+static const char *
+section_name(TteSection section)
+{
+	return section == TTE_SECTION_USER ? "user_data" : tte_section_names[section];
+}
+
+/* The argument to which a field belongs, or NULL. */
+static const char *
+section_of(const TteJson *member)
+{
+	for (int i = 0; i < TTE_SECTIONS; i++)
+	{
+		if (tte_field_in((TteSection) i, member->key, member->keylen) >= 0)
+			return section_name((TteSection) i);
+	}
+	return NULL;
+}
+
 /* Does not show a key that is not a name: it may be a misplaced value. */
 static void
 unknown_key(const char *where, const TteJson *member)
 {
+	const char *elsewhere = section_of(member);
 	const char *near = tte_field_suggest(member->key, member->keylen);
 
 	ereport(ERROR,
@@ -90,6 +109,7 @@ unknown_key(const char *where, const TteJson *member)
 			 is_name(member->key, member->keylen) ?
 			 errmsg("unknown key \"%s\" in %s", pnstrdup(member->key, member->keylen), where) :
 			 errmsg("unknown key in %s", where),
+			 elsewhere ? errhint("It belongs in %s.", elsewhere) :
 			 near ? errhint("Perhaps you meant \"%s\".", near) :
 			 errhint("Use the field names of TikTok's Events API."),
 			 tte_hide_statement()));
@@ -98,7 +118,7 @@ unknown_key(const char *where, const TteJson *member)
 static void
 set_section(TteEvent *event, TteSection section, Datum argument)
 {
-	const char *name = section == TTE_SECTION_USER ? "user_data" : tte_section_names[section];
+	const char *name = section_name(section);
 	TteJson    *object = tte_value_jsonb(argument);
 	const TteJson *unknown = NULL;
 
