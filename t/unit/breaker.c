@@ -115,6 +115,7 @@ typedef struct Source
 } Source;
 
 static Event events[MOST_EVENTS];
+static Group groups[MOST_EVENTS];	/* free while they have no parts */
 static int	nevents;
 static Source sources[SOURCES];
 static Request requests[TTE_MOST_TRANSFERS];
@@ -276,6 +277,20 @@ may_be_sent(Event *e)
 	return e->status == PENDING;
 }
 
+static Group *
+new_group(bool whole, int n)
+{
+	for (int i = 0; i < lengthof(groups); i++)
+	{
+		if (groups[i].parts == 0)
+		{
+			groups[i] = (Group) {2, whole, n};
+			return &groups[i];
+		}
+	}
+	abort();
+}
+
 static List *
 new_list(Group *group)
 {
@@ -308,14 +323,8 @@ split(Source *s, const List *list, bool refused, int bad)
 {
 	List	   *a;
 	List	   *b;
-	Group	   *group = calloc(1, sizeof(Group));
+	Group	   *group = new_group(!refused, list->n);
 
-	if (group == NULL)
-		abort();
-	*group = (Group)
-	{
-		2, !refused, list->n
-	};
 	a = new_list(group);
 	b = new_list(group);
 	for (int i = 0; i < list->n; i++)
@@ -628,7 +637,6 @@ part_ended(Source *s, Request *r, bool passed)
 		return;
 	if (group->whole)
 		tte_breaker_halves_passed(&s->breaker, group->events, now);
-	free(group);
 }
 
 static void
@@ -959,6 +967,7 @@ begin(unsigned long with_seed)
 			free(sources[i].failed[j]);
 	}
 	memset(events, 0, sizeof(events));
+	memset(groups, 0, sizeof(groups));
 	memset(sources, 0, sizeof(sources));
 	memset(requests, 0, sizeof(requests));
 	memset(&endpoint, 0, sizeof(endpoint));
