@@ -178,7 +178,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 	UNION ALL
 	SELECT 'waiting', 'warn',
 		format('databases that have waited for a process for more than a minute: %s, the first for %s: %s%s', w.n, tiktok_internal.span(clock_timestamp() - w.since),
-			array_to_string(w.names[1:5], ', '), CASE WHEN w.n > 5 THEN ', …' END),
+			array_to_string(w.names[1:5], ', '), CASE WHEN w.n > 5 THEN ', ...' END),
 		'Raise tiktok_events.max_workers and max_worker_processes, and restart the server.'
 	FROM (SELECT count(*) AS n, min(w.since) AS since, array_agg(w.database ORDER BY w.since, w.database) AS names
 		FROM tiktok.worker_status w WHERE w.state = 'waiting' AND w.since < clock_timestamp() - interval '1 minute') w

@@ -78,3 +78,6 @@ GRANT SELECT ON tiktok.source TO PUBLIC;
 
 -- finds role
 CREATE ROLE tiktok_reader;
+
+-- finds ascii
+COMMENT ON ROLE postgres IS 'more …';
