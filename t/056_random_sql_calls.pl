@@ -140,6 +140,7 @@ FROM pg_proc WHERE pronamespace IN ('tiktok'::regnamespace, 'tiktok_internal'::r
 SQL
 {
 	my ($schema, $name, $kind, $returns, $defaults, $types, $names) = split /\t/, $row, -1;
+	next if $name eq 'free_key';	# takes an event's status away; triggers call it that replace the event
 	my $f = { name => $name, full_name => "$schema.$name", kind => $kind, returns => $returns, defaults => $defaults, types => [ split /,/, $types ], names => [ split /,/, $names // '' ] };
 
 	push @functions, $f;

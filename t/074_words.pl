@@ -65,6 +65,7 @@ my @elsewhere = (
 	'tiktok_events is not preloaded: events are recorded, and nothing is sent',    # t/026_not_preloaded.pl
 	'Add tiktok_events to shared_preload_libraries and restart the server.',
 	'They wait because tiktok_events is not preloaded: see the row preload.',
+	'If this is the server to send, and the other one is stopped: SELECT tiktok.resume(%L);',    # t/047_restores.pl
 	'a standby sends nothing',                                                      # t/040_standby.pl
 	'nothing has been due for %s; a commit brings a process',                       # t/033_many_databases.pl
 	'waits for a process for %s',
