@@ -405,7 +405,8 @@ tte_sender_next(TteSender *sender, const TteSnapshot *snapshot, const TteSendLim
 	do_chores(sender, now);
 	offer = offer_of(sender, now);
 	move = tte_breaker_move(&sender->breaker, &offer, now, sender->config.batch_size, &limit);
-	if (move == TTE_MOVE_NONE)
+	/* it may have been called for its chores alone */
+	if (move == TTE_MOVE_NONE || tte_token_due(sender->token, sender->config.requests_per_second, now) != 0)
 		return NULL;
 	sender->alone = TTE_ALONE_NO;
 	request = tte_batch_read(sender, move, read_limit(sender, limit, &own), snapshot, &own, now);
