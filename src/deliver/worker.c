@@ -11,8 +11,7 @@
  * of a version that this library does not know, or somebody else's code would run
  * in it (guard.c), the worker touches nothing.
  *
- * When other databases wait for a worker it makes room as soon as it has nothing to
- * do, or has been busy for half a minute.  It does not leave before all requests
+ * When other databases wait it makes room (term.c), but not before all requests
  * under way have ended, which they do by the time-out at the latest.
  *
  *-------------------------------------------------------------------------
@@ -43,11 +42,11 @@
 #include "deliver/recovery.h"
 #include "deliver/report.h"
 #include "deliver/senders.h"
+#include "deliver/term.h"
 #include "deliver/watch.h"
 #include "deliver/worker.h"
 #include "server/common.h"
 #include "server/compat.h"
-#include "server/databases.h"
 #include "server/faultpoint.h"
 #include "server/settings.h"
 #include "server/slots.h"
@@ -60,24 +59,11 @@
 
 #define MAX_PAUSE	60			/* seconds after repeated errors */
 
-/*
- * While others wait for a worker it stays at least and at most so long, and what is
- * due this soon is due now.  To start a worker costs more than many requests.
- */
-#define SHORTEST_TERM	(USEC / 5)
-#define LONGEST_TERM	(30 * USEC)
+/* While others wait, what is due this soon is due now: to start a worker costs more than many requests. */
 #define WORTH_STAYING	(USEC / 5)
-
-/* The next worker comes for old rows that are left not before that. */
-#define PURGE_LATER	(60 * USEC)
 #define MAX_REQUESTS	64		/* bound of tiktok_events.max_in_flight */
 
 static TteSlot *slot;
-static TteDatabase *entry;		/* NULL: there is no room for one */
-static int64 started_at = 0;
-static int64 busy_since = 0;
-static TteWorkerState inherited = TTE_WORKER_NONE;	/* from the last worker,
-													 * and in the log already */
 static TteHttp *http = NULL;
 static bool http_stale = false; /* make a new one as soon as nothing is in
 								 * flight */
@@ -107,13 +93,6 @@ leave(TteExitReason reason)
 {
 	pg_atomic_write_u32(&slot->exit_reason, reason);
 	proc_exit(0);
-}
-
-/* Does the worker send nothing new, because others wait and it has been busy for long enough? */
-static bool
-term_is_over(int64 now)
-{
-	return tte_room_wanted() && (now - busy_since >= LONGEST_TERM || now < busy_since);
 }
 
 static int
@@ -160,7 +139,7 @@ stand_by(void)
 					   tte_queue_version(), TTE_VERSION);
 	tte_slot_set_error(slot, message);
 	tte_slot_set_state(slot, TTE_WORKER_MISMATCH);
-	if (inherited == TTE_WORKER_MISMATCH)
+	if (tte_term_inherited() == TTE_WORKER_MISMATCH)
 		return;
 	ereport(WARNING,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -187,7 +166,7 @@ refuse_tables(const char *problem)
 		return;
 	refused = true;
 	forget_everything();
-	if (inherited == TTE_WORKER_REFUSED)
+	if (tte_term_inherited() == TTE_WORKER_REFUSED)
 		return;
 	ereport(LOG,
 			(errmsg("tiktok_events: nothing is sent in database \"%s\": %s",
@@ -223,16 +202,16 @@ begin(const char *activity)
 		end();
 		return false;
 	}
-	if (refused || inherited == TTE_WORKER_REFUSED)
+	if (refused || tte_term_inherited() == TTE_WORKER_REFUSED)
 	{
 		tte_slot_set_error(slot, "");
 		ereport(LOG, (errmsg("tiktok_events: the tables of database \"%s\" are in order again", get_database_name(MyDatabaseId))));
 	}
-	if (standing_by || inherited == TTE_WORKER_MISMATCH)
+	if (standing_by || tte_term_inherited() == TTE_WORKER_MISMATCH)
 		ereport(LOG, (errmsg("tiktok_events: version \"%s\" of the extension fits; its events are sent again", tte_queue_version())));
 	refused = false;
 	standing_by = false;
-	inherited = TTE_WORKER_NONE;
+	tte_term_disinherit();
 	return true;
 }
 
@@ -464,8 +443,7 @@ send_request(TteRequest *request, const TteSendLimits *limits)
 		return;
 	}
 	tte_sent_note(request->id);
-	if (entry != NULL)
-		pg_atomic_write_u64(&entry->sent_at, GetCurrentTimestamp());
+	tte_term_note_sent();
 	if (tte_http_post(http, request->sender->config.token, request->body.data, request->body.len, request) == NULL)
 		judge_unsent(request);
 }
@@ -482,7 +460,7 @@ send_requests(bool woken)
 	int			room = tte_endpoint_room(&endpoint_state, tte_max_in_flight, now);
 	int			n;
 
-	if (!tte_enabled || room <= 0 || held_up(now) || term_is_over(now) ||
+	if (!tte_enabled || room <= 0 || held_up(now) || tte_term_is_over(now) ||
 		(!woken && !tte_watch_stale() && !tte_recovery_check_due(&installation, now) && !tte_anyone_wants(now)) ||
 		!make_http() || !begin("tiktok_events: reading events"))
 		return;
@@ -502,7 +480,7 @@ purge_some(void)
 {
 	int64		now = tte_now();
 
-	if (term_is_over(now) || !tte_purge_is_due(now) || !begin("tiktok_events: deleting old rows"))
+	if (tte_term_is_over(now) || !tte_purge_is_due(now) || !begin("tiktok_events: deleting old rows"))
 		return;
 	tte_purge_some(now);
 	end();
@@ -515,7 +493,7 @@ fetch_counts(void)
 	int64		now = tte_now();
 
 	tte_report_drive();
-	if (nfinished > 0 || (term_is_over(now) && !tte_report_is_open()) || !tte_report_wants(now) ||
+	if (nfinished > 0 || (tte_term_is_over(now) && !tte_report_is_open()) || !tte_report_wants(now) ||
 		!begin("tiktok_events: fetching TikTok's counts"))
 		return;
 	tte_report_step(now);
@@ -536,8 +514,8 @@ woken(void)
 	 * in this order: a session sets both, and the worker does not leave while
 	 * one is set
 	 */
-	if (entry != NULL && pg_atomic_read_u32(&slot->wake) != 0)
-		pg_atomic_exchange_u32(&entry->wake, 0);
+	if (pg_atomic_read_u32(&slot->wake) != 0)
+		tte_term_note_woken();
 	if (pg_atomic_exchange_u32(&slot->wake, 0) != 0)
 	{
 		/* the relcache message comes later than the wake-up */
@@ -622,20 +600,14 @@ time_to_wait(void)
 
 	if (nfinished > 0)
 		return 0;
-	if (!term_is_over(now))
+	if (!tte_term_is_over(now))
 		due = Min(due, work_due(now));
-	if (!refused && !standing_by && !term_is_over(now))
+	if (!refused && !standing_by && !tte_term_is_over(now))
 		due = Min(due, tte_purge_due());
-	if (tte_room_wanted() && started_at + SHORTEST_TERM > now)
-		due = Min(due, started_at + SHORTEST_TERM);
+	due = Min(due, tte_term_due(now));
 	due = Min(due, oldest_start() == 0 ? due : oldest_start() + TTE_SLOW);
 	return due <= now ? 0 : Min((due - now) / 1000 + 1, SLOW_POLL / 1000);
 }
-
-/*-------------------------------------------------------------------------
- * Making room for other databases
- *-------------------------------------------------------------------------
- */
 
 /* What cannot be interrupted. */
 static bool
@@ -647,7 +619,7 @@ is_bound(void)
 static bool
 is_busy(int64 now)
 {
-	return now < started_at + SHORTEST_TERM || is_bound() || tte_anyone_has_held() ||
+	return is_bound() || tte_anyone_has_held() ||
 		pg_atomic_read_u32(&slot->wake) != 0 || work_due(now) <= now + WORTH_STAYING;
 }
 
@@ -657,24 +629,6 @@ state_left(void)
 	if (standing_by)
 		return TTE_WORKER_MISMATCH;
 	return refused ? TTE_WORKER_REFUSED : TTE_WORKER_RESTING;
-}
-
-/* Tells launcher and next worker when it is to come, and what it has to know. */
-static void
-leave_note(int64 now)
-{
-	int64		purge = Max(tte_purge_due(), now + PURGE_LATER);
-	int64		due = Min(work_due(now), refused || standing_by ? PG_INT64_MAX : purge);
-
-	if (entry == NULL)
-		return;
-	pg_atomic_write_u64(&entry->due, Max(due, now) - TTE_EPOCH_SHIFT);
-	pg_atomic_write_u64(&entry->purge_at, tte_purge_due() - TTE_EPOCH_SHIFT);
-	pg_atomic_write_u64(&entry->requests, pg_atomic_read_u64(&slot->requests));
-	pg_atomic_write_u64(&entry->delivered, pg_atomic_read_u64(&slot->delivered));
-	pg_atomic_write_u64(&entry->failed, pg_atomic_read_u64(&slot->failed));
-	pg_atomic_write_u32(&entry->left, state_left());
-	tte_database_set_state(entry, state_left());
 }
 
 static void
@@ -692,31 +646,12 @@ make_room(void)
 {
 	int64		now = tte_now();
 
-	if (!is_busy(now))
-		busy_since = now;
-	else if (!term_is_over(now) || is_bound())
-		return;
-	if (!tte_room_wanted() || !tte_room_claim())
+	if (!tte_term_ends(is_busy(now), is_bound(), now))
 		return;
 	hand_over(now);
-	leave_note(now);
+	tte_term_leave_note(state_left(), work_due(now), now);
 	TTE_FAULT_POINT("leaving", NULL);
 	leave(TTE_EXIT_MADE_ROOM);
-}
-
-/* What the last one left. */
-static void
-take_note(void)
-{
-	entry = tte_database_enter(MyDatabaseId);
-	if (entry == NULL)
-		return;
-	inherited = pg_atomic_read_u32(&entry->left);
-	tte_purge_resume((int64) pg_atomic_read_u64(&entry->purge_at) + TTE_EPOCH_SHIFT);
-	pg_atomic_write_u64(&slot->requests, pg_atomic_read_u64(&entry->requests));
-	pg_atomic_write_u64(&slot->delivered, pg_atomic_read_u64(&entry->delivered));
-	pg_atomic_write_u64(&slot->failed, pg_atomic_read_u64(&entry->failed));
-	tte_handover_sent_at((int64) pg_atomic_read_u64(&entry->sent_at) + TTE_EPOCH_SHIFT);
 }
 
 static void
@@ -805,8 +740,7 @@ connect_database(int slot_number)
 	BackgroundWorkerInitializeConnectionByOid(pg_atomic_read_u32(&slot->database), InvalidOid, 0);
 	if (!tte_queue_attach())
 		leave(TTE_EXIT_NO_EXTENSION);
-	take_note();
-	busy_since = started_at = tte_now();
+	tte_term_begin(slot, tte_now());
 	if (tte_slot_is_for_probe(slot))
 		leave(TTE_EXIT_NO_ROOM);
 	TTE_FAULT_POINT("connected", NULL);
