@@ -127,7 +127,7 @@ static int	fail_kind;			/* 0 mixed, else one way only */
 static int	size_limit;			/* 413 above, 0: none */
 static int64 down_from;
 static int64 down_until;
-static bool whole;				/* never split: for comparison */
+static bool never_split;		/* for comparison */
 static bool trace;
 static bool hands_over;			/* the worker makes room for other databases */
 static int64 busy_since;
@@ -548,7 +548,7 @@ goes_in_halves(Source *s, const List *list)
 
 	for (int i = 0; i < list->n; i++)
 		failed += events[list->ids[i]].attempts > 0;
-	return !whole && list->n > 1 && failed == list->n && s->breaker.state == TTE_STATE_DOUBTFUL;
+	return !never_split && list->n > 1 && failed == list->n && s->breaker.state == TTE_STATE_DOUBTFUL;
 }
 
 static bool
@@ -674,7 +674,7 @@ split_suspects(Source *s)
 		TteSpan		span = span_of(failed);
 		List	   *left;
 
-		if (whole || !tte_breaker_suspects(&s->breaker, &span, failed->since))
+		if (never_split || !tte_breaker_suspects(&s->breaker, &span, failed->since))
 			continue;
 		left = new_list(NULL);
 		for (int i = 0; i < failed->n; i++)
@@ -737,7 +737,7 @@ record(Request *r)
 		tte_token_passed(&s->token, r->try.started_at);
 	j = tte_breaker_answer(&s->breaker, &r->try, &r->reply, str, now, dice());
 	verdict = j.verdict.events;
-	if (whole && verdict == TTE_EVENTS_SPLIT && (r->reply.outcome == TTE_OUTCOME_RETRY || r->reply.outcome == TTE_OUTCOME_BLOCKED))
+	if (never_split && verdict == TTE_EVENTS_SPLIT && (r->reply.outcome == TTE_OUTCOME_RETRY || r->reply.outcome == TTE_OUTCOME_BLOCKED))
 		verdict = TTE_EVENTS_RETRY;
 	if (j.verdict.source == TTE_SOURCE_THROTTLED)
 		tte_token_throttled(&s->token, &r->reply, str, r->try.started_at, now);
@@ -976,7 +976,7 @@ begin(unsigned long with_seed)
 	fail_p = 0;
 	fail_until = down_from = down_until = 0;
 	fail_kind = size_limit = 0;
-	whole = false;
+	never_split = false;
 	seed = with_seed * 7919 + 1;
 	(void) dice();
 }
@@ -1281,7 +1281,7 @@ test_random_failures(int rounds, unsigned long first)
 			for (int mode = 0; mode < 2; mode++)
 			{
 				begin(round);
-				whole = mode == 1;
+				never_split = mode == 1;
 				fail_p = chances[c];
 				fail_until = START + 12 * HOUR;
 				fail_kind = pick(5);
