@@ -96,12 +96,13 @@ check_user(const TteRendered *r, bool ascii)
 static void
 check_wire(const TteRendered *r, bool ascii)
 {
+	TteStored	stored = tte_stored(r);
 	StringInfoData out;
 	const TteJson *data;
 
 	initStringInfo(&out);
 	tte_wire_open(&out, "web", "ABC", ascii ? "TEST1" : NULL);
-	require(tte_wire_event(&out, r->payload, r->payload_len, r->user_data, r->user_data_len, ascii),
+	require(tte_wire_event(&out, &stored, ascii),
 			"the worker understands the event");
 	tte_wire_close(&out);
 	data = tte_json_get(reread(out.data, out.len, ascii), "data");

@@ -32,7 +32,7 @@ COMMENT ON COLUMN tiktok.event.value IS 'value, in currency';
 COMMENT ON COLUMN tiktok.event.currency IS 'ISO 4217 code';
 COMMENT ON COLUMN tiktok.event.match_keys IS 'kinds of identifiers that the event has, one bit each';
 COMMENT ON COLUMN tiktok.event.notes IS 'what was left out of the event, and why';
-COMMENT ON COLUMN tiktok.event.payload IS 'the event as it is sent, without identifiers; NULL when it is not to be sent';
+COMMENT ON COLUMN tiktok.event.payload IS 'what else is sent of the event, without identifiers; NULL when it is not to be sent';
 
 CREATE TABLE tiktok.identity (
 	id bigint PRIMARY KEY,

@@ -180,7 +180,7 @@ CREATE FUNCTION sent() RETURNS text LANGUAGE sql AS $$
 	SELECT md5(e.payload || i.user_data::text || e.value || extract(epoch FROM e.event_time) || coalesce(e.notes, '')) FROM tiktok.event e JOIN tiktok.identity i USING (id)
 $$;
 SELECT sent() AS usual \gset
-SELECT payload::jsonb - 'event_time' AS payload, user_data, value, notes FROM tiktok.event JOIN tiktok.identity USING (id);
+SELECT payload::jsonb AS payload, user_data, value, notes FROM tiktok.event JOIN tiktok.identity USING (id);
 CREATE TABLE settings (setting text);
 INSERT INTO settings VALUES ($$DateStyle = 'German, DMY'$$), ($$IntervalStyle = 'sql_standard'$$), ($$TimeZone = 'Pacific/Chatham'$$), ('extra_float_digits = -15'), ('bytea_output = escape'),
 	('row_security = off'), ('standard_conforming_strings = ' || CASE WHEN current_setting('server_version_num')::int < 190000 THEN 'off' ELSE 'on' END), ('array_nulls = off'), ('quote_all_identifiers = on'), ('xmloption = document'), ('backslash_quote = off'),

@@ -164,7 +164,7 @@ SELECT count(payload) AS payloads, count(payload::jsonb) AS read_by_jsonb FROM t
 -- Times, ids, names, sources
 --
 CREATE TABLE times (n int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, what text, tz timestamptz, ts timestamp, day date, number bigint, float float8, words text, data jsonb);
-CREATE FUNCTION time_of(row_number int) RETURNS text LANGUAGE sql AS $$ SELECT to_char(to_timestamp((payload ->> 'event_time')::int8) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') FROM tiktok.event WHERE event_id = 'times-' || row_number $$;
+CREATE FUNCTION time_of(row_number int) RETURNS text LANGUAGE sql AS $$ SELECT to_char(event_time AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') FROM tiktok.event WHERE event_id = 'times-' || row_number AND payload IS NOT NULL $$;
 CREATE TRIGGER a AFTER INSERT ON times FOR EACH ROW WHEN (num_nulls(NEW.ts, NEW.day, NEW.number, NEW.float, NEW.words, NEW.data) = 6) EXECUTE FUNCTION tiktok.track_row('shop', 'Contact', 'event_time=tz', 'ttp=''T''', 'url=''https://shop.example.com/''');
 CREATE TRIGGER b AFTER INSERT ON times FOR EACH ROW WHEN (NEW.ts IS NOT NULL) EXECUTE FUNCTION tiktok.track_row('archive', 'Contact', 'event_time=ts', 'time_zone=''Europe/Berlin''', 'ttp=''T''', 'url=''https://shop.example.com/''');
 CREATE TRIGGER c AFTER INSERT ON times FOR EACH ROW WHEN (NEW.day IS NOT NULL) EXECUTE FUNCTION tiktok.track_row('archive', 'Contact', 'event_time=day', 'time_zone=''Europe/Berlin''', 'ttp=''T''', 'url=''https://shop.example.com/''');
@@ -184,7 +184,7 @@ INSERT INTO times (what, float) VALUES ('fraction of a second', 1704164645.75), 
 INSERT INTO times (what, words) VALUES ('text with zone', '2024-01-02T03:04:05+01:00'), ('text without zone: UTC', '2024-01-02 03:04:05'), ('a date', '2024-01-02'), ('digits', '1704164645'), ('american', '01/02/2024'), ('now', 'now'), ('no time', 'tomorrow'), ('no day', '2024-02-30'), ('empty', ''), ('blank', '  '), ('text infinity', 'infinity');
 INSERT INTO times (what, data) VALUES ('json text', '{"at": "2024-01-02T03:04:05Z"}'), ('json number', '{"at": 1704164645}'), ('json milliseconds', '{"at": 1704164645000}'), ('json null', '{"at": null}'), ('json object', '{"at": {}}');
 SET TimeZone = 'UTC';
-SELECT what, outcome, CASE WHEN what NOT IN ('empty', 'blank', 'json null') THEN time_of(n) ELSE (abs((payload ->> 'event_time')::int8 - extract(epoch FROM enqueued_at)) < 2)::text || ': now' END AS sent_as FROM times JOIN fates('times') USING (what) LEFT JOIN tiktok.event ON event_id = 'times-' || n WHERE n > 11 ORDER BY n;
+SELECT what, outcome, CASE WHEN what NOT IN ('empty', 'blank', 'json null') THEN time_of(n) ELSE (abs(extract(epoch FROM event_time - enqueued_at)) < 2)::text || ': now' END AS sent_as FROM times JOIN fates('times') USING (what) LEFT JOIN tiktok.event ON event_id = 'times-' || n WHERE n > 11 ORDER BY n;
 
 CREATE TABLE ids (n int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, what text, id text, order_no text);
 CREATE TRIGGER tiktok AFTER INSERT ON ids FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'Contact', 'event_id=id', 'order_id=order_no', 'ttp=''T''', 'url=''https://shop.example.com/''');

@@ -9,7 +9,7 @@ CREATE ROLE regress_tiktok_writer;
 CREATE SCHEMA shop AUTHORIZATION "regress tiktok owner";
 GRANT USAGE ON SCHEMA shop TO regress_tiktok_writer;
 CREATE FUNCTION seen(what text) RETURNS SETOF text LANGUAGE sql AS $$
-	SELECT concat_ws(' ', e.event_id, s.status, s.reason, e.payload::jsonb #- '{event_time}' #- '{event}' #- '{event_id}', i.user_data)
+	SELECT concat_ws(' ', e.event_id, s.status, s.reason, e.payload::jsonb, i.user_data)
 	FROM tiktok.event e JOIN tiktok.event_status s USING (id) LEFT JOIN tiktok.identity i USING (id) WHERE e.event_id ~ what ORDER BY e.id $$;
 SET ROLE "regress tiktok owner";
 CREATE TABLE shop.countries (id int PRIMARY KEY, iso char(4));

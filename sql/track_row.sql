@@ -11,7 +11,7 @@ CREATE TRIGGER tiktok AFTER INSERT OR UPDATE ON orders FOR EACH ROW EXECUTE FUNC
 	'contents=items', 'external_id=customer.id', 'first_name=customer.name.first', 'event_time=placed', 'consent=ok', 'description=''it''''s a test''');
 CREATE FUNCTION fate(key text) RETURNS TABLE (status text, reason text, notes text, value numeric, payload jsonb, user_data json)
 LANGUAGE sql AS $$
-SELECT s.status, s.reason, s.notes, s.value, e.payload::jsonb - 'event_time', i.user_data
+SELECT s.status, s.reason, s.notes, s.value, e.payload::jsonb, i.user_data
 FROM tiktok.event_status s JOIN tiktok.event e USING (id) LEFT JOIN tiktok.identity i USING (id) WHERE s.event_id = key
 $$;
 
@@ -195,7 +195,7 @@ CREATE TRIGGER tiktok AFTER INSERT ON floats FOR EACH ROW EXECUTE FUNCTION tikto
 	'url=''https://example.com/''', 'event_time=at', 'time_zone=''Europe/Berlin''');
 UPDATE tiktok.source SET max_event_age = '100 years';
 INSERT INTO floats VALUES (1, 0.1::float8 + 0.2::float8, '2026-07-01 12:00:00');
-SELECT payload ->> 'event_time' AS event_time, payload #>> '{properties,value}' AS value FROM tiktok.event WHERE event_id = 'floats-1';
+SELECT extract(epoch FROM event_time)::int8 AS event_time, payload #>> '{properties,value}' AS value FROM tiktok.event WHERE event_id = 'floats-1';
 
 TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery;
 DELETE FROM tiktok.source;

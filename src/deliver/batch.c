@@ -205,8 +205,8 @@ append_event(Reading *r, const TteQueueRow *row)
 
 	request->events[request->nevents++] = (TteBatchEvent)
 	{
-		.xid = row->xid, .id = row->id, .attempts = row->attempts, .sent_at = row->sent_at, .name = name,
-			.payload = copy_stored(row->payload), .user_data = copy_stored(row->user_data)
+		.xid = row->xid, .id = row->id, .attempts = row->attempts, .sent_at = row->sent_at, .event_time = row->event_time, .name = name,
+			.event_id = pstrdup(row->event_id), .payload = copy_stored(row->payload), .user_data = copy_stored(row->user_data)
 	};
 	r->size += row->size;
 	MemoryContextSwitchTo(old);

@@ -31,16 +31,13 @@ name_event(void *event)
 static bool
 render_event(TteRequest *request, TteBatchEvent *event, bool ascii)
 {
-	int			payload_len;
-	int			user_data_len = 0;
-	const char *payload;
-	const char *user_data = NULL;
+	TteStored	stored = {.event = event->name, .event_time = event->event_time, .event_id = event->event_id};
 
 	TTE_FAULT_POINT("render", psprintf(INT64_FORMAT, event->id));
-	payload = tte_queue_bytes(event->payload, &payload_len);
+	stored.payload = tte_queue_bytes(event->payload, &stored.payload_len);
 	if (event->user_data != NULL)
-		user_data = tte_queue_bytes(event->user_data, &user_data_len);
-	return tte_wire_event(&request->body, payload, payload_len, user_data, user_data_len, ascii);
+		stored.user_data = tte_queue_bytes(event->user_data, &stored.user_data_len);
+	return tte_wire_event(&request->body, &stored, ascii);
 }
 
 /* The same, with errors caught and reported: whatever it is, it is the event's. */
@@ -140,7 +137,10 @@ tte_body_build(TteRequest *request, const TteSendLimits *limits)
 	request->sender->event_bytes = (request->body.len - head) / request->nevents + 1;
 	tte_wire_close(&request->body);
 	for (int i = 0; i < request->nevents; i++)
+	{
+		request->events[i].event_id = NULL;
 		request->events[i].payload = request->events[i].user_data = NULL;
+	}
 	MemoryContextReset(request->stored);
 	return true;
 }

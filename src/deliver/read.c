@@ -25,7 +25,7 @@
 #include "server/common.h"
 #include "server/faultpoint.h"
 
-#define EVENT_COLUMNS "e.xid, e.id, e.event_time, e.event, e.test_code, e.payload"
+#define EVENT_COLUMNS "e.xid, e.id, e.event_time, e.event, e.event_id, e.test_code, e.payload"
 #define EVENT_BEHIND \
 	"FROM tiktok.event e WHERE e.source_id = $1 AND (e.xid, e.id) > ($2, $3) AND e.payload IS NOT NULL "
 #define EVENT_RANGE EVENT_BEHIND "AND e.xid < $4 "
@@ -214,17 +214,18 @@ collect_rows(int n, bool due, TteQueueRow **rows)
 		row->id = tte_result_int8(i, 2);
 		row->event_time = tte_result_time(i, 3);
 		row->name = tte_result_text(i, 4);
-		row->test_code = tte_result_text(i, 5);
-		row->payload = tte_result_stored(i, 6);
+		row->event_id = tte_result_text(i, 5);
+		row->test_code = tte_result_text(i, 6);
+		row->payload = tte_result_stored(i, 7);
 		if (!due)
 			continue;
-		row->user_data = tte_result_stored(i, 7);
-		row->attempts = tte_result_int4(i, 8);
-		row->sent_at = tte_result_time(i, 9);
-		row->possibly_received_at = tte_result_time(i, 10);
-		row->interrupted = tte_result_bool(i, 12);
-		row->suspect = row->interrupted || tte_result_bool(i, 11);
-		row->alone = tte_result_bool(i, 13);
+		row->user_data = tte_result_stored(i, 8);
+		row->attempts = tte_result_int4(i, 9);
+		row->sent_at = tte_result_time(i, 10);
+		row->possibly_received_at = tte_result_time(i, 11);
+		row->interrupted = tte_result_bool(i, 13);
+		row->suspect = row->interrupted || tte_result_bool(i, 12);
+		row->alone = tte_result_bool(i, 14);
 	}
 	if (!due && n > 0)
 		add_identities(*rows, n);

@@ -22,6 +22,7 @@ typedef struct TteQueueRow
 	int64		id;
 	int64		event_time;
 	const char *name;
+	const char *event_id;
 	const char *test_code;		/* or NULL */
 	struct varlena *payload;
 	struct varlena *user_data;	/* or NULL */

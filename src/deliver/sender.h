@@ -41,8 +41,10 @@ typedef struct TteBatchEvent
 	int64		id;
 	int			attempts;		/* before this one */
 	int64		sent_at;		/* the last of these; 0: none */
+	int64		event_time;
 	const char *name;
-	struct varlena *payload;	/* as stored; NULL once it is in the body */
+	const char *event_id;		/* NULL once it is in the body, as the next: */
+	struct varlena *payload;	/* as stored */
 	struct varlena *user_data;	/* as stored, or NULL */
 } TteBatchEvent;
 

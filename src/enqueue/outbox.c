@@ -386,16 +386,6 @@ tte_sql_free_key(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(free_key(PG_GETARG_INT64(0)));
 }
 
-/* The part of a payload after event_time.  The part before it is the key, which is equal. */
-static const char *
-after_time(const char *payload)
-{
-	static const char member[] = ",\"event_time\":";
-	const char *at = strstr(payload, member);
-
-	return at == NULL ? payload : at + strlen(member) + strspn(at + strlen(member), "-0123456789");
-}
-
 /*
  * Does the stored event differ from this one?  The time is not compared, because
  * it usually is the time of recording.  Of identifiers only the kinds are
@@ -411,7 +401,7 @@ differs(TupleTableSlot *slot, const TteRendered *event)
 	if (isnull || event->payload == NULL)
 		return isnull != (event->payload == NULL);
 	return match_keys != event->match_keys ||
-		strcmp(after_time(TextDatumGetCString(payload)), after_time(event->payload)) != 0;
+		strcmp(TextDatumGetCString(payload), event->payload) != 0;
 }
 
 /*

@@ -230,10 +230,11 @@ tte_notice_rename(const TteRendered *event)
 Datum
 tte_event_jsonb(const TteRendered *event)
 {
+	TteStored	stored = tte_stored(event);
 	StringInfoData wire;
 
 	initStringInfo(&wire);
-	if (!tte_wire_event(&wire, event->payload, event->payload_len, event->user_data, event->user_data_len, false))
+	if (!tte_wire_event(&wire, &stored, false))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("rendered event cannot be read"),

@@ -427,14 +427,6 @@ take_id(TteEvent *event, const char *fallback_id)
  * Times
  */
 
-static int64
-seconds_of(int64 usec)
-{
-	int64		seconds = usec / TTE_USEC;
-
-	return seconds - (usec % TTE_USEC < 0);
-}
-
 static void
 take_time(TteEvent *event, int64 now)
 {
@@ -451,7 +443,7 @@ take_time(TteEvent *event, int64 now)
 	event->rendered->event_time = event->usec;
 	if (event->usec > now + MAX_AHEAD)
 		tte_builder_reject(event, TTE_PROBLEM_TIME, "future",
-						   seconds_of(event->usec) >= SURELY_MILLISECONDS ?
+						   event->usec / TTE_USEC >= SURELY_MILLISECONDS ?
 						   "It looks like milliseconds taken for seconds: divide by 1000." :
 						   "Up to 10 minutes are allowed for clocks that differ.",
 						   "The event_time is in the future.");
@@ -608,19 +600,15 @@ static void
 write_payload(TteEvent *event)
 {
 	StringInfo	out = &event->payload;
-	const TteRendered *r = event->rendered;
 	bool		limited = limits_data_use(event);
 
 	initStringInfo(out);
 	appendStringInfoCharMacro(out, '{');
-	tte_builder_key(event, "event");
-	tte_json_append_string(out, r->event, strlen(r->event), event->ascii);
-	tte_builder_key(event, "event_time");
-	tte_append_integer(out, seconds_of(r->event_time));
-	tte_builder_key(event, "event_id");
-	tte_json_append_string(out, r->event_id, strlen(r->event_id), event->ascii);
 	if (limited)
-		appendStringInfoString(out, ",\"limited_data_use\":true");
+	{
+		tte_builder_key(event, "limited_data_use");
+		appendStringInfoString(out, "true");
+	}
 	for (int section = TTE_SECTION_PROPERTIES; section < TTE_SECTIONS; section++)
 	{
 		if ((event->sections & (1 << section)) != 0)

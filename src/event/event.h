@@ -92,7 +92,8 @@ typedef struct TteRendered
 	uint32		match_keys;		/* 1 << TteIdentifier */
 	const char *notes;			/* what was left out and why, or NULL: "email:
 								 * email_syntax; user.locale: source" */
-	const char *payload;		/* READY: data[] element without "user" */
+	const char *payload;		/* READY: data[] element without event,
+								 * event_time, event_id and user */
 	int			payload_len;
 	const char *user_data;		/* READY: normalised identifiers, or NULL */
 	int			user_data_len;
@@ -177,13 +178,29 @@ extern TteRendered *tte_event_finish(TteEvent *event, const char *fallback_id, i
 extern void tte_wire_open(StringInfo out, const char *event_source, const char *event_source_id,
 						  const char *test_code);
 
+/* An event as it is stored. */
+typedef struct TteStored
+{
+	const char *event;
+	int64		event_time;		/* microseconds since 1970, UTC */
+	const char *event_id;
+	const char *payload;
+	int			payload_len;
+	const char *user_data;		/* or NULL */
+	int			user_data_len;
+} TteStored;
+
+static inline TteStored
+tte_stored(const TteRendered *r)
+{
+	return (TteStored) {r->event, r->event_time, r->event_id, r->payload, r->payload_len, r->user_data, r->user_data_len};
+}
+
 /*
- * Appends one element of data[]: the payload with hashed identifiers in it.
- * user_data is NULL if the event has none.  Returns false, and appends
- * nothing, if the stored text is not what tte_event_finish() writes.
+ * Appends one element of data[], with hashed identifiers in it.  Returns false,
+ * and appends nothing, if the stored text is not what tte_event_finish() writes.
  */
-extern bool tte_wire_event(StringInfo out, const char *payload, int payload_len,
-						   const char *user_data, int user_data_len, bool ascii);
+extern bool tte_wire_event(StringInfo out, const TteStored *event, bool ascii);
 
 extern void tte_wire_close(StringInfo out);
 

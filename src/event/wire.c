@@ -3,8 +3,9 @@
  * wire.c
  *	  From stored events to the body of a request.
  *
- * An event was rendered once, when it was recorded; here its identifiers are
- * hashed and spliced in.  The envelope is TikTok's (doc 1771101303285761).
+ * An event was rendered once, when it was recorded; here it gets what columns
+ * hold, and its identifiers, which are hashed.  The envelope is TikTok's (doc
+ * 1771101303285761).
  *
  *-------------------------------------------------------------------------
  */
@@ -31,29 +32,49 @@ tte_wire_open(StringInfo out, const char *event_source, const char *event_source
 	appendStringInfoString(out, "\"data\":[");
 }
 
+/* TikTok counts in seconds. */
+static int64
+seconds_of(int64 usec)
+{
+	int64		seconds = usec / TTE_USEC;
+
+	return seconds - (usec % TTE_USEC < 0);
+}
+
+static bool
+append_user(StringInfo out, const TteStored *event, bool ascii)
+{
+	if (event->user_data == NULL)
+		return true;
+	appendStringInfoString(out, ",\"user\":");
+	return tte_identity_append_user(out, event->user_data, event->user_data_len, ascii);
+}
+
 bool
-tte_wire_event(StringInfo out, const char *payload, int payload_len,
-			   const char *user_data, int user_data_len, bool ascii)
+tte_wire_event(StringInfo out, const TteStored *event, bool ascii)
 {
 	int			start = out->len;
+	int			rest = event->payload_len - 2;
 
-	if (payload_len < 3 || payload[0] != '{' || payload[payload_len - 1] != '}')
+	if (rest < 0 || event->payload[0] != '{' || event->payload[rest + 1] != '}')
 		return false;
-	if (user_data == NULL)
+	appendStringInfoString(out, "{\"event\":");
+	tte_json_append_string(out, event->event, strlen(event->event), ascii);
+	appendStringInfoString(out, ",\"event_time\":");
+	tte_append_integer(out, seconds_of(event->event_time));
+	appendStringInfoString(out, ",\"event_id\":");
+	tte_json_append_string(out, event->event_id, strlen(event->event_id), ascii);
+	if (rest > 0)
+		appendStringInfoCharMacro(out, ',');
+	appendBinaryStringInfo(out, event->payload + 1, rest);
+	if (append_user(out, event, ascii))
 	{
-		appendBinaryStringInfo(out, payload, payload_len);
+		appendStringInfoChar(out, '}');
 		return true;
 	}
-	appendBinaryStringInfo(out, payload, payload_len - 1);
-	appendStringInfoString(out, ",\"user\":");
-	if (!tte_identity_append_user(out, user_data, user_data_len, ascii))
-	{
-		out->len = start;
-		out->data[start] = '\0';
-		return false;
-	}
-	appendStringInfoChar(out, '}');
-	return true;
+	out->len = start;
+	out->data[start] = '\0';
+	return false;
 }
 
 void

@@ -209,21 +209,13 @@ static const Example examples[] = {
 static const char *
 element(const TteRendered *r)
 {
+	TteStored	stored = tte_stored(r);
 	StringInfoData out;
 
 	if (r->verdict != TTE_EVENT_READY)
 		return psprintf("\"%s %s\"", r->reason, r->detail ? r->detail : "");
 	initStringInfo(&out);
-	appendBinaryStringInfo(&out, r->payload, r->payload_len);
-	if (r->user_data != NULL)
-	{
-		out.len--;
-		appendStringInfoString(&out, ",\"user\":");
-		if (!tte_identity_append_user(&out, r->user_data, r->user_data_len, false))
-			return "\"user_data is broken\"";
-		appendStringInfoChar(&out, '}');
-	}
-	return out.data;
+	return tte_wire_event(&out, &stored, false) ? out.data : "\"it is broken\"";
 }
 
 static TteRendered *
@@ -253,33 +245,40 @@ test_examples(void)
 	}
 }
 
-/* The body of a request with one stored event. */
+/* The body of a request with one event that is stored like this. */
 static const char *
-body_of(const char *payload, const char *user_data)
+body_of(const char *event_id, int64 event_time, const char *payload, const char *user_data)
 {
+	TteStored	stored = {"Lead", event_time, event_id, payload, strlen(payload), user_data, user_data ? strlen(user_data) : 0};
 	StringInfoData out;
 
 	initStringInfo(&out);
 	tte_wire_open(&out, "web", "C\"1", NULL);
-	if (!tte_wire_event(&out, payload, strlen(payload), user_data, user_data ? strlen(user_data) : 0, true))
+	if (!tte_wire_event(&out, &stored, true))
 		appendStringInfoString(&out, "unreadable");
 	tte_wire_close(&out);
 	return out.data;
 }
+
+#define HEAD "{\"event_source\":\"web\",\"event_source_id\":\"C\\\"1\",\"data\":["
+#define SECOND INT64CONST(1000000)
 
 static void
 test_bodies(void)
 {
 	StringInfoData out;
 
-	check_text("body", NULL, body_of("{\"event\":\"Lead\"}", "{\"email\":\"alice_abc@gmail.com\"}"),
-			   "{\"event_source\":\"web\",\"event_source_id\":\"C\\\"1\",\"data\":[{\"event\":\"Lead\",\"user\":{\"email\":\"" HEX64_LOWER "\"}}]}");
-	check_text("body, no user", NULL, body_of("{\"event\":\"Lead\"}", NULL),
-			   "{\"event_source\":\"web\",\"event_source_id\":\"C\\\"1\",\"data\":[{\"event\":\"Lead\"}]}");
-	check_text("body, unreadable user leaves nothing", NULL, body_of("{\"event\":\"Lead\"}", "{\"email\":"),
-			   "{\"event_source\":\"web\",\"event_source_id\":\"C\\\"1\",\"data\":[unreadable]}");
-	check_text("body, unreadable payload", NULL, body_of("\"Lead\"", NULL),
-			   "{\"event_source\":\"web\",\"event_source_id\":\"C\\\"1\",\"data\":[unreadable]}");
+	check_text("body", NULL, body_of("L1", 7 * SECOND, "{\"page\":{}}", "{\"email\":\"alice_abc@gmail.com\"}"),
+			   HEAD "{\"event\":\"Lead\",\"event_time\":7,\"event_id\":\"L1\",\"page\":{},\"user\":{\"email\":\"" HEX64_LOWER "\"}}]}");
+	check_text("body, no user", NULL, body_of("L1", 8 * SECOND - 1, "{\"page\":{}}", NULL),
+			   HEAD "{\"event\":\"Lead\",\"event_time\":7,\"event_id\":\"L1\",\"page\":{}}]}");
+	check_text("body, nothing but a user", NULL, body_of("L1", 7 * SECOND, "{}", "{\"email\":\"alice_abc@gmail.com\"}"),
+			   HEAD "{\"event\":\"Lead\",\"event_time\":7,\"event_id\":\"L1\",\"user\":{\"email\":\"" HEX64_LOWER "\"}}]}");
+	check_text("body, an id with marks, before 1970", NULL, body_of("a\"b\\", -1, "{}", NULL),
+			   HEAD "{\"event\":\"Lead\",\"event_time\":-1,\"event_id\":\"a\\\"b\\\\\"}]}");
+	check_text("body, unreadable user leaves nothing", NULL, body_of("L1", 0, "{}", "{\"email\":"), HEAD "unreadable]}");
+	check_text("body, unreadable payload", NULL, body_of("L1", 0, "\"Lead\"", NULL), HEAD "unreadable]}");
+	check_text("body, half a payload", NULL, body_of("L1", 0, "{", NULL), HEAD "unreadable]}");
 	initStringInfo(&out);
 	tte_wire_open(&out, "web", "C1", "TEST1");
 	check_text("body, test code", NULL, out.data,
