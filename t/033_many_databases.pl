@@ -76,6 +76,8 @@ my $started = time;
 sql('CREATE DATABASE base');
 sql('CREATE EXTENSION tiktok_events', 'base');
 $tiktok->sources($node, 'base');
+sql(q{INSERT INTO tiktok.request (source_id, started_at, finished_at, events, first_xid, first_id, last_xid, last_id, outcome, bytes)
+	VALUES (1, '2020-01-01', '2020-01-01', 1, '3', 0, '3', 0, 'delivered', 1)}, 'base');
 sql('ALTER DATABASE base IS_TEMPLATE true');
 my @all = map { "d$_" } 1 .. $databases;
 sql(join "\n", map { "CREATE DATABASE $_ TEMPLATE base STRATEGY file_copy;\n\\c $_\nSELECT tiktok.confirm_database();\n"
@@ -97,18 +99,21 @@ while (keys %at < @others && time < $started + 120)
 	my ($now, $waiting) = split /\|/, sql("SELECT count(*) FILTER (WHERE pid IS NOT NULL AND state <> 'starting'), count(*) FILTER (WHERE state = 'waiting') FROM tiktok.worker_status");
 	$most = $now if $now > $most;
 	$waited = $waiting if $waiting > $waited;
-	sleep 0.05;
+	sleep 0.25;
 }
 my @times = sort { $a <=> $b } values %at;
 my $bound = 10 + (1 + int($databases / $workers)) * 0.5;
 note(sprintf '%d databases, %d workers: %d served, the last after %.1f s, in the median %.1f s; %.1f s of processor time', $databases, $workers,
 	scalar(@times), $times[-1] // 0, $times[$#times / 2] // 0, cpu() - $used);
+my $old = "SELECT count(*) FROM tiktok.request WHERE started_at < '2021-01-01'";
+my $kept = grep { sql($old, $_) } @all;
 is(scalar(@times), @others, 'every database is served, though one hangs');
 if ($ENV{WATCH}) { $node->stop('immediate'); done_testing(); exit }
 cmp_ok($times[-1], '<=', $bound, "within $bound s");
 cmp_ok($most, '<=', $workers + 1, "by $workers workers and a probe, not by $most");
 cmp_ok($waited, '>', 0, 'others wait meanwhile, and are named');
 ok(becomes("count(*) = 0 FROM tiktok.worker_status WHERE state = 'waiting'"), 'until none waits');
+cmp_ok($kept, '>', $databases / 2, "old rows wait: $kept of $databases databases have theirs");
 is_deeply([ map { received("$_-first") } @others ], [ map { 1 } @others ], 'each event is sent once');
 is(sql("SELECT count(*), count(DISTINCT database) FROM tiktok.worker_status WHERE state IN ('resting', 'idle', 'sending', 'starting')"),
 	($databases + 1) . '|' . ($databases + 1), 'each database is in worker_status once');
@@ -191,6 +196,7 @@ $node->restart;
 track($_, 'last') for @all[ 0 .. 11 ];
 $node->reload;
 ok(arrives("$_-last"), "with four entries: $_") for @all[ 0 .. 11 ];
+ok($node->poll_query_until('d1', "SELECT ($old) = 0"), 'when nobody waits they are deleted');
 my ($unlisted) = grep { sql("SELECT count(*) FROM tiktok.worker_status WHERE database = '$_' AND state = 'unlisted'", $_) } @all[ 0 .. 11 ];
 like(sql("SELECT state || ' ' || hint FROM tiktok.health() WHERE check_name = 'worker'", $unlisted), qr/^warn Raise tiktok_events.max_databases/, 'health says of one that there is no room');
 is(scalar(() = slurp_file($node->logfile) =~ /more than 4 databases have the extension/g), 1, 'the log does, once');

@@ -26,6 +26,9 @@
 #define SHORTEST_TERM	(USEC / 5)
 #define LONGEST_TERM	(30 * USEC)
 
+/* Old rows can wait so much longer while other databases wait for a worker. */
+#define PURGE_PATIENCE	(600 * USEC)
+
 /* The next worker comes for old rows that are left not before that. */
 #define PURGE_LATER	(60 * USEC)
 
@@ -34,6 +37,15 @@ static TteDatabase *entry;		/* NULL: there is no room for one */
 static int64 started_at = 0;
 static int64 busy_since = 0;
 static TteWorkerState inherited = TTE_WORKER_NONE;
+
+/* The first worker of a database sends its events first. */
+static int64
+purge_left(int64 now)
+{
+	uint64		at = pg_atomic_read_u64(&entry->purge_at);
+
+	return at == 0 ? now + SHORTEST_TERM : (int64) at + TTE_EPOCH_SHIFT;
+}
 
 void
 tte_term_begin(TteSlot *worker_slot, int64 now)
@@ -44,7 +56,7 @@ tte_term_begin(TteSlot *worker_slot, int64 now)
 	if (entry == NULL)
 		return;
 	inherited = pg_atomic_read_u32(&entry->left);
-	tte_purge_resume((int64) pg_atomic_read_u64(&entry->purge_at) + TTE_EPOCH_SHIFT);
+	tte_purge_resume(purge_left(now));
 	pg_atomic_write_u64(&slot->requests, pg_atomic_read_u64(&entry->requests));
 	pg_atomic_write_u64(&slot->delivered, pg_atomic_read_u64(&entry->delivered));
 	pg_atomic_write_u64(&slot->failed, pg_atomic_read_u64(&entry->failed));
@@ -89,6 +101,18 @@ int64
 tte_term_due(int64 now)
 {
 	return tte_room_wanted() && started_at + SHORTEST_TERM > now ? started_at + SHORTEST_TERM : PG_INT64_MAX;
+}
+
+int64
+tte_term_purge_due(void)
+{
+	return tte_purge_due() + (tte_room_wanted() ? PURGE_PATIENCE : 0);
+}
+
+bool
+tte_term_purge_is_due(int64 now)
+{
+	return !tte_term_is_over(now) && !(tte_room_wanted() && now < tte_term_purge_due()) && tte_purge_is_due(now);
 }
 
 bool

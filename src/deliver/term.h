@@ -27,6 +27,10 @@ extern bool tte_term_is_over(int64 now);
 /* When the worker may leave for the first time, if others wait; else PG_INT64_MAX. */
 extern int64 tte_term_due(int64 now);
 
+/* When old rows are to be deleted: not at once if others wait. */
+extern int64 tte_term_purge_due(void);
+extern bool tte_term_purge_is_due(int64 now);
+
 /*
  * Once a turn: is the worker to leave?  A busy one stays until its term is over,
  * one that is bound until its requests have ended.  True also takes one off what

@@ -480,7 +480,7 @@ purge_some(void)
 {
 	int64		now = tte_now();
 
-	if (tte_term_is_over(now) || !tte_purge_is_due(now) || !begin("tiktok_events: deleting old rows"))
+	if (!tte_term_purge_is_due(now) || !begin("tiktok_events: deleting old rows"))
 		return;
 	tte_purge_some(now);
 	end();
@@ -603,7 +603,7 @@ time_to_wait(void)
 	if (!tte_term_is_over(now))
 		due = Min(due, work_due(now));
 	if (!refused && !standing_by && !tte_term_is_over(now))
-		due = Min(due, tte_purge_due());
+		due = Min(due, tte_term_purge_due());
 	due = Min(due, tte_term_due(now));
 	due = Min(due, oldest_start() == 0 ? due : oldest_start() + TTE_SLOW);
 	return due <= now ? 0 : Min((due - now) / 1000 + 1, SLOW_POLL / 1000);
