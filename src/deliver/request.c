@@ -50,7 +50,7 @@ static TteStatement final_sql = {7, {INT8OID, TEXTOID, TEXTOID, BOOLOID, INT8ARR
 
 static TteStatement final_retry_sql = {7, {INT8OID, TEXTOID, TEXTOID, BOOLOID, INT8ARRAYOID, INT4OID, TIMESTAMPTZOID},
 "WITH gone AS (DELETE FROM tiktok.retry WHERE id = ANY ($5) RETURNING *), "
-"final AS (INSERT INTO tiktok.delivery SELECT id, coalesce($1, last_request_id), $2, $3, clock_timestamp(), "
+"final AS (INSERT INTO tiktok.delivery SELECT id, coalesce($1, last_request_id), clock_timestamp(), $2, $3, "
 "attempts + $6, first_attempt_at, coalesce(possibly_received_at, $7) FROM gone "
 "ON CONFLICT DO NOTHING RETURNING id), "
 "taken AS (UPDATE tiktok.delivery SET status = $2, request_id = $1, at = clock_timestamp() "
@@ -108,8 +108,8 @@ static TteStatement set_apart_sql = {2, {INT4OID, INT8OID},
 "AND (SELECT count(*) + CASE WHEN r.attempts > count(*) THEN 1 ELSE 0 END FROM tiktok.request p WHERE p.source_id = $1 "
 "AND p.events = 1 AND p.first_id = q.first_id AND p.outcome IN ('interrupted', 'failed')) >= 3 RETURNING r.*), "
 "forgotten AS (DELETE FROM tiktok.identity i USING poison p WHERE i.id = p.id AND p.possibly_received_at IS NULL) "
-"INSERT INTO tiktok.delivery SELECT id, CASE WHEN possibly_received_at IS NOT NULL THEN last_request_id END, "
-"CASE WHEN possibly_received_at IS NOT NULL THEN 'uncertain' ELSE 'invalid' END, 'poison', clock_timestamp(), "
+"INSERT INTO tiktok.delivery SELECT id, CASE WHEN possibly_received_at IS NOT NULL THEN last_request_id END, clock_timestamp(), "
+"CASE WHEN possibly_received_at IS NOT NULL THEN 'uncertain' ELSE 'invalid' END, 'poison', "
 "attempts, first_attempt_at, possibly_received_at FROM poison RETURNING status", NULL};
 
 int64

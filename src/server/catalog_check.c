@@ -58,18 +58,18 @@ typedef struct Table
 static const Table tables[] = {
 	{"event",
 		{
-			{"id", INT8OID, false}, {"xid", XID8OID, false}, {"source_id", INT4OID, false}, {"event", TEXTOID, false}, {"event_id", TEXTOID, false},
-			{"event_time", TIMESTAMPTZOID, false}, {"enqueued_at", TIMESTAMPTZOID, false}, {"value", NUMERICOID, true},
-			{"currency", TEXTOID, true}, {"match_keys", INT4OID, false}, {"notes", TEXTOID, true}, {"test_code", TEXTOID, true},
-			{"payload", JSONOID, true}
-	}, true, INTEGER_BTREE_FAM_OID, {5, 4, 3, 12}},
+			{"id", INT8OID, false}, {"xid", XID8OID, false}, {"source_id", INT4OID, false}, {"match_keys", INT4OID, false},
+			{"event_time", TIMESTAMPTZOID, false}, {"enqueued_at", TIMESTAMPTZOID, false}, {"event", TEXTOID, false},
+			{"event_id", TEXTOID, false}, {"value", NUMERICOID, true}, {"currency", TEXTOID, true}, {"notes", TEXTOID, true},
+			{"test_code", TEXTOID, true}, {"payload", JSONOID, true}
+	}, true, INTEGER_BTREE_FAM_OID, {8, 7, 3, 12}},
 	{"identity",
 		{
 			{"id", INT8OID, false}, {"user_data", JSONOID, false}
 	}, true, INTEGER_BTREE_FAM_OID, {0}},
 	{"delivery",
 		{
-			{"id", INT8OID, false}, {"request_id", INT8OID, true}, {"status", TEXTOID, false}, {"reason", TEXTOID, true}, {"at", TIMESTAMPTZOID, false},
+			{"id", INT8OID, false}, {"request_id", INT8OID, true}, {"at", TIMESTAMPTZOID, false}, {"status", TEXTOID, false}, {"reason", TEXTOID, true},
 			{"attempts", INT4OID, true}, {"first_attempt_at", TIMESTAMPTZOID, true}, {"possibly_received_at", TIMESTAMPTZOID, true}
 	}, true, INTEGER_BTREE_FAM_OID, {0}},
 	{"retry",
