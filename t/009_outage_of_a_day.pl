@@ -59,10 +59,10 @@ ok(Rehearsal::drained($node, 30), 'before: delivered');
 is(Rehearsal::statuses($node), 'delivered 23', 'all of it');
 my $requests = sql('SELECT count(*) FROM tiktok.request');
 
-# Each kind of outage for some hours
+# Each kind of outage for some hours. "Too often" is not the last one: said twice within a minute, it means a pause of five minutes or more.
 my @outages = (
-	{ action => 'status', status => 503 }, { action => 'hang' }, { action => 'reset_after_body' }, { action => 'code', code => 50000 },
-	{ action => 'status', status => 403 }, { action => 'code', code => 40100 });
+	{ action => 'status', status => 503 }, { action => 'hang' }, { action => 'reset_after_body' }, { action => 'code', code => 40100 },
+	{ action => 'status', status => 403 }, { action => 'code', code => 50000 });
 for my $step (1 .. $steps)
 {
 	$tiktok->script({ %{ $outages[ ($step - 1) * @outages / $steps ] }, times => undef });
