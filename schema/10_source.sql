@@ -100,6 +100,8 @@ CREATE TABLE tiktok.installation (
 	seen_at timestamptz,
 	recovered_to timestamptz,
 	recovered_xid xid8,
+	noted_system_identifier bigint NOT NULL,
+	noted_database_oid oid NOT NULL,
 	CHECK (id = 1)
 );
 COMMENT ON TABLE tiktok.installation IS 'one row that identifies this database; the worker reads here whether the database is a copy, or the server was recovered to an earlier state';
@@ -109,9 +111,11 @@ COMMENT ON COLUMN tiktok.installation.database_oid IS 'number of the database th
 COMMENT ON COLUMN tiktok.installation.confirmed_at IS 'when it was made or confirmed';
 COMMENT ON COLUMN tiktok.installation.timeline IS 'the server''s timeline when the worker last noted it; NULL: not yet';
 COMMENT ON COLUMN tiktok.installation.backup_start IS 'start of the base backup from which the server was started; NULL: none known';
-COMMENT ON COLUMN tiktok.installation.seen_at IS 'when the worker last noted that it ran, which it does every six hours';
-COMMENT ON COLUMN tiktok.installation.recovered_to IS 'the state to which the server was last recovered is not older than this; NULL: never recovered';
-COMMENT ON COLUMN tiktok.installation.recovered_xid IS 'TikTok may have received events of earlier transactions after recovered_to, and this server would not know';
+COMMENT ON COLUMN tiktok.installation.seen_at IS 'when the extension was created, or when the worker last noted that it ran, which it does every six hours';
+COMMENT ON COLUMN tiktok.installation.recovered_to IS 'the state to which the server was last recovered, or of which this database is a copy, is not older than this; NULL: neither';
+COMMENT ON COLUMN tiktok.installation.recovered_xid IS 'TikTok may have received events of earlier transactions after recovered_to, and this database would not know';
+COMMENT ON COLUMN tiktok.installation.noted_system_identifier IS 'identifier of the server in which the worker made its last note; another one than this server''s: the database is a copy that no worker has seen yet';
+COMMENT ON COLUMN tiktok.installation.noted_database_oid IS 'number of the database there';
 
 -- This table is dumped, before those of sources, which pg_dump sorts by name. After a restore it has a row of the dumped database beside that of the new one.
 CREATE TABLE tiktok.config_origin (

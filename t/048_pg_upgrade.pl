@@ -74,12 +74,13 @@ is($tiktok->stats->{requests}, $before, 'while it runs nothing is sent');
 $new->start;
 $new->poll_query_until('postgres', "SELECT count(*) = 3 FROM tiktok.backlog WHERE state = 'copied'");
 is(states($new), 'app copied, blog copied, crm no_token, shop copied, store paused, web paused', 'the new server is a copy');
-is(Rehearsal::statuses($new), 'delivered 1, pending 503, retrying 2', 'it has queue and history');
+$new->poll_query_until('postgres', 'SELECT noted_system_identifier = (SELECT system_identifier FROM pg_control_system()) FROM tiktok.installation');
+is(Rehearsal::statuses($new), 'delivered 1, pending 502, retrying 3', 'it has queue and history');
 like(sql($new, "SELECT hint FROM tiktok.health() WHERE check_name = 'source' AND detail LIKE '\"shop\"%'"), qr/SELECT tiktok\.confirm_database\(\)/, 'health says what to call');
 is(sql($new, "SELECT count(*) FROM tiktok.health() WHERE check_name = 'trigger' AND state <> 'ok'"), 0, 'the triggers are there');
 sql($new, "INSERT INTO orders VALUES ('after', 10, 1)");
 sql($new, "DELETE FROM orders WHERE no = 'before'; INSERT INTO orders VALUES ('before', 10, 1)");
-is(Rehearsal::statuses($new), 'delivered 1, pending 504, retrying 2', 'they record, and know what is recorded already');
+is(Rehearsal::statuses($new), 'delivered 1, pending 503, retrying 3', 'they record, and know what is recorded already');
 is(sql($new, "SELECT tiktok.wait('2 s')"), 'f', 'everything waits');
 is($tiktok->stats->{requests}, $before, 'nothing is sent');
 

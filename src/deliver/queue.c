@@ -64,13 +64,14 @@ static TteStatement store_state_sql = {5, {INT4OID, TEXTOID, TEXTOID, TIMESTAMPT
 static TteStatement clear_state_sql = {1, {INT4OID},
 "DELETE FROM tiktok.source_state WHERE source_id = $1", NULL};
 
-static TteStatement load_installation_sql = {1, {INT8OID},
-"SELECT timeline, backup_start, seen_at, recovered_to, recovered_xid, system_identifier = $1 "
+static TteStatement load_installation_sql = {0, {0},
+"SELECT timeline, backup_start, seen_at, recovered_to, recovered_xid, noted_system_identifier, noted_database_oid, "
+"(SELECT started_at FROM tiktok.request ORDER BY id DESC LIMIT 1) "
 "FROM tiktok.installation", NULL};
 
-static TteStatement store_installation_sql = {5, {INT4OID, PG_LSNOID, TIMESTAMPTZOID, TIMESTAMPTZOID, XID8OID},
+static TteStatement store_installation_sql = {7, {INT4OID, PG_LSNOID, TIMESTAMPTZOID, TIMESTAMPTZOID, XID8OID, INT8OID, OIDOID},
 "UPDATE tiktok.installation SET timeline = $1, backup_start = $2, seen_at = $3, "
-"recovered_to = $4, recovered_xid = $5", NULL};
+"recovered_to = $4, recovered_xid = $5, noted_system_identifier = $6, noted_database_oid = $7", NULL};
 
 static TteStatement keep_recovered_sql = {0, {0},
 "INSERT INTO tiktok.retry (id, source_id, attempts, first_attempt_at, possibly_received_at, next_attempt_at) "
@@ -354,17 +355,18 @@ tte_queue_store_state(int32 source_id, const char *state, const char *reason, in
 bool
 tte_queue_load_installation(TteInstallation *installation)
 {
-	Datum		args[] = {Int64GetDatum((int64) GetSystemIdentifier())};
 	bool		isnull;
 
-	if (tte_run(&load_installation_sql, args, NULL) == 0)
+	if (tte_run(&load_installation_sql, NULL, NULL) == 0)
 		return false;
 	installation->timeline = tte_result_int4(0, 1);
 	installation->backup_start = DatumGetLSN(tte_result(0, 2, PG_LSNOID, &isnull));
 	installation->seen_at = tte_result_time(0, 3);
 	installation->recovered_to = tte_result_time(0, 4);
 	installation->recovered_xid = DatumGetInt64(tte_result(0, 5, XID8OID, &isnull));
-	return tte_result_bool(0, 6);
+	installation->copied = is_foreign(0, 6, 7);
+	installation->sent_at = tte_result_time(0, 8);
+	return true;
 }
 
 void
@@ -373,9 +375,10 @@ tte_queue_store_installation(const TteInstallation *installation)
 	Datum		args[] = {
 		Int32GetDatum(installation->timeline), LSNGetDatum(installation->backup_start),
 		tte_time_datum(installation->seen_at), tte_time_datum(installation->recovered_to),
-		tte_xid_datum(installation->recovered_xid)
+		tte_xid_datum(installation->recovered_xid),
+		Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)
 	};
-	char		nulls[] = "     ";
+	char		nulls[] = "       ";
 
 	if (installation->backup_start == 0)
 		nulls[1] = 'n';

@@ -38,16 +38,18 @@ typedef struct TteSourceConfig
 								 * to */
 } TteSourceConfig;
 
-/* The server that the worker was in last, and what a recovery made of the queue. */
+/* Where the worker made its last note, and what a recovery, or a copy, made of the queue. */
 typedef struct TteInstallation
 {
-	uint32		timeline;		/* 0: the worker was nowhere yet */
+	uint32		timeline;		/* 0: there was no worker yet */
 	uint64		backup_start;	/* of the base backup it came from, 0: none */
 	int64		seen_at;
 	int64		recovered_to;	/* not later than the state recovered to; 0:
 								 * never */
 	uint64		recovered_xid;	/* what earlier ones recorded may have been
 								 * received since */
+	bool		copied;			/* the last note was made in another database */
+	int64		sent_at;		/* when the last request was made; 0: none */
 } TteInstallation;
 
 typedef enum TteQueueState
@@ -82,14 +84,15 @@ extern int	tte_queue_sources(MemoryContext context, TteSourceConfig **configs);
 /* Deletes state and cursor of sources that have been deleted. */
 extern void tte_queue_forget_sources(void);
 
-/* False: this database is a copy of another server's, as after pg_upgrade; it has the same transactions. */
+/* False: its row has been deleted. */
 extern bool tte_queue_load_installation(TteInstallation *installation);
 extern void tte_queue_store_installation(const TteInstallation *installation);
 
 /*
- * The server was recovered to a state not older than recovered_to: what is in
- * tiktok.retry may have been received since, and so may what a recovery before
- * this one left unfinished.  The other events are told by their xid.
+ * The server was recovered to a state not older than recovered_to, or this database
+ * is a copy of such a state: what is in tiktok.retry may have been received since,
+ * and so may what a recovery before this one left unfinished.  The other events are
+ * told by their xid.
  */
 extern void tte_queue_recovered(int64 recovered_to);
 

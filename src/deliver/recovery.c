@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * recovery.c
- *	  Detects that the server was recovered to an earlier state.
+ *	  Detects that the server was recovered to an earlier state, or that the
+ *	  database is a copy.
  *
  * The tables of such a server lack what was delivered after that state.  TikTok
  * drops copies for 48 hours, so after the promotion of a standby delivery can
@@ -23,6 +24,14 @@
  * which the server knows until it is restarted, nor than the last note of the
  * worker, which it makes every six hours even when idle.  A server that was only
  * idle or stopped keeps timeline and label.
+ *
+ * The worker notes in which server and database it is.  If the last note was made
+ * in another one, this is a copy (CREATE DATABASE ... TEMPLATE, pg_upgrade), and
+ * the original may have sent since what waits here.  The age of a copy cannot be
+ * learnt from what is replayed, nor from what was recorded, which may have been
+ * recorded here; but only a worker makes notes and requests.  A copy is not
+ * paused: it sends nothing until an operator confirms it, and then events from
+ * before the first note in it are held to the horizon.
  *
  *-------------------------------------------------------------------------
  */
@@ -78,6 +87,20 @@ was_recovered(const TteInstallation *noted, uint32 timeline, uint64 backup)
 	return noted->timeline != timeline || (backup != 0 && backup != noted->backup_start);
 }
 
+/* A lower bound of the time at which the state ended that is found here. */
+static int64
+state_time(const TteInstallation *noted, int64 now)
+{
+	int64		replayed = GetLatestXTime();
+	int64		state = noted->seen_at;
+
+	if (noted->copied)
+		state = Max(state, noted->sent_at);
+	else if (replayed != 0)
+		state = Max(state, replayed + TTE_EPOCH_SHIFT);
+	return Min(state, now);
+}
+
 /* NULL: delivery continues. */
 static const char *
 why_paused(int64 state, int64 now)
@@ -103,23 +126,21 @@ tte_recovery_check(TteInstallation *installation, uint64 next_xid, int64 now)
 {
 	uint32		timeline = GetWALInsertionTimeLine();
 	uint64		backup = backup_start();
-	int64		replayed = GetLatestXTime();
 	const char *reason = NULL;
 
 	if (tte_queue_load_installation(installation))
 	{
-		bool		recovered = was_recovered(installation, timeline, backup);
+		bool		recovered = installation->copied || was_recovered(installation, timeline, backup);
 
 		if (!recovered && installation->timeline == timeline &&
 			now >= installation->seen_at && now - installation->seen_at < NOTED_LATELY)
 			return NULL;
 		if (recovered)
 		{
-			int64		state = Max(installation->seen_at, replayed ? replayed + TTE_EPOCH_SHIFT : 0);
+			int64		state = state_time(installation, now);
 
-			state = Min(state, now);
 			tte_queue_recovered(state);
-			reason = why_paused(state, now);
+			reason = installation->copied ? NULL : why_paused(state, now);
 			if (reason != NULL)
 				tte_queue_pause_all(reason);
 			installation->recovered_to = state;

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * recovery.h
- *	  Detects that the server was recovered to an earlier state.
+ *	  Detects that the server was recovered to an earlier state, or that the
+ *	  database is a copy.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,10 +19,10 @@ extern bool tte_recovery_check_due(const TteInstallation *installation, int64 no
 
 /*
  * In a transaction: notes the server's timeline, base backup and the time in the
- * database.  If the server was recovered since the last note, events of
- * transactions before next_xid count as possibly received.  If it was recovered
- * from a backup, or to a state older than the retry horizon, pauses all sources
- * and returns the reason, else NULL.
+ * database.  If the server was recovered since the last note, or the database is a
+ * copy, events of transactions before next_xid count as possibly received.  If the
+ * server was recovered from a backup, or to a state older than the retry horizon,
+ * pauses all sources and returns the reason, else NULL.
  */
 extern const char *tte_recovery_check(TteInstallation *installation, uint64 next_xid, int64 now);
 

@@ -475,8 +475,8 @@ tte_sql_set_reporting_token(PG_FUNCTION_ARGS)
 }
 
 /*
- * Stamps configuration, queue and tokens with this server and database.  Keeps
- * what is known about a recovery of this server.
+ * Stamps configuration, queue and tokens with this server and database.  Leaves
+ * the worker's note alone, by which it finds out how old a copy is.
  */
 static void
 stamp_database(void)
@@ -484,10 +484,8 @@ stamp_database(void)
 	static const char *const statements[] = {
 		"DELETE FROM tiktok.config_origin WHERE system_identifier OPERATOR(pg_catalog.<>) $1 OR database_oid OPERATOR(pg_catalog.<>) $2",
 		"INSERT INTO tiktok.config_origin (system_identifier, database_oid) SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM tiktok.config_origin)",
-		/* of what it notes, a recovery remains: its events are here as well */
-		("UPDATE tiktok.installation SET timeline = NULL, backup_start = NULL, seen_at = NULL "
-		 "WHERE system_identifier OPERATOR(pg_catalog.<>) $1 OR database_oid OPERATOR(pg_catalog.<>) $2"),
-		("INSERT INTO tiktok.installation (system_identifier, database_oid, confirmed_at) VALUES ($1, $2, pg_catalog.now()) "
+		("INSERT INTO tiktok.installation (system_identifier, database_oid, confirmed_at, seen_at, noted_system_identifier, noted_database_oid) "
+		 "VALUES ($1, $2, pg_catalog.now(), pg_catalog.now(), $1, $2) "
 		 "ON CONFLICT (id) DO UPDATE SET system_identifier = excluded.system_identifier, database_oid = excluded.database_oid, confirmed_at = excluded.confirmed_at"),
 		"UPDATE tiktok.access_token SET system_identifier = $1, database_oid = $2",
 		"UPDATE tiktok.reporting_token SET system_identifier = $1, database_oid = $2"

@@ -130,7 +130,8 @@ static const Table tables[] = {
 		{
 			{"id", INT4OID, false}, {"system_identifier", INT8OID, false}, {"database_oid", OIDOID, false}, {"confirmed_at", TIMESTAMPTZOID, false},
 			{"timeline", INT4OID, true}, {"backup_start", PG_LSNOID, true}, {"seen_at", TIMESTAMPTZOID, true},
-			{"recovered_to", TIMESTAMPTZOID, true}, {"recovered_xid", XID8OID, true}
+			{"recovered_to", TIMESTAMPTZOID, true}, {"recovered_xid", XID8OID, true},
+			{"noted_system_identifier", INT8OID, false}, {"noted_database_oid", OIDOID, false}
 	}, false, InvalidOid, {0}},
 	{"config_origin",
 		{
