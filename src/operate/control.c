@@ -288,7 +288,7 @@ get_state(Datum id, EventState *state)
 	MemoryContext caller = CurrentMemoryContext;
 
 	SPI_connect();
-	SPI_execute_with_args(state_sql, 2, types, values, NULL, false, 1);
+	tte_spi_execute_latest(state_sql, 2, types, values, 1);
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -322,13 +322,13 @@ move(const char *sql, const char *second_sql, int32 source_id, Oid key_type, Dat
 
 	tte_decision_begin(source_id);
 	SPI_connect();
-	SPI_execute_with_args(sql, lengthof(types), types, values, NULL, false, 0);
+	tte_spi_execute_latest(sql, lengthof(types), types, values, 0);
 	if (second_sql != NULL)
 	{
 		types[0] = INT8ARRAYOID;
 		values[0] = tte_spi_value(0, 1, INT8ARRAYOID, &none);
 		if (!none)
-			SPI_execute_with_args(second_sql, lengthof(types), types, values, NULL, false, 0);
+			tte_spi_execute_latest(second_sql, lengthof(types), types, values, 0);
 	}
 	n = none ? 0 : DatumGetInt64(result(1, INT8OID));
 	SPI_finish();

@@ -309,7 +309,7 @@ find_unmatchable(const IdList *events, IdList *found)
 	Datum		args[] = {id_array(events)};
 	bool		isnull;
 
-	SPI_execute_with_args(leads_sql, 1, types, args, NULL, false, 0);
+	tte_spi_execute_latest(leads_sql, 1, types, args, 0);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		TteJson    *payload = stored_json(i, 2);
@@ -343,7 +343,7 @@ lock_events(const IdList *events)
 	if (events->n == 0)
 		return;
 	args[0] = id_array(events);
-	SPI_execute_with_args(lock_sql, 1, types, args, NULL, false, 0);
+	tte_spi_execute_latest(lock_sql, 1, types, args, 0);
 }
 
 static int64
@@ -357,7 +357,7 @@ suppress(const char *sql, const IdList *events, const char *reason)
 		return 0;
 	args[0] = id_array(events);
 	args[1] = CStringGetTextDatum(reason);
-	SPI_execute_with_args(sql, 2, types, args, NULL, false, 0);
+	tte_spi_execute_latest(sql, 2, types, args, 0);
 	return DatumGetInt64(column(0, 1, INT8OID, &isnull));
 }
 
@@ -372,7 +372,7 @@ erase(const IdList *events)
 	if (events->n == 0)
 		return 0;
 	args[0] = id_array(events);
-	SPI_execute_with_args(erase_sql, 1, types, args, NULL, false, 0);
+	tte_spi_execute_latest(erase_sql, 1, types, args, 0);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		TteJson    *user = stored_json(i, 1);
@@ -427,7 +427,7 @@ tte_sql_withdraw_consent(PG_FUNCTION_ARGS)
 	args[0] = Int32GetDatum(source_id);
 	args[1] = PG_GETARG_DATUM(1);
 	SPI_connect();
-	SPI_execute_with_args(keyed_sql, 2, types, args, NULL, false, 0);
+	tte_spi_execute_latest(keyed_sql, 2, types, args, 0);
 	for (uint64 i = 0; i < SPI_processed; i++)
 		remember(&events, DatumGetInt64(column(i, 1, INT8OID, &isnull)));
 	begin_decision(source_id, &events);

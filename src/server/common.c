@@ -10,6 +10,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -18,6 +19,7 @@
 #include "utils/backend_status.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "server/common.h"
@@ -137,6 +139,17 @@ tte_from_utf8(const char *string, int len)
 	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
 		return pnstrdup(string, len);
 	return convert(string, len, PG_UTF8, encoding, "?", &copy_len);
+}
+
+int
+tte_spi_execute_latest(const char *sql, int nargs, Oid *types, Datum *values, long count)
+{
+	Snapshot	snapshot = IsolationUsesXactSnapshot() ? GetLatestSnapshot() : InvalidSnapshot;
+	SPIPlanPtr	plan = SPI_prepare(sql, nargs, types);
+
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	return SPI_execute_snapshot(plan, values, NULL, snapshot, InvalidSnapshot, false, true, count);
 }
 
 /* The server sets both again for the next statement. */

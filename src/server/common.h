@@ -60,6 +60,14 @@ extern void tte_decision_begin(int32 source_id);
 extern bool tte_no_decision(int32 source_id);
 
 /*
+ * Runs a statement that an operator's decision consists of.  Like a foreign key, it
+ * sees what has been committed until now, even in a transaction that has one
+ * snapshot: the worker may have changed statuses since, and its locks do not tell
+ * of that.
+ */
+extern int	tte_spi_execute_latest(const char *sql, int nargs, Oid *types, Datum *values, long count);
+
+/*
  * For ereport(): keeps the statement and its context out of the server log,
  * because they may contain identifiers or a token.
  */
