@@ -62,19 +62,20 @@ RETURNS record LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAM
 COMMENT ON FUNCTION tiktok_internal.enqueue_counters(int) IS 'counters of a source in shared memory; NULL when the library is not preloaded';
 
 CREATE VIEW tiktok_internal.obstacle AS
-SELECT v.state, v.reason
-FROM (SELECT CASE
+SELECT o.state, CASE o.state
+		WHEN 'not_preloaded' THEN 'shared_preload_libraries does not have tiktok_events'
+		WHEN 'off' THEN 'tiktok_events.enabled is off'
+		WHEN 'refused' THEN w.last_error
+		WHEN 'version_mismatch' THEN w.last_error
+		ELSE CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'a standby sends nothing' ELSE 'no process sends the events of this database' END END AS reason
+FROM (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()) d
+LEFT JOIN tiktok_internal.worker_status() w ON w.database_oid OPERATOR(pg_catalog.=) d.oid,
+	LATERAL (SELECT CASE
 		WHEN (tiktok_internal.enqueue_counters(0)).since IS NULL THEN 'not_preloaded'
 		WHEN pg_catalog.current_setting('tiktok_events.enabled', true) OPERATOR(pg_catalog.=) 'off' THEN 'off'
-		WHEN NOT EXISTS (SELECT FROM tiktok_internal.worker_status() w JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) w.database_oid
-			WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
-				AND (w.pid IS NOT NULL OR w.state OPERATOR(pg_catalog.=) ANY (ARRAY['resting', 'waiting', 'starting', 'unlisted']))) THEN 'no_worker' END,
-	pg_catalog.pg_is_in_recovery()) o (state, standby),
-	LATERAL (SELECT o.state, CASE
-		WHEN o.state OPERATOR(pg_catalog.=) 'not_preloaded' THEN 'shared_preload_libraries does not have tiktok_events'
-		WHEN o.state OPERATOR(pg_catalog.=) 'off' THEN 'tiktok_events.enabled is off'
-		ELSE CASE WHEN o.standby THEN 'a standby sends nothing' ELSE 'no process sends the events of this database' END END) v (state, reason)
-WHERE v.state IS NOT NULL;
+		WHEN (w.pid IS NOT NULL OR w.state OPERATOR(pg_catalog.=) ANY (ARRAY['resting', 'waiting', 'starting', 'unlisted'])) IS NOT TRUE THEN 'no_worker'
+		WHEN w.state OPERATOR(pg_catalog.=) ANY (ARRAY['refused', 'version_mismatch']) THEN w.state END) o (state)
+WHERE o.state IS NOT NULL;
 COMMENT ON VIEW tiktok_internal.obstacle IS 'why nothing at all is sent from this database; no row: something is';
 
 CREATE VIEW tiktok_internal.backlog AS
@@ -108,7 +109,7 @@ SELECT b.source, coalesce(o.state, b.state) AS state, CASE WHEN o.state IS NULL 
 FROM tiktok_internal.backlog b LEFT JOIN tiktok_internal.obstacle o ON b.state NOT IN ('disabled', 'paused');
 COMMENT ON VIEW tiktok.backlog IS 'one row per source: how many events are unfinished, and whether they are being sent';
 COMMENT ON COLUMN tiktok.backlog.source IS 'name of the source';
-COMMENT ON COLUMN tiktok.backlog.state IS 'sending, or why not. For all sources: not_preloaded, off (tiktok_events.enabled), no_worker (a standby; tiktok_events.databases leaves the database out). For this one: disabled, paused, no_token, copied, open (the circuit breaker)';
+COMMENT ON COLUMN tiktok.backlog.state IS 'sending, or why not. For all sources: not_preloaded, off (tiktok_events.enabled), no_worker (a standby; tiktok_events.databases leaves the database out), refused and version_mismatch (as in tiktok.worker_status). For this one: disabled, paused, no_token, copied, open (the circuit breaker)';
 COMMENT ON COLUMN tiktok.backlog.reason IS 'why not, in words';
 COMMENT ON COLUMN tiktok.backlog.since IS 'since when nothing is sent';
 COMMENT ON COLUMN tiktok.backlog.pending IS 'events that wait for their first attempt, or are on their way';

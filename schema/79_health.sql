@@ -61,6 +61,25 @@ COMMENT ON VIEW tiktok_internal.disabled_trigger IS 'triggers that record events
 CREATE FUNCTION tiktok_internal.table_problem(extension oid, owner oid) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tte_sql_table_problem';
 COMMENT ON FUNCTION tiktok_internal.table_problem(oid, oid) IS 'what somebody did to a table of the extension, and why the worker touches none; NULL: nothing';
+
+CREATE FUNCTION tiktok_internal.table_remedy(problem text, owner oid) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT CASE
+		WHEN problem LIKE '% has another owner %' THEN format('ALTER TABLE %s OWNER TO %s;', t.name, owner::regrole)
+		WHEN problem LIKE '% has row security' THEN format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY;', t.name)
+		WHEN problem LIKE '% has a rule' THEN (SELECT string_agg(format('DROP RULE %I ON %s;', r.rulename, t.name), ' ' ORDER BY r.rulename)
+			FROM pg_rewrite r WHERE r.ev_class = to_regclass(t.name))
+		WHEN problem LIKE '% has a trigger, %' THEN (SELECT string_agg(format('DROP TRIGGER %I ON %s;', g.tgname, t.name), ' ' ORDER BY g.tgname)
+			FROM pg_trigger g
+			WHERE g.tgrelid = to_regclass(t.name) AND NOT g.tgisinternal AND g.tgenabled IN ('A', 'R')
+			AND (g.tgqual IS NOT NULL OR g.tgfoid = 'tiktok.track_row()'::regprocedure OR NOT EXISTS (
+				SELECT FROM pg_depend d
+				WHERE d.classid = 'pg_proc'::regclass AND d.objid = g.tgfoid AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e')))
+		WHEN problem LIKE '% has another column %' THEN format('ALTER TABLE %s ALTER COLUMN %I DROP NOT NULL;', t.name, substring(problem FROM 'column "(.*)" that'))
+	END
+	FROM substring(problem FROM '^table "(tiktok\.[a-z_]+)"') t (name)
+$$;
+COMMENT ON FUNCTION tiktok_internal.table_remedy(text, oid) IS 'the statement that undoes what tiktok_internal.table_problem found; NULL: there is none that fits every case';
 -- Publications that give away what only the owner may look at, and the statement that ends it. FOR ALL TABLES knows no exception, so it is made
 -- anew of the schemas of other tables. A row in pg_publication_rel excludes a table where FOR ALL TABLES knows exceptions.
 CREATE VIEW tiktok_internal.publication AS
@@ -170,7 +189,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 			WHEN w.pid IS NULL AND w.state = 'unlisted' THEN 'Raise tiktok_events.max_databases, and restart the server.'
 			WHEN w.pid IS NULL THEN 'Look into the server''s log for lines with tiktok_events.'
 			WHEN w.heartbeat < clock_timestamp() - interval '1 minute' THEN format('It hangs; this starts it anew: SELECT pg_terminate_backend(%s);', w.pid)
-			WHEN w.state = 'refused' THEN 'Undo what was done to that table; the worker then goes on by itself.'
+			WHEN w.state = 'refused' THEN 'Undo what was done to that table, as the row foreign_objects says; the worker then goes on by itself.'
 			WHEN w.state = 'version_mismatch' THEN 'Finish the upgrade, and restart the server if that does not help: ALTER EXTENSION tiktok_events UPDATE;'
 			WHEN w.state = 'failed' THEN 'It recovers by itself if it can; the server''s log has the error.' END
 	FROM server s LEFT JOIN mine w ON true
@@ -214,7 +233,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 			WHEN b.state = 'disabled' THEN format('Turn it on: UPDATE tiktok.source SET enabled = true WHERE name = %L;', b.source)
 			WHEN b.state = 'paused' AND b.reason ~ '^restore(d|_gap):' THEN format('If this is the server to send, and the other one is stopped: SELECT tiktok.resume(%L);', b.source)
 			WHEN b.state = 'paused' THEN format('Send to it again: SELECT tiktok.resume(%L);', b.source)
-			WHEN b.state = 'no_token' THEN CASE WHEN b.reason LIKE '%file%' THEN 'Mend the file in tiktok_events.access_token_dir.'
+			WHEN b.state = 'no_token' THEN CASE WHEN b.reason LIKE '%file%' THEN format('The file "%s" in tiktok_events.access_token_dir must hold the token alone, belong to the server''s user, and be readable by nobody else (chmod 600).', b.source)
 				ELSE format('Generate a token in Events Manager: SELECT tiktok.set_access_token(%L, ''the token'');', b.source) END
 			WHEN b.state = 'copied' THEN 'A copy should send nothing; if this database is the one to send: SELECT tiktok.confirm_database();'
 			WHEN b.state = 'open' AND b.reason LIKE 'blocked:%' THEN
@@ -365,10 +384,10 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 	UNION ALL
 	SELECT 'foreign_objects', CASE WHEN o.problem IS NOT NULL THEN 'fail' WHEN o.triggers IS NOT NULL THEN 'warn' ELSE 'ok' END,
 		coalesce(o.problem, 'not of the extension: ' || o.triggers, 'nothing of others hangs on the extension''s tables'),
-		CASE WHEN o.problem IS NOT NULL THEN 'Undo it: until then the worker touches nothing.'
+		CASE WHEN o.problem IS NOT NULL THEN 'Until it is undone the worker touches nothing' || coalesce(': ' || tiktok_internal.table_remedy(o.problem, o.owner), '.')
 			WHEN o.triggers IS NOT NULL THEN 'Drop them, because they may change or stop what is recorded.' END
 	FROM (
-		SELECT tiktok_internal.table_problem(x.oid, x.extowner) AS problem, (
+		SELECT x.extowner AS owner, tiktok_internal.table_problem(x.oid, x.extowner) AS problem, (
 			SELECT string_agg(format('trigger %s on %s', t.tgname, c.relname), ', ' ORDER BY t.tgname, c.relname)
 			FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
 			WHERE NOT t.tgisinternal AND c.relnamespace = 'tiktok'::regnamespace

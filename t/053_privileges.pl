@@ -95,16 +95,16 @@ CREATE ROLE someone;
 SQL
 my @tampering = (
 	[ 'delivery', 'trigger', 'CREATE TRIGGER t AFTER INSERT ON tiktok.delivery FOR EACH ROW EXECUTE FUNCTION planted(); ALTER TABLE tiktok.delivery ENABLE ALWAYS TRIGGER t',
-		'DROP TRIGGER t ON tiktok.delivery' ],
-	[ 'request', 'rule', 'CREATE RULE r AS ON INSERT TO tiktok.request DO ALSO SELECT planted(1)', 'DROP RULE r ON tiktok.request' ],
+		'DROP TRIGGER IF EXISTS t ON tiktok.delivery' ],
+	[ 'request', 'rule', 'CREATE RULE r AS ON INSERT TO tiktok.request DO ALSO SELECT planted(1)', 'DROP RULE IF EXISTS r ON tiktok.request' ],
 	[ 'cursor', 'row security', 'ALTER TABLE tiktok.cursor FORCE ROW LEVEL SECURITY', 'ALTER TABLE tiktok.cursor NO FORCE ROW LEVEL SECURITY' ],
 	[ 'retry', 'row security', 'CREATE POLICY p ON tiktok.retry USING (planted(id)); ALTER TABLE tiktok.retry ENABLE ROW LEVEL SECURITY',
 		'DROP POLICY p ON tiktok.retry; ALTER TABLE tiktok.retry DISABLE ROW LEVEL SECURITY' ],
 	[ 'source_state', 'owner', 'ALTER TABLE tiktok.source_state OWNER TO someone', 'ALTER TABLE tiktok.source_state OWNER TO CURRENT_USER' ],
 	[ 'source', 'trigger', "CREATE TRIGGER t AFTER UPDATE ON tiktok.source FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'ViewContent'); ALTER TABLE tiktok.source ENABLE REPLICA TRIGGER t",
-		'DROP TRIGGER t ON tiktok.source' ],
+		'DROP TRIGGER IF EXISTS t ON tiktok.source' ],
 	[ 'identity', 'trigger', 'CREATE TRIGGER t AFTER DELETE ON tiktok.identity FOR EACH ROW WHEN (planted(old.id)) EXECUTE FUNCTION tiktok_internal.configuration_changed(); ALTER TABLE tiktok.identity ENABLE ALWAYS TRIGGER t',
-		'DROP TRIGGER t ON tiktok.identity' ]);
+		'DROP TRIGGER IF EXISTS t ON tiktok.identity' ]);
 my $n = 0;
 my $pid = worker('pid');
 
@@ -116,7 +116,11 @@ for my $act (@tampering)
 	ok($node->poll_query_until('postgres', "SELECT state = 'refused' FROM tiktok.worker_status WHERE database = 'postgres'"), "refused: $do");
 	like(worker('last_error'), qr/"tiktok\.$table".*$what/, 'it says why');
 	is(sql("SELECT detail FROM tiktok.health() WHERE check_name = 'foreign_objects' AND state = 'fail'"), worker('last_error'), 'and health does');
+	is(sql('SELECT DISTINCT state, reason FROM tiktok.backlog'), 'refused|' . worker('last_error'), 'so does the backlog');
 	is(sql("SELECT status FROM tiktok.event_status WHERE event_id = 'e$n'"), 'pending', 'the event waits');
+	my $remedy = sql("SELECT hint FROM tiktok.health() WHERE check_name = 'foreign_objects'") =~ s/^Until it is undone the worker touches nothing: //r;
+	sql($remedy);
+	is(sql("SELECT state IN ('ok', 'warn') FROM tiktok.health() WHERE check_name = 'foreign_objects'"), 't', "the hint undoes it: $remedy");
 	sql("$undo; " . view("after$n"));
 	ok(becomes("e$n", 'delivered'), 'and goes when the table is in order again');
 	is(logged(qr/nothing is sent in database "postgres": table "tiktok/), $n, 'one line in the log');

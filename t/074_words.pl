@@ -75,14 +75,14 @@ my @elsewhere = (
 	'Raise tiktok_events.max_workers and max_worker_processes, and restart the server.',
 	'process %s is %s, last seen %s ago%s', '; last error: ',                       # t/029_worker_goes_on.pl
 	'It hangs; this starts it anew: SELECT pg_terminate_backend(%s);',
-	'Undo what was done to that table; the worker then goes on by itself.',
+	'Undo what was done to that table, as the row foreign_objects says; the worker then goes on by itself.',
 	'Finish the upgrade, and restart the server if that does not help: ALTER EXTENSION tiktok_events UPDATE;',
 	'It recovers by itself if it can; the server\'s log has the error.',
 	'no process sends the events of this database', 'Look into the server\'s log for lines with tiktok_events.',
 	'Look at what TikTok answers: SELECT * FROM tiktok.request_log WHERE source = %L ORDER BY id DESC LIMIT 20;',
 	'dead rows in ',                                                                # sql/health.sql
 	'End transactions that have been open for long: SELECT pid, xact_start, state FROM pg_stat_activity WHERE backend_xmin IS NOT NULL ORDER BY xact_start;',
-	'Undo it: until then the worker touches nothing.',
+	'Until it is undone the worker touches nothing',
 	' as to a hub: by name, with events alone, and as they are recorded',           # t/044_publication.pl
 	'TikTok counted %s of %s %s%s that it accepted in three days since %s',         # t/shops: lost_at_tiktok
 	'Compare with Events Manager, and look for requests that were not accepted: SELECT * FROM tiktok.request_log WHERE source = %L AND outcome <> \'delivered\' ORDER BY id DESC LIMIT 20;');
