@@ -257,4 +257,48 @@ for my $version ('9.9', '0.9')
 $node->stop;
 my $log = slurp_file($node->logfile);
 unlike($log, qr/PANIC|terminated by signal|lock timeout|private reason|example\.com/, 'no crash, no lock timeout, and nothing private in the log');
+# What a worker leaves to the next one, when another database needs its process: that it has said what is wrong.  It is forgotten when that is undone.
+my $shared = $tiktok->cluster('shared', 'tiktok_events.max_workers' => 1);
+my $refuse = 'ALTER TABLE tiktok.cursor FORCE ROW LEVEL SECURITY';
+my $mend = 'ALTER TABLE tiktok.cursor NO FORCE ROW LEVEL SECURITY';
+
+sub said { my ($what) = @_; return scalar(() = slurp_file($shared->logfile) =~ /LOG:  tiktok_events: $what/g) }
+sub served { return $shared->safe_psql('postgres', "SELECT pid FROM tiktok.worker_status WHERE database = 'postgres'") }
+
+sub view
+{
+	my ($id) = @_;
+	return "SELECT tiktok.track('shop', 'ViewContent', '$id', user_data => '{\"external_id\": 1}', page => '{\"url\": \"https://shop.example.com/\"}')";
+}
+
+sub another
+{
+	my ($pid) = @_;
+	return Rehearsal::await('another worker', sub { my $now = served(); return $now && $now ne $pid ? $now : undef });
+}
+
+$tiktok->sources($shared);
+$shared->safe_psql('postgres', 'CREATE DATABASE other');
+$shared->safe_psql('other', 'CREATE EXTENSION tiktok_events');
+$tiktok->sources($shared, 'other');
+$shared->safe_psql('postgres', "$refuse; " . view('before'));
+Rehearsal::await('a refusal', sub { said('nothing is sent in database "postgres"') });
+my $first = served();
+Rehearsal::await('room for the other database', sub { $shared->safe_psql('other', "SELECT tiktok.pause('app'), tiktok.resume('app')"); return served() eq '' });
+$shared->safe_psql('postgres', view('refused'));
+another($first // 0);
+ok($shared->poll_query_until('postgres', "SELECT state = 'refused' FROM tiktok.worker_status WHERE database = 'postgres'"), 'the next worker refuses the table, too');
+is(said('nothing is sent in database "postgres"'), 1, 'which the log has once');
+$shared->safe_psql('postgres', $mend);
+ok(Rehearsal::drained($shared, 20), 'it goes on when the table is in order');
+is(said('the tables of database "postgres" are in order again'), 1, 'which the log has once, too');
+my $second = served();
+$shared->safe_psql('postgres', "SELECT pg_terminate_backend($second)") if $second;
+$shared->safe_psql('postgres', view('after'));
+ok(Rehearsal::drained($shared, 20), 'a worker that did not make room leaves nothing');
+is(said('the tables of database "postgres" are in order again'), 1, 'the next one knows nothing of the refusal');
+$shared->safe_psql('postgres', "$refuse; " . view('again'));
+ok(Rehearsal::await('another refusal', sub { said('nothing is sent in database "postgres"') == 2 }), 'and tells of another one');
+$shared->stop;
+
 done_testing();
