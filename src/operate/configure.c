@@ -502,6 +502,7 @@ stamp_database(void)
 Datum
 tte_sql_confirm_database(PG_FUNCTION_ARGS)
 {
+	tte_require_writable("tiktok.confirm_database()");
 	stamp_database();
 	PG_RETURN_VOID();
 }

@@ -207,6 +207,7 @@ set_paused(FunctionCallInfo fcinfo, bool paused, bool has_reason)
 Datum
 tte_sql_pause(PG_FUNCTION_ARGS)
 {
+	tte_require_writable("tiktok.pause()");
 	set_paused(fcinfo, true, !PG_ARGISNULL(1));
 	PG_RETURN_VOID();
 }
@@ -214,6 +215,7 @@ tte_sql_pause(PG_FUNCTION_ARGS)
 Datum
 tte_sql_resume(PG_FUNCTION_ARGS)
 {
+	tte_require_writable("tiktok.resume()");
 	set_paused(fcinfo, false, false);
 	PG_RETURN_VOID();
 }
@@ -256,6 +258,7 @@ tte_sql_set_test_code(PG_FUNCTION_ARGS)
 	Oid			types[] = {INT4OID, TEXTOID, INTERVALOID};
 	Datum		values[3];
 
+	tte_require_writable("tiktok.set_test_code()");
 	values[0] = Int32GetDatum(tte_source_argument(fcinfo));
 	if (PG_ARGISNULL(1))
 	{
