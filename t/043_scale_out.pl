@@ -7,11 +7,11 @@ use File::Basename qw(dirname);
 use lib dirname(__FILE__) . '/lib';
 use PostgreSQL::Test::Utils;
 use Rehearsal;
+use ScaleOut;
 use Test::More;
 use Time::HiRes qw(time);
 
-my $page = slurp_file(dirname(__FILE__) . '/../docs/scale-out.md');
-my %recipe = $page =~ /^<!-- not run: ([^;]+); t\/043_scale_out\.pl runs it -->\n```sql\n(.*?)^```$/msg;
+my %recipe = ScaleOut::blocks('043_scale_out');
 my %used;
 my $tiktok = Rehearsal->start;
 my $elsewhere = Rehearsal->start;    # hears of every server that should be silent
@@ -24,24 +24,16 @@ sub counted { my ($id) = @_; return scalar @{ $tiktok->events("?event_id=$id&cou
 sub status { my ($node, $id) = @_; return sql($node, "SELECT string_agg(concat_ws(' ', status, reason), ', ') FROM tiktok.event_status WHERE event_id = '$id'") }
 sub final { my ($node) = @_; return sql($node, "SELECT count(*) FROM tiktok.event_status WHERE status IN ('pending', 'retrying')") == 0 }
 
-# Runs a block of the page as it stands there, but for names: for shard 2 with its number, and with the servers' real addresses.
+# Runs a block of the page; a test may edit it first.
 sub recipe
 {
 	my ($what, $node, $n, $edit) = @_;
 	local $_ = $recipe{$what} // die "docs/scale-out.md has no block: $what";
 
 	$edit->() if $edit;
-	my $sql = $_;
-
 	$used{$what} = 1;
 	$n //= 1;
-	$sql =~ s/shard1/shard$n/g;
-	$sql =~ s/% 16 = 1\b/% 16 = $n/g;
-	$sql =~ s/START WITH 1 RESTART/START WITH $n RESTART/g;
-	$sql =~ s/'TOKEN'/'$Rehearsal::TOKEN'/g;
-	$sql =~ s/host=hub\.example\.com dbname=shop/$hub->connstr . ' dbname=postgres'/ge;
-	$sql =~ s/host=shard$n\.example\.com dbname=shop/$shard[$n - 1]->connstr . ' dbname=postgres'/ge;
-	return sql($node, $sql);
+	return sql($node, ScaleOut::adapted($_, $n, $hub, $shard[ $n - 1 ]));
 }
 
 sub track

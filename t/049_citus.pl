@@ -7,12 +7,12 @@ use File::Basename qw(dirname);
 use lib dirname(__FILE__) . '/lib';
 use PostgreSQL::Test::Utils;
 use Rehearsal;
+use ScaleOut;
 use Test::More;
 
 plan skip_all => 'no citus' unless -e `pg_config --sharedir` =~ s/\s+$//r . '/extension/citus.control';
 
-my $page = slurp_file(dirname(__FILE__) . '/../docs/scale-out.md');
-my %recipe = $page =~ /^<!-- not run: ([^;]+); t\/04[39]_\w+\.pl runs it -->\n```sql\n(.*?)^```$/msg;
+my %recipe = ScaleOut::blocks('04[39]_\w+');
 my $tiktok = Rehearsal->start;
 my $elsewhere = Rehearsal->start;    # hears of every server that should be silent
 my %settings = (shared_preload_libraries => 'citus, tiktok_events', wal_level => 'logical', max_wal_senders => 20, max_replication_slots => 20,
@@ -35,7 +35,7 @@ sub node
 	return $node;
 }
 
-# Runs a block of the page with the servers' real addresses, for worker $n
+# Runs a block of the page, for worker $n
 sub recipe
 {
 	my ($what, $node, $n) = @_;
@@ -43,13 +43,7 @@ sub recipe
 	my $first = $what =~ /trigger/ ? '' : $recipe{'with Citus'};
 
 	$n //= 1;
-	$sql =~ s/shard1/shard$n/g;
-	$sql =~ s/% 16 = 1\b/% 16 = $n/g;
-	$sql =~ s/START WITH 1 RESTART/START WITH $n RESTART/g;
-	$sql =~ s/'TOKEN'/'$Rehearsal::TOKEN'/g;
-	$sql =~ s/host=hub\.example\.com dbname=shop/$hub->connstr . ' dbname=postgres'/ge;
-	$sql =~ s/host=shard$n\.example\.com dbname=shop/$worker[$n - 1]->connstr . ' dbname=postgres'/ge;
-	return sql($node, $first . $sql);
+	return sql($node, $first . ScaleOut::adapted($sql, $n, $hub, $worker[ $n - 1 ]));
 }
 
 # The cluster, then the hub
