@@ -107,6 +107,8 @@ my @tampering = (
 		'DROP TRIGGER IF EXISTS t ON tiktok.identity' ]);
 my $n = 0;
 my $pid = worker('pid');
+my ($monitored) = slurp_file(dirname(__FILE__) . '/../docs/monitoring/tiktok_events.yaml') =~ /^tiktok_events_worker:.*?query: \|\n(.*?)^  metrics:/ms;
+is(sql("SELECT up FROM ($monitored) x"), 1, 'monitoring counts the worker');
 
 for my $act (@tampering)
 {
@@ -116,6 +118,7 @@ for my $act (@tampering)
 	ok($node->poll_query_until('postgres', "SELECT state = 'refused' FROM tiktok.worker_status WHERE database = 'postgres'"), "refused: $do");
 	like(worker('last_error'), qr/"tiktok\.$table".*$what/, 'it says why');
 	is(sql("SELECT detail FROM tiktok.health() WHERE check_name = 'foreign_objects' AND state = 'fail'"), worker('last_error'), 'and health does');
+	is(sql("SELECT up FROM ($monitored) x"), 0, 'monitoring counts no worker');
 	is(sql('SELECT DISTINCT state, reason FROM tiktok.backlog'), 'refused|' . worker('last_error'), 'so does the backlog');
 	is(sql("SELECT status FROM tiktok.event_status WHERE event_id = 'e$n'"), 'pending', 'the event waits');
 	my $remedy = sql("SELECT hint FROM tiktok.health() WHERE check_name = 'foreign_objects'") =~ s/^Until it is undone the worker touches nothing: //r;
