@@ -185,7 +185,7 @@ refuse_unfit_rows(const TteRows *rows)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("trigger \"%s\" does not say when its events happened", trigger),
 				 errdetail("Without an event_time, rows of the past would become events of now."),
-				 errhint("Make a trigger with an event_time target, as in 'event_time=paid_at'.")));
+				 errhint("Make the trigger with a column as its event_time: 'event_time=paid_at', or \"event_time\": \"paid_at\" in tiktok.create_trigger(..., replace => true).")));
 	if (rows->nkeys == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
