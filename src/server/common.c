@@ -144,11 +144,12 @@ tte_from_utf8(const char *string, int len)
 int
 tte_spi_execute_latest(const char *sql, int nargs, Oid *types, Datum *values, long count)
 {
-	Snapshot	snapshot = IsolationUsesXactSnapshot() ? GetLatestSnapshot() : InvalidSnapshot;
 	SPIPlanPtr	plan = SPI_prepare(sql, nargs, types);
+	Snapshot	snapshot;
 
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	snapshot = IsolationUsesXactSnapshot() ? GetLatestSnapshot() : InvalidSnapshot;
 	return SPI_execute_snapshot(plan, values, NULL, snapshot, InvalidSnapshot, false, true, count);
 }
 
