@@ -64,8 +64,27 @@ CREATE TRIGGER tiktok AFTER INSERT OR UPDATE ON keyless FOR EACH ROW EXECUTE FUN
 INSERT INTO keyless VALUES (NULL), ('K-1');
 SELECT regexp_replace(event_id, '^[0-9a-f-]{36}$', '(random)'), status, reason FROM seen WHERE event = 'Contact';
 
+-- a mapping that no longer fits keeps the id that can be read; the right event takes its place
+CREATE TABLE renamed (id int PRIMARY KEY, order_no text, doc jsonb, total numeric DEFAULT 1, email text DEFAULT 'a@example.com');
+CREATE TRIGGER tiktok AFTER INSERT OR UPDATE ON renamed FOR EACH ROW
+	EXECUTE FUNCTION tiktok.track_row('shop', 'Subscribe', 'event_id=order_no', 'value=total', 'currency=''EUR''', 'email=email', 'url=''https://example.com/''');
+CREATE TRIGGER path AFTER INSERT OR UPDATE ON renamed FOR EACH ROW
+	EXECUTE FUNCTION tiktok.track_row('shop', 'StartTrial', 'event_id=doc.id', 'value=total', 'currency=''EUR''', 'email=email', 'url=''https://example.com/''');
+CREATE TRIGGER no_path AFTER INSERT OR UPDATE ON renamed FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'Schedule', 'event_id=order_no.id', 'email=email', 'url=''https://example.com/''');
+CREATE TRIGGER literal AFTER INSERT OR UPDATE ON renamed FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'Download', 'event_id=''one''', 'value=total', 'email=email', 'url=''https://example.com/''');
+CREATE TRIGGER own_id AFTER INSERT OR UPDATE ON renamed FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'ViewContent', 'value=total', 'currency=''EUR''', 'email=email', 'url=''https://example.com/''');
+ALTER TABLE renamed RENAME total TO amount;
+INSERT INTO renamed VALUES (1, 'R-1', '{"id": "D-1"}'), (2, NULL, NULL), (3, ' ', '{"id": [3]}');
+SELECT event, event_id, reason FROM seen WHERE event_id ~ '^renamed|^[RD]-1|one' ORDER BY event COLLATE "C", event_id COLLATE "C";
+ALTER TABLE renamed RENAME amount TO total;
+ALTER TABLE renamed RENAME order_no TO number;
+INSERT INTO renamed (id, number) VALUES (4, 'R-4');
+ALTER TABLE renamed RENAME number TO order_no;
+UPDATE renamed SET total = 2;
+SELECT event, event_id, reason FROM seen WHERE event_id ~ '^renamed|^[RD]-[14]|one' AND event <> 'Schedule' ORDER BY event COLLATE "C", event_id COLLATE "C";
+
 TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery, tiktok.backfill_progress;
 DELETE FROM tiktok.source;
 DROP VIEW seen;
 DROP FUNCTION doc_event;
-DROP TABLE orders, docs, keyless;
+DROP TABLE orders, docs, keyless, renamed;

@@ -232,6 +232,36 @@ tte_set_from_row(TteEvent *event, const TteMapping *m, TupleTableSlot *row, cons
 	}
 }
 
+void
+tte_set_id_from_row(TteEvent *event, const TteMapping *m, TupleTableSlot *row)
+{
+	for (int i = 0; i < m->ntargets; i++)
+	{
+		const TteTarget *target = &m->targets[i];
+		bool		isnull;
+		Datum		value;
+
+		if (target->kind != TTE_TARGET_EVENT_ID || target->literal != NULL || target->of_query || target->attno == InvalidAttrNumber ||
+			target->type.kind == TTE_VALUE_NONE || (target->path_len > 0 && target->type.kind != TTE_VALUE_JSON))
+			continue;
+		value = slot_getattr(row, target->attno, &isnull);
+		if (!isnull)
+			set_from_column(event, m, target, value);
+	}
+}
+
+void
+tte_set_literals(TteEvent *event, const TteMapping *m)
+{
+	for (int i = 0; i < m->ntargets; i++)
+	{
+		const TteTarget *target = &m->targets[i];
+
+		if (target->literal != NULL)
+			set_target(event, target->kind, target->field, target->literal, m->zone);
+	}
+}
+
 /* TTE_SECTIONS: there is none of that name. */
 static int
 find_section(const TteJson *member)

@@ -288,10 +288,15 @@ render_row(TteMapping *m, TriggerData *trigdata, TupleTableSlot *row, const TteQ
 	tte_event_amounts(event, m->amounts);
 	if (!m->source_of_row || m->problem == NULL)
 		report_source(event, m, &result->source);
-	if (id != NULL && (!id_given || m->problem != NULL))
+	if (id != NULL && !id_given)
 		tte_event_id(event, id, strlen(id));
 	if (m->problem != NULL)
+	{
+		tte_set_id_from_row(event, m, row);
+		if (!tte_event_has_id(event) && id != NULL)
+			tte_event_id(event, id, strlen(id));
 		fail_mapping(event, m, trigdata);
+	}
 	else
 	{
 		report_query(event, m, query);
