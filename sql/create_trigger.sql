@@ -27,10 +27,10 @@ UPDATE "Web Shop"."Orders" SET email = 'b@example.com';
 SELECT event_id, status, value FROM tiktok.event_status ORDER BY id;
 
 -- without a condition: new rows; names, quotes, literals
-SELECT tiktok.create_trigger('"Web Shop"."Orders"', 'shop', 'ViewContent', '{"event_time": "now", "user.email": "email", "url": "''x''"}', name => 'It''s "mine"');
-SELECT tiktok.create_trigger('"Web Shop"."Orders"', 'shop', 'My_Own_Event_of_the_Shop_that_has_a_name_of_fifty', '{"event_time": "now", "email": "email", "url": "''x''", "num_items": 2, "consent": true}', 'new.net IS NOT NULL');
+SELECT tiktok.create_trigger('"Web Shop"."Orders"', 'shop', 'ViewContent', '{"event_time": "now", "user.email": "email", "url": "''https://example.com/''"}', name => 'It''s "mine"');
+SELECT tiktok.create_trigger('"Web Shop"."Orders"', 'shop', 'My_Own_Event_of_the_Shop_that_has_a_name_of_fifty', '{"event_time": "now", "email": "email", "url": "''https://example.com/''", "num_items": 2, "consent": true}', 'new.net IS NOT NULL');
 SELECT tgname, length(tgname) FROM pg_trigger WHERE tgrelid = '"Web Shop"."Orders"'::regclass ORDER BY tgname COLLATE "C";
-SELECT tiktok.create_trigger('"Web Shop"."Orders"', 'shop', 'CompletePayment', '{"event_time": "now", "email": "email", "url": "''x''", "value": 5, "currency": "''EUR''"}');
+SELECT tiktok.create_trigger('"Web Shop"."Orders"', 'shop', 'CompletePayment', '{"event_time": "now", "email": "email", "url": "''https://example.com/''", "value": 5, "currency": "''EUR''"}');
 DROP SCHEMA "Web Shop" CASCADE;
 
 -- stages: the stage has to change, and the condition to hold
@@ -95,9 +95,9 @@ SELECT try('shop', NULL, '{}');
 SELECT try('shop', 'Purchase', NULL);
 SELECT try('shop', 'Purchase', '{}', relation => NULL);
 SELECT try('nobody', 'Purchase', '{}');
-SELECT try('shop', 'purchase', '{"email": "email", "url": "''x''"}');
-SELECT try('shop', '', '{"email": "email", "url": "''x''"}');
-SELECT try('shop', 'Pur chase!', '{"email": "email", "url": "''x''"}');
+SELECT try('shop', 'purchase', '{"email": "email", "url": "''https://example.com/''"}');
+SELECT try('shop', '', '{"email": "email", "url": "''https://example.com/''"}');
+SELECT try('shop', 'Pur chase!', '{"email": "email", "url": "''https://example.com/''"}');
 SELECT try('crm', '=stage', '{"event_time": "now", "lead_id": "id"}');
 SELECT try('crm', '=j', '{"event_time": "now", "lead_id": "id"}');
 SELECT try('crm', '=j.key', '{"event_time": "now", "lead_id": "id"}');
@@ -112,6 +112,13 @@ SELECT try_web('{"value": "total_cents/100"}');
 SELECT try_web('{"value": "round(total)"}');
 SELECT try_web('{"value": "total.key"}');
 SELECT try_web('{"value": "raw"}');
+-- what was meant
+SELECT mapping, try_web(mapping) FROM (VALUES ('{"email": "emial"}'::jsonb), ('{"email": "coalesce(email, status)"}'), ('{"email": "coalesce(status, t->email)"}'), ('{"email": "status->email"}'), ('{"email": "statu->email"}'),
+	('{"email": "customers.email"}'), ('{"email": "new.email"}'), ('{"url": "https://example.com/"}'), ('{"description": "''SO-'' || id"}'), ('{"email": ["email", "status"]}'), ('{"value": "nothing_like_it"}')) v (mapping);
+-- literals that no event can be sent with
+SELECT mapping, try_web(mapping) FROM (VALUES ('{"currency": "''Euro''"}'::jsonb), ('{"currency": "''''"}'), ('{"value": "''abc''", "currency": "''EUR''"}'), ('{"value": -5, "currency": "''EUR''"}'),
+	('{"url": "''shop.example.com''"}'), ('{"url": "''/thanks''"}'), ('{"event_id": "''fixed''"}'), ('{"event_time": "''2026-01-01''"}'), ('{"contents": "''x''"}')) v (mapping);
+SELECT try('app', 'Purchase', '{"event_time": "now", "email": "email", "app_id": "''''"}');
 SELECT try_web('{"user.email": "email"}');
 SELECT try_web('{"time_zone": "UTC"}');
 SELECT try_web('{"time_zone": "''Nowhere/Land''"}');
@@ -122,10 +129,10 @@ SELECT try_web('{"using": "win"}');
 CREATE FUNCTION t_text(t) RETURNS text LANGUAGE sql AS 'SELECT NULL::text';
 SELECT try_web('{"using": "t_text"}');
 SELECT try('shop', 'Purchase', '{"event_time": "now", "email": "email"}');
-SELECT try('shop', 'Purchase', '{"event_time": "now", "url": "''x''"}');
+SELECT try('shop', 'Purchase', '{"event_time": "now", "url": "''https://example.com/''"}');
 SELECT try('app', 'Purchase', '{"event_time": "now", "email": "email"}');
 SELECT try('crm', 'Purchase', '{"event_time": "now", "email": "email"}');
-SELECT try('shop', 'ViewContent', '{"email": "email", "url": "''x''"}');
+SELECT try('shop', 'ViewContent', '{"email": "email", "url": "''https://example.com/''"}');
 SELECT try_web('{}', 'stat = ''paid''');
 SELECT try_web('{}', 'total');
 SELECT try_web('{}', 'status = ''paid');
@@ -140,7 +147,7 @@ SELECT try_web('{}', 'count(*) > 1');
 SELECT try_web('{}', 'true -- always');
 SELECT try_web('{}', name => '');
 SELECT try_web('{}', name => repeat('x', 64));
-SELECT tiktok.create_trigger('t', 'shop', 'ViewContent', '{"event_time": "now", "email": "email", "url": "''x''"}', 'status = paid');
+SELECT tiktok.create_trigger('t', 'shop', 'ViewContent', '{"event_time": "now", "email": "email", "url": "''https://example.com/''"}', 'status = paid');
 -- no table
 CREATE VIEW v AS SELECT * FROM t;
 CREATE MATERIALIZED VIEW m AS SELECT * FROM t;
@@ -157,12 +164,12 @@ CREATE TABLE keyless (email text);
 SELECT try_web('{}', relation => 'keyless');
 -- nothing is left behind, and a name is taken once
 SELECT count(*) FROM pg_trigger WHERE tgrelid = 't'::regclass;
-SELECT tiktok.create_trigger('t', 'shop', 'ViewContent', '{"event_time": "now", "email": "email", "url": "''x''"}');
+SELECT tiktok.create_trigger('t', 'shop', 'ViewContent', '{"event_time": "now", "email": "email", "url": "''https://example.com/''"}');
 SELECT try_web('{}');
 
 -- again, deliberately: all that was made for it goes, and comes
-SELECT tiktok.create_trigger('t', 'shop', 'ViewContent', '{"event_time": "now", "email": "email", "url": "''x''"}', $$status = 'seen'$$, replace => true);
-SELECT tiktok.create_trigger('t', 'shop', 'ViewContent', '{"event_time": "now", "email": "email", "url": "''y''"}', $$status = 'seen'$$, replace => true);
+SELECT tiktok.create_trigger('t', 'shop', 'ViewContent', '{"event_time": "now", "email": "email", "url": "''https://example.com/''"}', $$status = 'seen'$$, replace => true);
+SELECT tiktok.create_trigger('t', 'shop', 'ViewContent', '{"event_time": "now", "email": "email", "url": "''https://example.com/y''"}', $$status = 'seen'$$, replace => true);
 SELECT tgname FROM pg_trigger WHERE tgrelid = 't'::regclass ORDER BY tgname;
 SELECT tiktok.drop_trigger('t', 'tiktok_shop_viewcontent');
 SELECT count(*) FROM pg_trigger WHERE tgrelid = 't'::regclass;
@@ -175,13 +182,13 @@ SELECT try_web('{}', name => 'strange');
 DROP TRIGGER strange ON t;
 -- a name is cut where it has to be, and then may need a number
 INSERT INTO tiktok.source (name, event_source, event_source_id) VALUES ('shop_with_a_long_name', 'web', 'C2');
-SELECT tiktok.create_trigger('t', 'shop_with_a_long_name', event, '{"event_time": "now", "email": "email", "url": "''x''"}') ~ event
+SELECT tiktok.create_trigger('t', 'shop_with_a_long_name', event, '{"event_time": "now", "email": "email", "url": "''https://example.com/''"}') ~ event
 FROM (VALUES (repeat('x', 47) || 'a'), (repeat('x', 47) || 'b'), (repeat('x', 47) || 'c')) v (event);
-SELECT try('shop_with_a_long_name', repeat('x', 47) || 'b', '{"event_time": "now", "email": "email", "url": "''x''"}');
+SELECT try('shop_with_a_long_name', repeat('x', 47) || 'b', '{"event_time": "now", "email": "email", "url": "''https://example.com/''"}');
 SELECT tgname, length(tgname), split_part(encode(tgargs, 'escape'), '\000', 2) AS event FROM pg_trigger WHERE tgrelid = 't'::regclass ORDER BY tgname COLLATE "C";
 -- event_time from a column of that name
 CREATE TABLE times (id int PRIMARY KEY, email text, now timestamptz);
-SELECT tiktok.create_trigger('times', 'shop', 'Search', '{"event_time": "\"now\"", "email": "email", "url": "''x''"}');
+SELECT tiktok.create_trigger('times', 'shop', 'Search', '{"event_time": "\"now\"", "email": "email", "url": "''https://example.com/''"}');
 INSERT INTO times VALUES (1, 'a@example.com', now() - interval '1 day');
 SELECT event_time < now() - interval '23 hours' AS from_column FROM tiktok.event WHERE event_id = 'times-1';
 DROP TABLE times;
@@ -192,12 +199,12 @@ GRANT USAGE ON SCHEMA tiktok TO regress_clerk;
 GRANT EXECUTE ON FUNCTION tiktok.create_trigger, tiktok.track_row TO regress_clerk;
 GRANT SELECT, INSERT, UPDATE ON t TO regress_clerk;
 SET ROLE regress_clerk;
-SELECT tiktok.create_trigger('t', 'shop', 'Search', '{"event_time": "now", "email": "email", "url": "''x''"}');
+SELECT tiktok.create_trigger('t', 'shop', 'Search', '{"event_time": "now", "email": "email", "url": "''https://example.com/''"}');
 RESET ROLE;
 GRANT TRIGGER ON t TO regress_clerk;
 SET ROLE regress_clerk;
-SELECT tiktok.create_trigger('t', 'shop', 'Search', '{"event_time": "now", "email": "email", "url": "''x''"}');
-SELECT tiktok.create_trigger('t', 'shop', 'Search', '{"event_time": "now", "email": "email", "url": "''x''"}', replace => true);
+SELECT tiktok.create_trigger('t', 'shop', 'Search', '{"event_time": "now", "email": "email", "url": "''https://example.com/''"}');
+SELECT tiktok.create_trigger('t', 'shop', 'Search', '{"event_time": "now", "email": "email", "url": "''https://example.com/''"}', replace => true);
 SELECT tiktok.drop_trigger('t', 'tiktok_shop_search');
 RESET ROLE;
 GRANT EXECUTE ON FUNCTION tiktok.drop_trigger TO regress_clerk;
@@ -206,7 +213,7 @@ SELECT tiktok.drop_trigger('t', 'tiktok_shop_search');
 RESET ROLE;
 REVOKE EXECUTE ON FUNCTION tiktok.track_row FROM regress_clerk;
 SET ROLE regress_clerk;
-SELECT tiktok.create_trigger('t', 'shop', 'Search', '{"event_time": "now", "email": "email", "url": "''x''"}', name => 'other');
+SELECT tiktok.create_trigger('t', 'shop', 'Search', '{"event_time": "now", "email": "email", "url": "''https://example.com/''"}', name => 'other');
 RESET ROLE;
 
 TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery;

@@ -60,7 +60,7 @@ INSERT INTO store.sales VALUES (4, 'SO-4', 8, 'paid', 1);
 SELECT seen('SO-4');
 ALTER TABLE store.sales RENAME customer_id TO buyer_id;
 INSERT INTO store.sales VALUES (5, 'SO-5', 8, 'paid', 1);
-SELECT event_id, status, reason, notes FROM tiktok.event_status WHERE event_id = 'sales-5';
+SELECT event_id, status, reason, notes FROM tiktok.event_status WHERE event_id = 'SO-5';
 ALTER TABLE store.sales RENAME buyer_id TO customer_id;
 ALTER TABLE store.sales RENAME TO orders;
 ALTER SCHEMA store RENAME TO shop;
@@ -69,13 +69,13 @@ ALTER TABLE shop.customers ALTER COLUMN email TYPE varchar(200);
 \set VERBOSITY default
 REVOKE EXECUTE ON FUNCTION shop.tiktok_orders_tiktok_shop_purchase FROM "regress tiktok owner";
 INSERT INTO shop.orders VALUES (6, 'SO-6', 8, 'paid', 1);
-SELECT event_id, status, reason, notes FROM tiktok.event_status WHERE event_id = 'orders-6';
+SELECT event_id, status, reason, notes FROM tiktok.event_status WHERE event_id = 'SO-6';
 GRANT EXECUTE ON FUNCTION shop.tiktok_orders_tiktok_shop_purchase TO "regress tiktok owner";
 -- a function that is not from create_trigger is never run as its owner
 CREATE FUNCTION shop.secret() RETURNS TABLE (email text) LANGUAGE sql STABLE AS $$ SELECT current_user || '@example.com' $$;
 CREATE TRIGGER secret AFTER INSERT ON shop.orders FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'Search', 'event_id="Order No"', 'url=''https://example.com/''', 'query_function=secret');
 INSERT INTO shop.orders VALUES (7, 'SO-7', 8, 'new', 1);
-SELECT event_id, status, reason, notes FROM tiktok.event_status WHERE event_id = 'orders-7';
+SELECT event_id, status, reason, notes FROM tiktok.event_status WHERE event_id = 'SO-7';
 DROP TRIGGER secret ON shop.orders;
 
 -- no row, several rows, an error, and what the query itself changes
@@ -115,7 +115,7 @@ DECLARE
 	detail text;
 	hint text;
 BEGIN
-	PERFORM tiktok.create_trigger('shop.t', 'shop', event, '{"event_time": "now", "email": "email", "url": "''x''"}' || mapping, query => query);
+	PERFORM tiktok.create_trigger('shop.t', 'shop', event, '{"event_time": "now", "email": "email", "url": "''https://example.com/''"}' || mapping, query => query);
 	RAISE 'accepted';
 EXCEPTION WHEN OTHERS THEN
 	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;

@@ -16,14 +16,27 @@ SELECT remarks('{"value": "total_cents", "currency": "currency", "amounts": "''m
 SELECT remarks('{"value": "total_cents", "currency": "currency", "amounts": 1}');
 SELECT remarks('{"value": "total"}');
 SELECT remarks('{"consent": "opt_out"}');
+-- literals that are left out of each event, or stop it
+SELECT remarks('{"value": "total", "currency": "''LKR''"}');
+SELECT remarks('{"consent": false}');
+SELECT remarks('{"phone": "''123''"}');
+SELECT remarks('{"value": "total", "currency": "''eur''", "consent": true, "content_type": "''product''", "limited_data_use": true}');
+-- whole numbers of any name, but for a currency without a smaller unit
+SELECT remarks('{"value": "percent", "currency": "currency"}');
+SELECT remarks('{"value": "percent", "currency": "''JPY''"}');
 SELECT remarks('{}', NULL, $$SELECT (SELECT jsonb_agg(l.sku ORDER BY l.sku) FROM lines l WHERE l.order_id = new.id) AS content_ids$$);
 SELECT remarks('{}', NULL, $$SELECT (SELECT jsonb_agg(l.sku ORDER BY l.sku) FROM lines l WHERE l.order_id = new.id) AS content_ids$$, true);
 SELECT remarks('{}', query => $$SELECT (SELECT jsonb_agg(l.sku ORDER BY l.sku) FROM lines l WHERE l.order_id = new.id) AS content_ids$$);
+-- a query that may have no row
+SELECT q, remarks('{}', query => q) FROM (VALUES ('SELECT l.sku AS description FROM lines l WHERE l.order_id = new.id'), ('SELECT l.sku AS description FROM (SELECT) one LEFT JOIN lines l ON l.order_id = new.id'),
+	('SELECT max(l.sku) AS description FROM lines l WHERE l.order_id = new.id'), ('SELECT max(l.sku) AS description FROM lines l GROUP BY l.order_id'), ('SELECT l.sku AS description FROM lines l JOIN orders o ON o.id = l.order_id'),
+	('SELECT ''x'' AS description'), ('SELECT ''x'' AS description WHERE new.no IS NOT NULL'), ('SELECT ''x'' AS description UNION SELECT ''y'''), ('SELECT v.x AS description FROM (VALUES (''x'')) v (x)'),
+	('SELECT s.sku AS description FROM (SELECT l.sku FROM lines l) s'), ('SELECT l.sku AS description FROM lines l LEFT JOIN orders o ON o.id = l.order_id'), ('SELECT ''x'' AS description OFFSET 1')) v (q);
 CREATE TRIGGER old AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'Purchase', 'email=email', 'url=''https://example.com/''');
 SELECT remarks('{}');
 -- it can be run again as it is
 DROP TRIGGER old ON orders;
-SELECT tiktok.create_trigger('orders', 'shop', 'Purchase', '{"event_id": "no", "event_time": "paid_at", "email": "email", "url": "''x''", "value": "total_cents"}', replace => true) AS made \gset
+SELECT tiktok.create_trigger('orders', 'shop', 'Purchase', '{"event_id": "no", "event_time": "paid_at", "email": "email", "url": "''https://example.com/''", "value": "total_cents"}', replace => true) AS made \gset
 SELECT tiktok.drop_trigger('orders', 'tiktok_shop_purchase');
 SELECT regexp_replace(:'made', '^DROP[^;]*;\n', '', 'gn') AS made \gset
 :made

@@ -33,9 +33,9 @@ SELECT recorded, not_meant FROM tiktok.backfill_progress;
 SELECT trigger_name, convert_from(source_bytes, 'UTF8') FROM tiktok_internal.trigger WHERE relation = 'orders'::regclass ORDER BY 1, 2;
 -- what a source needs is asked for each of them; stages are those of the row's source
 INSERT INTO tiktok.source (name, event_source, event_source_id, key, require_lead_id) VALUES ('crm east', 'crm', '7004', '3', false);
-SELECT tiktok.create_trigger('orders', '=shop_id', 'Lead', '{"event_time": "paid_at", "url": "''x''", "ttclid": "email"}');
+SELECT tiktok.create_trigger('orders', '=shop_id', 'Lead', '{"event_time": "paid_at", "url": "''https://example.com/''", "ttclid": "email"}');
 SELECT tiktok.create_trigger('orders', '=shop_id', 'Lead', '{"event_time": "paid_at", "email": "email"}', replace => true);
-SELECT tiktok.create_trigger('orders', '=nothing', 'Lead', '{"event_time": "paid_at", "email": "email", "url": "''x''"}');
+SELECT tiktok.create_trigger('orders', '=nothing', 'Lead', '{"event_time": "paid_at", "email": "email", "url": "''https://example.com/''"}');
 INSERT INTO tiktok.source (name, event_source, event_source_id, key, require_lead_id) VALUES ('crm west', 'crm', '7005', '4', false);
 TRUNCATE tiktok.event, tiktok.identity, tiktok.delivery;
 DELETE FROM tiktok.source WHERE name IN ('north', 'south');

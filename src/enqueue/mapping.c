@@ -38,6 +38,9 @@
 #include "server/common.h"
 #include "server/compat.h"
 
+#define LITERAL_HINT	"A literal stands in single quotes, as in 'currency=''EUR''' or '{\"currency\": \"''EUR''\"}'."
+#define EXPRESSION_HINT	"There are no expressions. For cents use the target amounts; for anything else give a query, as in query => 'SELECT coalesce(new.a, new.b) AS email'."
+
 static void
 syntax_error(const char *argument, const char *hint)
 {
@@ -94,6 +97,48 @@ tte_find_column(TupleDesc desc, const char *name)
 	return InvalidAttrNumber;
 }
 
+/* The column whose name is nearest, or NULL. */
+static const char *
+similar_column(TupleDesc desc, const char *name)
+{
+	int			len = strlen(name);
+	int			distance = Min(3, len / 2);
+	const char *nearest = NULL;
+
+	for (int i = 0; i < desc->natts && len < NAMEDATALEN; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		int			d;
+
+		if (att->attisdropped)
+			continue;
+		d = varstr_levenshtein_less_equal(name, len, NameStr(att->attname), strlen(NameStr(att->attname)), 1, 1, 1, distance, true);
+		if (d > distance)
+			continue;
+		nearest = NameStr(att->attname);
+		distance = d - 1;
+	}
+	return nearest;
+}
+
+const char *
+tte_column_hint(TupleDesc desc, const char *value, const char *column)
+{
+	const char *near = similar_column(desc, column);
+
+	if (strstr(value, "://") != NULL)
+		return LITERAL_HINT;
+	if (strpbrk(column, "+*/|()") != NULL)
+		return EXPRESSION_HINT;
+	if (near != NULL)
+		return psprintf("Perhaps you meant \"%s\".", near);
+	if (strcmp(column, "new") == 0 && value[strlen(column)] == '.')
+		return psprintf("Write the column alone: \"%s\".", value + strlen(column) + 1);
+	if (value[strlen(column)] == '.')
+		return "A dot leads to a key of a JSON column. For a column of another table follow the foreign key, as in \"customer_id->email\", or give a query.";
+	return NULL;
+}
+
 static bool
 is_arrow(const char *p)
 {
@@ -148,7 +193,7 @@ parse_literal(const char *argument, const char *value)
 		appendStringInfoChar(&literal, *p);
 	}
 	if (p[-1] != '\'' || *p != '\0')
-		syntax_error(argument, "A literal stands in single quotes, as in 'currency=''EUR'''.");
+		syntax_error(argument, p[-1] == '\'' ? EXPRESSION_HINT : "A literal stands in single quotes, as in 'currency=''EUR'''.");
 	return literal.data;
 }
 
@@ -236,9 +281,8 @@ bind_column(TteMapping *m, TupleDesc desc, TteTarget *target, const char *argume
 	target->attno = tte_find_column(desc, column);
 	if (target->attno == InvalidAttrNumber)
 	{
-		problem(m, ERRCODE_UNDEFINED_COLUMN, psprintf("Column \"%s\" of target \"%s\" does not exist.", column, target->name));
-		if (strpbrk(column, "+-*/|()") != NULL)
-			m->problem_hint = "There are no expressions: use a generated column, or for cents the target amounts.";
+		problem_with_hint(m, ERRCODE_UNDEFINED_COLUMN, psprintf("Column \"%s\" of target \"%s\" does not exist.", column, target->name),
+						  tte_column_hint(desc, value, column));
 		return;
 	}
 	check_stored(m, desc, target->attno);

@@ -112,6 +112,12 @@ extern List *tte_mapping_path(const char *argument, const char *value, int *hops
 /* Finds the column of exactly that name, else of the name in lower case, as SQL folds it. */
 extern AttrNumber tte_find_column(TupleDesc desc, const char *name);
 
+/*
+ * What to write instead of a value that names no column of the table, whose
+ * first part is column; NULL: nothing is known.
+ */
+extern const char *tte_column_hint(TupleDesc desc, const char *value, const char *column);
+
 /* The topmost partitioned table, or the table itself. */
 extern Oid	tte_root_table(Relation rel);
 

@@ -29,7 +29,7 @@ static const char *const *const enum_lists[] = {
 };
 
 static const char currency_hint[] =
-"TikTok takes three-letter codes of its own list, such as EUR, GBP, JPY or USD.";
+"Give a code of three letters, as EUR, GBP, JPY or USD: a column that has it or, if it is always the same, a literal.";
 
 static const char amount_hint[] =
 "Amounts are plain numbers of 0 or more, below 1e15, such as 49.90, without symbol or separator.";

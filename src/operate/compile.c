@@ -190,13 +190,16 @@ static AttrNumber
 require_column(const TteArrow *arrow, Relation rel, const char *name)
 {
 	AttrNumber	attno = tte_find_column(RelationGetDescr(rel), name);
+	const char *hint;
 
-	if (attno == InvalidAttrNumber)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("path \"%s\" cannot be followed", arrow->path),
-				 errdetail("Table \"%s\" has no column \"%s\".", RelationGetRelationName(rel), name)));
-	return attno;
+	if (attno != InvalidAttrNumber)
+		return attno;
+	hint = tte_column_hint(RelationGetDescr(rel), name, name);
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("path \"%s\" cannot be followed", arrow->path),
+			 errdetail("Table \"%s\" has no column \"%s\".", RelationGetRelationName(rel), name),
+			 hint ? errhint("%s", hint) : 0));
 }
 
 static char *
@@ -390,6 +393,55 @@ find_used(Compiler *c)
 	search_walker((Node *) c->analysed->jointree, &search);
 }
 
+static bool always_has_row(const Query *query);
+
+static bool
+item_has_row(const Query *query, const Node *item)
+{
+	const RangeTblEntry *rte;
+
+	if (IsA(item, JoinExpr))
+		return ((const JoinExpr *) item)->jointype == JOIN_LEFT && item_has_row(query, ((const JoinExpr *) item)->larg);
+	rte = rt_fetch(((const RangeTblRef *) item)->rtindex, query->rtable);
+	return rte->rtekind == RTE_VALUES || (rte->rtekind == RTE_SUBQUERY && always_has_row(rte->subquery));
+}
+
+/* Has it a row whatever is in the tables?  False if that is not plain to see. */
+static bool
+always_has_row(const Query *query)
+{
+	ListCell   *cell;
+
+	if (query->havingQual != NULL || query->limitOffset != NULL || query->setOperations != NULL)
+		return false;
+	if (query->hasAggs && query->groupClause == NIL && query->groupingSets == NIL)
+		return true;
+	if (query->jointree->quals != NULL)
+		return false;
+	foreach(cell, query->jointree->fromlist)
+	{
+		if (!item_has_row(query, lfirst(cell)))
+			return false;
+	}
+	return true;
+}
+
+static bool
+may_lack_row(const Compiler *c)
+{
+	ListCell   *cell;
+
+	foreach(cell, c->analysed->rtable)
+	{
+		const RangeTblEntry *rte = lfirst(cell);
+
+		/* the name that statement() gives it */
+		if (rte->rtekind == RTE_SUBQUERY && strcmp(rte->eref->aliasname, "query") == 0)
+			return !always_has_row(rte->subquery);
+	}
+	return false;
+}
+
 /*
  * The function
  */
@@ -564,6 +616,7 @@ tte_compile(Relation rel, const char *trigger, const char *query, List *arrows, 
 	memset(compiled, 0, sizeof(*compiled));
 	make_statements(&c, trigger, arrows, compiled);
 	compiled->relids = c.tables;
+	compiled->may_lack_row = may_lack_row(&c);
 }
 
 void

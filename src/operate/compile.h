@@ -29,6 +29,7 @@ typedef struct TteCompiled
 	int			nargs;
 	List	   *statements;		/* that make it */
 	List	   *relids;			/* of what the query reads */
+	bool		may_lack_row;	/* the query may have no row */
 } TteCompiled;
 
 /*

@@ -29,6 +29,7 @@
 #include "enqueue/value.h"
 #include "operate/compile.h"
 #include "operate/condition.h"
+#include "operate/literals.h"
 #include "operate/remarks.h"
 #include "operate/rows.h"
 #include "operate/stages.h"
@@ -74,14 +75,16 @@ PG_FUNCTION_INFO_V1(tte_sql_create_trigger);
  * Arguments
  */
 
+#define OBJECT_HINT	"It is a JSON object of targets and columns, as in '{\"email\": \"email\", \"value\": \"total\", \"currency\": \"''EUR''\"}'."
+
 static void
-refuse_mapping(const char *detail)
+refuse_mapping(const char *detail, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("invalid mapping"),
 			 errdetail("%s", detail),
-			 errhint("It is a JSON object of targets and columns, as in '{\"email\": \"email\", \"value\": \"total\", \"currency\": \"''EUR''\"}'.")));
+			 errhint("%s", hint)));
 }
 
 /* "target": "column", "column.key" or "'literal'"; numbers and booleans are literals. */
@@ -102,8 +105,12 @@ argument(const TteJson *member)
 		case TTE_JSON_BOOL:
 			value = member->boolean ? "'true'" : "'false'";
 			break;
+		case TTE_JSON_ARRAY:
+			refuse_mapping(psprintf("The value of \"%s\" is an array.", target),
+						   psprintf("Name one column. For the first of several that is not null, give a query, as in query => 'SELECT coalesce(new.a, new.b) AS %s'.", target));
+			break;
 		default:
-			refuse_mapping(psprintf("The value of \"%s\" is not text.", target));
+			refuse_mapping(psprintf("The value of \"%s\" is not text.", target), OBJECT_HINT);
 	}
 	return psprintf("%s=%s", target, value);
 }
@@ -114,7 +121,7 @@ set_arguments(NewTrigger *new, const char *source, const char *event, Datum mapp
 	TteJson    *object = tte_value_jsonb(mapping);
 
 	if (object == NULL || object->kind != TTE_JSON_OBJECT)
-		refuse_mapping("It is not an object.");
+		refuse_mapping("It is not an object.", OBJECT_HINT);
 	new->args = palloc((object->count + 3) * sizeof(char *));
 	new->args[new->nargs++] = pstrdup(source);
 	new->args[new->nargs++] = pstrdup(event);
@@ -364,7 +371,11 @@ check(NewTrigger *new)
 	check_partitioned(new);
 	check_time(new->mapping);
 	foreach(cell, new->sources)
+	{
 		check_required(new, lfirst(cell));
+		if (new->mapping->using_name == NULL)
+			tte_literals_check(new->mapping, lfirst(cell), &new->remarks);
+	}
 	tte_stages_check(new->mapping, new->sources, &new->remarks);
 }
 

@@ -61,18 +61,33 @@ has_word(const char *name, const char *const *words)
 	return false;
 }
 
+/* Is it a literal of a currency without a smaller unit? */
+static bool
+has_no_minor_unit(const TteTarget *currency)
+{
+	return currency != NULL && currency->literal != NULL && currency->literal->kind == TTE_JSON_STRING &&
+		tte_currency_exponent(pnstrdup(currency->literal->text, currency->literal->len)) == 0;
+}
+
 static void
 remark_minor_units(const TteRemarked *r, StringInfo out)
 {
-	static const char *const words[] = {"cents", "centavos", "minor", "micro", "pence", "subunit", NULL};
 	const TteTarget *value = find_field(r->mapping, TTE_FIELD_VALUE);
 	const char *column = column_of(r, value);
 
-	if (column == NULL || r->mapping->has_amounts || !has_word(column, words) ||
+	if (column == NULL || r->mapping->has_amounts || has_no_minor_unit(find_field(r->mapping, TTE_FIELD_CURRENCY)) ||
 		(value->type.type != INT2OID && value->type.type != INT4OID && value->type.type != INT8OID))
 		return;
 	remark(out, psprintf("value is read from the whole numbers of \"%s\", as if they were units of the currency.", column),
-		   "If they are not, add \"amounts\": \"'minor'\" to the mapping; if they are, \"amounts\": 1.");
+		   "If they are cents, add \"amounts\": \"'minor'\" to the mapping; if they are units, \"amounts\": 1.");
+}
+
+static void
+remark_query(const TteRemarked *r, StringInfo out)
+{
+	if (r->compiled->may_lack_row)
+		remark(out, "A row for which the query finds nothing makes no event.",
+			   "If such rows count, for example orders of guests, join with: FROM (SELECT) one LEFT JOIN ...");
 }
 
 static void
@@ -231,6 +246,7 @@ void
 tte_remarks(const TteRemarked *remarked, StringInfo out)
 {
 	remark_dependencies(remarked, out);
+	remark_query(remarked, out);
 	remark_minor_units(remarked, out);
 	remark_currency(remarked, out);
 	remark_consent(remarked, out);
