@@ -30,6 +30,8 @@ COMMENT ON FUNCTION tiktok_internal.has_rows_elsewhere(oid) IS 'whether Citus ke
 CREATE VIEW tiktok_internal.truth_relation AS
 SELECT t.source, t.event, t.relation, c.oid, p.problem,
 	CASE WHEN p.sqlstate = '55000' THEN 'Ask the server to which all events are published: docs/scale-out.md.'
+		WHEN p.sqlstate = '42501' THEN 'Ask its owner or a superuser to run: ' || CASE WHEN has_schema_privilege(n.oid, 'USAGE') THEN '' ELSE format('GRANT USAGE ON SCHEMA %I TO %I; ', n.nspname, current_user) END
+				|| format('GRANT SELECT ON %s TO %I;', t.relation, current_user)
 		ELSE 'Correct tiktok.source_of_truth, or the relation: it needs the columns event_id, value, currency and at.' END AS hint, p.sqlstate
 FROM tiktok.source_of_truth t
 LEFT JOIN (pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace)
@@ -53,7 +55,9 @@ CROSS JOIN LATERAL (
 LEFT JOIN LATERAL (
 	SELECT x.problem, x.sqlstate
 	FROM (VALUES (1, c.oid IS NULL, 'does not exist', '42P01'), (2, m.columns IS NOT NULL, 'lacks ' || m.columns, '42703'),
-		(3, elsewhere.events, 'is distributed by Citus, and the events of its other servers do not come here', '55000')) x (n, holds, problem, sqlstate)
+		(3, NOT has_schema_privilege(n.oid, 'USAGE') OR NOT has_table_privilege(c.oid, 'SELECT') AND NOT has_any_column_privilege(c.oid, 'SELECT'),
+			format('may not be read by role "%s"', current_user), '42501'),
+		(4, elsewhere.events, 'is distributed by Citus, and the events of its other servers do not come here', '55000')) x (n, holds, problem, sqlstate)
 	WHERE x.holds ORDER BY x.n LIMIT 1) p ON true;
 COMMENT ON VIEW tiktok_internal.truth_relation IS 'the registered relations, and what is wrong with them';
 

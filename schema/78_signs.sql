@@ -39,9 +39,14 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 			('currency', 'the currency is none that TikTok takes'), ('currency_missing', 'there is no currency'), ('currency_unknown', 'TikTok does not take the currency'),
 			('value_missing', 'there is no value'), ('value_syntax', 'the value is no number'), ('value_ambiguous', 'the value may be a fraction or thousands'),
 			('value_negative', 'the value is below 0'), ('value_range', 'the value is too large'), ('value_not_finite', 'the value is infinite'),
-			('lead_id_missing', 'TikTok''s lead_id is missing'), ('no_match_key', 'nothing identifies the customer'), ('page_url_missing', 'the address of the page is missing'),
-			('page_url', 'the address of the page is not complete'), ('future', 'they happen in the future'), ('event_name', 'TikTok has no event of that name'),
-			('event_id', 'the event_id is empty or not allowed'), ('test_code', 'they are test events without a test code'), ('source', 'the source does not exist')) w (reason, said)
+			('contents_type', 'contents is no array'), ('too_many_items', 'there are more than 500 lines'), ('too_large', 'they are too large'),
+			('lead_id_missing', 'TikTok''s lead_id is missing'), ('app_id_missing', 'the app_id is missing'), ('no_match_key', 'nothing identifies the customer'),
+			('limited_data_use_ip', 'limited data use needs an IP address'), ('page_url_missing', 'the address of the page is missing'),
+			('page_url', 'the address of the page is not complete'), ('future', 'they happen in the future'), ('event_time', 'the event_time is no point in time'),
+			('time_not_finite', 'the event_time is infinite'), ('event_name', 'TikTok has no event of that name'), ('event_id', 'the event_id is empty or not allowed'),
+			('mapping', 'the trigger does not fit its table'), ('test_code', 'they are test events without a test code'), ('source', 'the source does not exist'),
+			('query: several rows', 'the trigger''s query has several rows for one'), ('using', 'the function of using returned an unknown key'),
+			('max_event_age', 'they are too old'), ('retry_horizon', 'TikTok did not accept them within 47 hours'), ('no_consent', 'there was no consent')) w (reason, said)
 			WHERE w.reason = because.reason),
 		'of ' || reason)
 $$;
@@ -200,8 +205,8 @@ CROSS JOIN LATERAL (
 WHERE x.expected >= least(greatest(8, 5 * sqrt(w.a_week)), 48);
 COMMENT ON VIEW tiktok_internal.silence IS 'event names of which nothing comes any more, though the weeks before had some in the same hours';
 
--- Refused or invalid: of the last fifty that have a status, five and a fifth.
-CREATE FUNCTION tiktok_internal.bad_of_last(source_id int, event text, OUT status text, OUT bad bigint, OUT of bigint, OUT all_bad boolean, OUT reason text, OUT worth text)
+-- Refused or invalid: of the last fifty that have a status, five and a fifth; or all of them, which may be the first one.
+CREATE FUNCTION tiktok_internal.bad_of_last(source_id int, event text, OUT status text, OUT bad bigint, OUT of bigint, OUT all_bad boolean, OUT unfit boolean, OUT reason text, OUT worth text)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 	WITH last AS MATERIALIZED (
 		SELECT CASE WHEN e.status = 'uncertain' THEN 'rejected' ELSE e.status END AS status, e.reason, row_number() OVER (ORDER BY e.n) AS n, e.value, e.currency
@@ -209,10 +214,11 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 		WHERE e.event = bad_of_last.event AND e.status NOT IN ('pending', 'retrying', 'suppressed', 'discarded') AND e.enqueued_at >= now() - interval '14 days'
 		ORDER BY e.n LIMIT 50
 	)
-	SELECT l.status, count(*), (SELECT count(*) FROM last), count(*) FILTER (WHERE l.n <= 8) = 8, mode() WITHIN GROUP (ORDER BY l.reason),
+	SELECT l.status, count(*), (SELECT count(*) FROM last), count(*) FILTER (WHERE l.n <= 8) = 8,
+		coalesce(bool_or(l.reason = 'mapping') FILTER (WHERE l.n <= 8), false), mode() WITHIN GROUP (ORDER BY l.reason),
 		tiktok_internal.worth(array_agg(l.value), array_agg(l.currency))
 	FROM last l
 	WHERE l.status IN ('rejected', 'invalid')
 	GROUP BY 1
 $$;
-COMMENT ON FUNCTION tiktok_internal.bad_of_last(int, text) IS 'of the last fifty events of a name that have a final status, those that were rejected or invalid';
+COMMENT ON FUNCTION tiktok_internal.bad_of_last(int, text) IS 'of the last fifty events of a name that have a final status, those that were rejected or invalid; unfit: one of the newest is of a trigger that does not fit its table';

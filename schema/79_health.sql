@@ -137,7 +137,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 	), bad AS MATERIALIZED (
 		-- only the newest events tell whether it still is so
 		SELECT DISTINCT ON (n.source, b.status) n.source, n.event, b.status, b.bad, b.of, b.reason, b.worth,
-			CASE WHEN b.all_bad THEN 'fail' WHEN b.bad >= 5 AND b.bad >= 0.2 * b.of THEN 'warn' END AS state
+			CASE WHEN b.all_bad THEN 'fail' WHEN b.bad >= 5 AND b.bad >= 0.2 * b.of OR b.bad = b.of OR b.unfit THEN 'warn' END AS state
 		FROM (SELECT DISTINCT d.source, d.source_id, d.event FROM day d WHERE d.status IN ('rejected', 'uncertain', 'invalid') AND d.source IS NOT NULL) n,
 			LATERAL tiktok_internal.bad_of_last(n.source_id, n.event) b
 		ORDER BY n.source, b.status, state, b.bad DESC, n.event
@@ -210,7 +210,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 	UNION ALL
 	SELECT 'recording', CASE WHEN recording THEN 'ok' ELSE 'fail' END,
 		CASE WHEN recording THEN 'recording is on' ELSE 'recording is off: orders and leads make no event' END
-			|| coalesce(format('; rows and calls that made none while it was off: %s', not_recorded), ''),
+			|| coalesce('; rows and calls that made none while it was off: ' || not_recorded, ''),
 		CASE WHEN NOT recording THEN 'Turn it on: ALTER SYSTEM RESET tiktok_events.recording; SELECT pg_reload_conf();' END
 	FROM server
 	WHERE recording IS NOT NULL
@@ -228,7 +228,8 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 		format('"%s" is %s%s%s', b.source, CASE WHEN b.state = 'open' THEN 'not sent to' WHEN b.state = 'no_token' THEN 'without a token' WHEN b.state = 'copied' THEN 'not sent to, because this database is a copy'
 				ELSE b.state END,
 			', since ' || date_trunc('second', b.since),
-			CASE WHEN b.reason ~ '^code \d+$' THEN ', because ' || tiktok_internal.because(b.reason) WHEN b.state <> 'copied' THEN ': ' || nullif(b.reason, '') END),
+			CASE WHEN x.meaning IS NOT NULL THEN ', because ' || tiktok_internal.because('code ' || x.code)
+				WHEN b.state <> 'copied' THEN ': ' || nullif(regexp_replace(b.reason, '^stop_[a-z]+: ', ''), '') END),
 		CASE
 			WHEN b.state = 'disabled' THEN format('Turn it on: UPDATE tiktok.source SET enabled = true WHERE name = %L;', b.source)
 			WHEN b.state = 'paused' AND b.reason ~ '^restore(d|_gap):' THEN format('If this is the server to send, and the other one is stopped: SELECT tiktok.resume(%L);', b.source)
@@ -238,11 +239,13 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 			WHEN b.state = 'copied' THEN 'A copy should send nothing; if this database is the one to send: SELECT tiktok.confirm_database();'
 			WHEN b.state = 'open' AND b.reason LIKE 'blocked:%' THEN
 				'Something in front of TikTok refuses the requests: look at proxy, firewall and tiktok_events.endpoint first, then at the token.'
-			WHEN b.state = 'open' THEN coalesce((SELECT rtrim(x.fix, '.') FROM tiktok.explain_code(substring(b.reason FROM '^code (\d{1,9})$')::int) x),
+			WHEN b.state = 'open' AND x.class = 'stop: credential' THEN
+				format('Generate a token in Events Manager, and store it in its file if it has one, or else by: SELECT tiktok.set_access_token(%L, ''the token'');', b.source)
+			WHEN b.state = 'open' THEN coalesce(rtrim(x.fix, '.'),
 					format('It is tried again %s', coalesce('at ' || date_trunc('second', b.next_attempt_at), 'by itself')))
 				|| format('; to try at once: SELECT tiktok.resume(%L);', b.source)
 		END
-	FROM backlog b
+	FROM backlog b LEFT JOIN LATERAL tiktok.explain_code(substring(b.reason FROM '^(?:[a-z_]+: )?code (\d{1,9})$')::int) x ON b.state = 'open'
 	UNION ALL
 	SELECT 'kind', 'warn', format('"%s": TikTok refuses %s; %s of them%s wait and are sent one by one', k.source, k.event, k.waiting, (SELECT tiktok_internal.worth(array_agg(w.value), array_agg(w.currency)) FROM tiktok_internal.waiting w WHERE w.source_id = h.source_id AND w.kind = k.event)),
 		format('Look at what TikTok says: SELECT code, message, count(*) FROM tiktok.event_status WHERE source = %L AND event = %L AND status = ''rejected'' GROUP BY 1, 2;', k.source, k.event)

@@ -461,7 +461,9 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 				WHEN c.orders = 0 THEN concat_ws('; ', f.said, 'your table has no order of the last 7 days')
 				ELSE concat_ws('; ', f.said, format('%s%s of %s orders%s of 7 days are delivered', c.delivered, c.delivered_worth, c.orders, c.orders_worth)) END,
 			CASE WHEN t.relations = 0 THEN format('Name the table or view of your orders: INSERT INTO tiktok.source_of_truth (source, event, relation) VALUES (%L, ''Purchase'', ''public.paid_orders'');', me.source)
-				WHEN NOT t.known THEN format('Check its name, its columns and your privileges: SELECT * FROM tiktok.source_of_truth WHERE source = %L;', me.source)
+				WHEN NOT t.known THEN coalesce(
+					(SELECT min(r.hint) FROM tiktok_internal.truth_relation r WHERE r.source = me.source AND r.problem IS NOT NULL),
+					format('Check its name, its columns and your privileges: SELECT * FROM tiktok.source_of_truth WHERE source = %L;', me.source))
 				ELSE f.hint END
 		FROM me, truth t CROSS JOIN found f LEFT JOIN counted c ON c.cause IS NULL
 		UNION ALL

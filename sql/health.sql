@@ -50,10 +50,34 @@ INSERT INTO tiktok.source (id, name, event_source, event_source_id, enabled) VAL
 INSERT INTO tiktok.event (source_id, event, event_id, event_time, enqueued_at, payload) SELECT g, 'Contact', 'first', now(), now(), NULL FROM generate_series(602, 607) g;
 INSERT INTO tiktok.delivery (id, status, at) SELECT id, 'suppressed', now() FROM tiktok.event WHERE event_id = 'first';
 DELETE FROM tiktok.source_state;
-INSERT INTO tiktok.source_state VALUES (602, 'copied', now(), 'this database is a copy', NULL), (603, 'open', now(), 'code 40105', now() + interval '1 hour'),
+INSERT INTO tiktok.source_state VALUES (602, 'copied', now(), 'this database is a copy', NULL), (603, 'open', now(), 'stop_credential: code 40105', now() + interval '1 hour'),
 	(606, 'no_token', now(), 'access token file: open to group or others', NULL);
 SELECT tiktok.pause('quiet', 'sale');
 SELECT * FROM pg_temp.health WHERE check_name = 'source' ORDER BY detail;
+-- the reasons that the worker gives
+BEGIN;
+CREATE TEMP TABLE reason (reason text);
+INSERT INTO reason VALUES ('stop_configuration: code 40001'), ('throttle: code 40100'), ('retry: http 503'), ('stop_endpoint: could not connect: Connection refused'), ('blocked: http 403'), ('refused: code 40002');
+DO $$
+DECLARE
+	r record;
+BEGIN
+	FOR r IN SELECT * FROM reason LOOP
+		UPDATE tiktok.source_state SET reason = r.reason WHERE source_id = 603;
+		INSERT INTO reason SELECT r.reason || ': ' || detail || ' | ' || hint FROM pg_temp.health WHERE check_name = 'source' AND detail LIKE '"down"%';
+	END LOOP;
+END $$;
+SELECT reason FROM reason WHERE reason LIKE '%"down"%' ORDER BY 1;
+ROLLBACK;
+-- the first events of a name are bad, or one of a trigger that does not fit its table
+BEGIN;
+SELECT count(tiktok.track('good', event, event || g, user_data => '{"external_id": 1}', page => '{"url": "https://shop.example.com/"}')) FROM (VALUES ('Search', 1), ('Lead', 2), ('Contact', 20)) v (event, n), generate_series(1, n) g;
+INSERT INTO tiktok.delivery (id, status, reason, at)
+	SELECT id, CASE WHEN event_id IN ('Search1', 'Lead1') THEN 'rejected' WHEN event_id = 'Contact18' THEN 'invalid' ELSE 'delivered' END,
+		CASE event_id WHEN 'Search1' THEN 'code 40002' WHEN 'Lead1' THEN 'code 40002' WHEN 'Contact18' THEN 'mapping' END, now()
+	FROM tiktok.event WHERE source_id = 607 AND event_id ~ '\d$';
+SELECT * FROM pg_temp.health WHERE check_name IN ('rejected', 'invalid') AND detail LIKE '"good"%';
+ROLLBACK;
 
 -- The key of another event
 SELECT count(tiktok.track('good', 'Purchase', 'SO-1', user_data => '{"external_id": 1}', page => '{"url": "https://shop.example.com/"}', properties => jsonb_build_object('value', g, 'currency', 'EUR')))

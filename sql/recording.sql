@@ -2,6 +2,7 @@
 \set SHOW_CONTEXT never
 SET client_min_messages = warning;
 INSERT INTO tiktok.source (id, name, event_source, event_source_id) VALUES (881, 'recording', 'web', 'C1');
+SELECT state, detail FROM tiktok.health() WHERE check_name = 'recording';
 CREATE TABLE orders (no text PRIMARY KEY, total numeric, at timestamptz DEFAULT now());
 CREATE TRIGGER t AFTER INSERT OR UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('recording', 'Purchase', 'event_id=no', 'value=total', 'event_time=at', 'currency=''EUR''', 'url=''https://example.com/''');
 CREATE TABLE parts (no int, day date, PRIMARY KEY (no, day)) PARTITION BY RANGE (day);
