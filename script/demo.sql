@@ -56,10 +56,10 @@ UPDATE leads SET status = 'called';
 UPDATE leads SET status = 'qualified';
 UPDATE leads SET status = 'won' WHERE id = 1;
 
-SELECT tiktok.wait('20 s') AS "everything has its fate";
+SELECT tiktok.wait('20 s') AS "every event is final";
 
 SELECT source, event, event_id, status, reason, attempts, http_status, code, value, currency
 	FROM tiktok.event_status WHERE event_id NOT LIKE 'SO-11%' ORDER BY id;
-SELECT source, event, status, count(*), sum(value) AS value FROM tiktok.event_status GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
+SELECT source, event, status, count(*), sum(value) AS value, currency FROM tiktok.event_status GROUP BY source, event, status, currency ORDER BY 1, 2, 3, 6;
 SELECT count(*) AS "identifiers left" FROM tiktok.identity;
 SELECT id, events, http_status, outcome, finished_at - started_at AS took FROM tiktok.request ORDER BY id;

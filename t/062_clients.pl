@@ -33,7 +33,7 @@ except psycopg2.Error as e:
 }
 
 $tiktok->sources($node);
-sql("CREATE ROLE app LOGIN; CREATE ROLE migrations LOGIN; CREATE ROLE stranger LOGIN; GRANT CREATE ON SCHEMA public TO migrations; $block{roles}");
+sql("CREATE ROLE app LOGIN; CREATE ROLE migrations LOGIN; CREATE ROLE stranger LOGIN; GRANT CREATE ON SCHEMA public TO migrations; CREATE SCHEMA migrated AUTHORIZATION migrations; $block{roles}");
 sql(<<SQL, 'migrations');
 CREATE SEQUENCE order_numbers;
 CREATE TABLE orders (order_no text PRIMARY KEY DEFAULT 'SO-' || nextval('order_numbers'), status text NOT NULL DEFAULT 'new', total numeric DEFAULT 1,
@@ -56,6 +56,16 @@ for my $code ($page =~ /^```python\n(with connection.*?)^```$/msg)
 {
 	my $example = slurp_file("$docs/examples/psycopg2_orders.py");
 	like($example, qr/\Q$_\E/, 'the page quotes the example') for $code =~ /cursor\.execute\("([^"]+)"/g;
+}
+
+# The migrations of the page
+my @migration = $page =~ /(SELECT tiktok\.create_trigger\((?:(?!```).)*?\$\$\))(?=\}|\n *""\")/sg;
+is(scalar @migration, 2, 'the page has a migration for Django and one for Rails');
+for my $migration (@migration)
+{
+	my ($table) = $migration =~ /'(\w+)'/;
+	sql("CREATE TABLE migrated.$table (LIKE public.orders INCLUDING DEFAULTS); SET search_path = migrated; $migration; INSERT INTO $table (order_no, status) VALUES ('migrated-$table', 'paid')", 'migrations');
+	is(events("migrated-$table"), "migrated-$table", "the migration of $table");
 }
 
 # Statements as frameworks write them, as the application's role
@@ -87,7 +97,7 @@ INSERT INTO "Order" VALUES ('Capital-1', 'ana@example.com');
 SQL
 is(events('Capital-%'), 'Capital-1', 'names in capitals');
 ok(Rehearsal::drained($node, 30), 'all is delivered');
-is($tiktok->stats->{counted_events}, 1 + 1 + 3 + 2 + 1 + 2 + 1 + 1, 'each once');
+is($tiktok->stats->{counted_events}, 1 + 1 + 2 + 3 + 2 + 1 + 2 + 1 + 1, 'each once');
 
 # Errors of direct calls, as the page lists them
 my %class = $page =~ /^\| ((?:\d\w{4} `\w+`(?:, )?)+) \|.*\| `(\w+)` \|$/mg;
