@@ -168,7 +168,11 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 	)
 	SELECT 'preload', CASE WHEN preloaded THEN 'ok' ELSE 'fail' END,
 		CASE WHEN preloaded THEN 'tiktok_events is preloaded' ELSE 'tiktok_events is not preloaded: events are recorded, and nothing is sent' END,
-		CASE WHEN NOT preloaded THEN 'Add tiktok_events to shared_preload_libraries and restart the server.' END
+		-- the list is shown to members of pg_read_all_settings; ALTER SYSTEM takes several names, each in quotes of its own
+		CASE WHEN NOT preloaded THEN coalesce(
+			(SELECT format('Restart the server after: ALTER SYSTEM SET shared_preload_libraries = %s;', string_agg(quote_literal(btrim(l.name, ' "')), ', ' ORDER BY l.n))
+				FROM pg_settings p, regexp_split_to_table(p.setting || ',tiktok_events', ',') WITH ORDINALITY l (name, n) WHERE p.name = 'shared_preload_libraries' AND l.name ~ '\w'),
+			'Add tiktok_events to shared_preload_libraries and restart the server.') END
 	FROM server
 	UNION ALL
 	SELECT 'worker',
@@ -239,7 +243,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 			WHEN b.state = 'copied' THEN 'A copy should send nothing; if this database is the one to send: SELECT tiktok.confirm_database();'
 			WHEN b.state = 'open' AND b.reason LIKE 'blocked:%' THEN
 				'Something in front of TikTok refuses the requests: look at proxy, firewall and tiktok_events.endpoint first, then at the token.'
-			WHEN b.state = 'open' AND x.class = 'stop: credential' THEN
+			WHEN b.state = 'open' AND x.class LIKE '%credential' THEN
 				format('Generate a token in Events Manager, and store it in its file if it has one, or else by: SELECT tiktok.set_access_token(%L, ''the token'');', b.source)
 			WHEN b.state = 'open' THEN coalesce(rtrim(x.fix, '.'),
 					format('It is tried again %s', coalesce('at ' || date_trunc('second', b.next_attempt_at), 'by itself')))

@@ -31,6 +31,17 @@ is(sql("SELECT DISTINCT state FROM tiktok.backlog"), 'not_preloaded', 'and the b
 is(sql('SELECT count(*) FROM tiktok.worker_status'), 0, 'there is no worker');
 is(sql("SELECT string_agg(check_name || ' ' || state, ' ' ORDER BY check_name) FROM tiktok.health() WHERE check_name IN ('preload', 'worker')"), 'preload fail',
 	'tiktok.health says it');
+is(sql("SELECT hint FROM tiktok.health() WHERE check_name = 'preload'"), "Restart the server after: ALTER SYSTEM SET shared_preload_libraries = 'tiktok_events';", 'and what to run');
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'auth_delay, \"auto_explain\"'");
+$node->restart;
+my $hint = sql("SELECT hint FROM tiktok.health() WHERE check_name = 'preload'");
+is($hint, "Restart the server after: ALTER SYSTEM SET shared_preload_libraries = 'auth_delay', 'auto_explain', 'tiktok_events';", 'beside other libraries');
+sql($hint =~ s/.*: (?=ALTER)//r);
+$node->restart;
+is(sql('SHOW shared_preload_libraries'), 'auth_delay, auto_explain, tiktok_events', 'the server starts with it');
+sql('ALTER SYSTEM RESET shared_preload_libraries');
+$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
+$node->restart;
 is(sql('SELECT count(conflict) + count(no_mapping) + count(since) FROM tiktok.enqueue_counters'), 0, 'nothing is counted');
 is(sql('SELECT count(*) FROM tiktok.status_counters'), 0, 'and no status');
 is(sql('SELECT count(*) FROM tiktok.unmapped_stage'), 0, 'nor are stages');

@@ -23,7 +23,7 @@ my %must = (
 	'health trigger' => [ qr/NAME: trigger "\w+" of \S+ is (?:gone|disabled): its rows make no event/, qr/ALTER TABLE \S+ ENABLE TRIGGER \w+;|DELETE FROM tiktok\.created_trigger/ ],
 	'health silence' => [ qr/NAME: no \w+ was recorded for # \w+, since \S+ \S+; the same hours of the weeks before had #\$/, qr/check_rows|tiktok\.track/ ],
 	'health stage' => [ qr/NAME: no \w+ was recorded for # \w+, since \S+ \S+; the same hours of the weeks before had #/, qr/check_rows|tiktok\.track/ ],
-	'health rejected' => [ qr/NAME: TikTok refused # of the last # \w+\$, mostly because of/, qr/tiktok\.retry.*SELECT event_id, reason, message/ ],
+	'health rejected' => [ qr/NAME: TikTok refused # of the last # \w+\$, mostly because /, qr/tiktok\.retry.*SELECT event_id, reason, message/ ],
 	'health invalid' => [ qr/NAME: # of the last # \w+\$ are invalid and were not sent, mostly because/, qr/SELECT event_id, reason, notes/ ],
 	'health currency' => [ qr/NAME: # of # events recorded in 24 hours go without their value/, qr/SELECT event_id, value, currency/ ],
 	'health consent_words' => [ qr/NAME: the consent of # of # events/, qr/SELECT event_id, notes/ ],
@@ -54,7 +54,7 @@ my %must = (
 	'checklist 4' => [ qr/# of the last # /, qr/SELECT/ ],
 	'checklist 5' => [ qr/no test event/, qr/SELECT tiktok\.set_test_code/ ],
 	'checklist 6' => [ qr/# of the last # events of the Pixel are events here\$; # of them\$|not known/, qr/tiktok\.pixel_seen|SELECT/ ],
-	'checklist 7' => [ qr/# of # orders since \S+ (?:are|were|have|may) .*|# events beside # orders|registered/, qr/SELECT \* FROM tiktok\.(?:differences|source_of_truth)|INSERT INTO tiktok\.source_of_truth/ ],
+	'checklist 7' => [ qr/# of # orders since \S+ (?:are|were|have|may) .*|# events beside # orders|registered/, qr/SELECT \* FROM tiktok\.(?:differences|source_of_truth)|INSERT INTO tiktok\.source_of_truth|Correct tiktok\.source_of_truth/ ],
 	'checklist 8' => [ qr/# of the last # \w+ have \w+, and # % before\$?/, qr/SELECT hour, event/ ]);
 
 # What no row may say: nothing of nothing, words of programmers, names of functions that are not public
@@ -64,6 +64,7 @@ my $never = qr/\b0 of (?:the last )?0\b|(?<!IS )\bNULL\b(?!\);)|tiktok_internal|
 my @elsewhere = (
 	'tiktok_events is not preloaded: events are recorded, and nothing is sent',    # t/026_not_preloaded.pl
 	'Add tiktok_events to shared_preload_libraries and restart the server.',
+	'Restart the server after: ALTER SYSTEM SET shared_preload_libraries = %s;',
 	'They wait because tiktok_events is not preloaded: see the row preload.',
 	'If this is the server to send, and the other one is stopped: SELECT tiktok.resume(%L);',    # t/047_restores.pl
 	'a standby sends nothing',                                                      # t/040_standby.pl
@@ -184,7 +185,7 @@ SELECT source(n) FROM unnest('{copy,down,blocked,silent,mute,off,file,token,quie
 SELECT events(n, 'Purchase', 3, ago => '2 hours', status => 'pending') FROM unnest('{copy,down,quiet}'::text[]) n;
 INSERT INTO tiktok.retry (id, source_id, attempts, first_attempt_at, next_attempt_at) SELECT e.id, e.source_id, 1, now(), now() FROM tiktok.event_status s JOIN tiktok.event e USING (id) WHERE s.source = 'down';
 INSERT INTO tiktok.source_state SELECT s.id, v.state, now(), v.reason, now() + interval '1 hour'
-FROM (VALUES ('copy', 'copied', 'this database is a copy'), ('down', 'open', 'code 40105'), ('blocked', 'open', 'blocked: http 403 without code'), ('silent', 'open', 'no answer'),
+FROM (VALUES ('copy', 'copied', 'this database is a copy'), ('down', 'open', 'stop_credential: code 40105'), ('blocked', 'open', 'blocked: http 403 without code'), ('silent', 'open', 'no answer'),
 	('file', 'no_token', 'access token file: open to group or others'), ('token', 'no_token', 'no access token is set')) v (name, state, reason) JOIN tiktok.source s USING (name);
 INSERT INTO tiktok.source_state SELECT id, 'open', now(), 'no answer' FROM tiktok.source WHERE name = 'mute';
 SELECT tiktok.pause('quiet', 'sale');
