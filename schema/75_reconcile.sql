@@ -253,6 +253,14 @@ SELECT date_bin('1 hour', e.enqueued_at, '2000-01-01 00:00+00') AS hour, e.event
 FROM tiktok.event e LEFT JOIN tiktok.source s ON s.id = e.source_id;
 COMMENT ON VIEW tiktok_internal.event_of_id IS 'events of every source, tests among them, to be looked up by event_id';
 
+CREATE VIEW tiktok_internal.outcome AS
+SELECT d.id, d.status, d.reason, d.at FROM tiktok.delivery d;
+COMMENT ON VIEW tiktok_internal.outcome IS 'the status of every final event';
+
+CREATE VIEW tiktok_internal.retried AS
+SELECT r.id FROM tiktok.retry r WHERE r.attempts > 0 OR r.possibly_received_at IS NOT NULL;
+COMMENT ON VIEW tiktok_internal.retried IS 'events that were sent without success and will be sent again';
+
 CREATE FUNCTION tiktok_internal.compare(sources int[], events text[], relations oid[], since timestamptz, until timestamptz,
 	OUT kind text, OUT n bigint, OUT day date, OUT event text, OUT event_id text, OUT at timestamptz, OUT value numeric, OUT currency text,
 	OUT value_sent numeric, OUT currency_sent text, OUT status text, OUT reason text, OUT delivered_at timestamptz, OUT seen_at timestamptz,

@@ -10,7 +10,7 @@ RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_c
 			match_key_coverage, lateness, value_problems, identifier_problems, stage_coverage, dedup_overlap, volume_floor, created_trigger, weekly_floor,
 			source_of_truth, platform_count, platform_event_type, report_fetch, reporting}'::text[]),
 		('reader', 'tiktok_internal', '{real_event, match_key, pixel_match, pixel_report, event_of_id, sibling, truth_relation, source_health, publication, trigger, optimised, gone_trigger,
-			disabled_trigger, event_trigger, subscribed, recorded, silence, report_stage, report_source, waiting, count, count_health, obstacle, backlog, misspelt_stage}')) v (role, schema, objects),
+			disabled_trigger, event_trigger, subscribed, recorded, silence, report_stage, report_source, waiting, count, count_health, obstacle, backlog, misspelt_stage, outcome, retried}')) v (role, schema, objects),
 		unnest(v.objects) o
 	UNION ALL
 	SELECT v.role, 'SELECT, INSERT, UPDATE, DELETE', 'TABLE ' || v.schema || '.' || o

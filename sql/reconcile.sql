@@ -98,7 +98,7 @@ CREATE ROLE regress_tiktok_shop;
 ALTER TABLE orders OWNER TO regress_tiktok_shop;
 ALTER VIEW "Paid Orders" OWNER TO regress_tiktok_shop;
 GRANT USAGE ON SCHEMA tiktok, tiktok_internal TO regress_tiktok_reader;
-GRANT SELECT ON tiktok.source_of_truth, tiktok.platform_count, tiktok_internal.real_event, tiktok_internal.truth_relation, tiktok_internal.sibling, tiktok_internal.event_of_id, tiktok_internal.pixel_report, tiktok_internal.source_health, tiktok_internal.trigger TO regress_tiktok_reader;
+GRANT SELECT ON tiktok.source_of_truth, tiktok.platform_count, tiktok_internal.real_event, tiktok_internal.outcome, tiktok_internal.retried, tiktok_internal.truth_relation, tiktok_internal.sibling, tiktok_internal.event_of_id, tiktok_internal.pixel_report, tiktok_internal.source_health, tiktok_internal.trigger TO regress_tiktok_reader;
 GRANT EXECUTE ON FUNCTION tiktok.reconcile, tiktok.differences, tiktok_internal.compare, tiktok_internal.compared, tiktok_internal.difference_causes, tiktok_internal.period, tiktok_internal.source_id, tiktok_internal.has_rows_elsewhere TO regress_tiktok_reader;
 SET ROLE regress_tiktok_reader;
 SELECT count(*) FROM tiktok.reconcile('shop', '2026-03-01', '2026-03-03');

@@ -121,6 +121,8 @@ typedef struct Compare
 	List	   *words;			/* currencies, statuses and reasons that were
 								 * seen */
 	const char *seen[COLUMNS_READ]; /* last word of each column */
+	const char *spelled;		/* last currency, as its order has it */
+	const char *currency;		/* and as events have it */
 	Numeric		half_a_cent;
 	MemoryContext context;
 	MemoryContext row;			/* reset after each row */

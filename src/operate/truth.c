@@ -49,8 +49,7 @@ open_truth(Oid relid)
 static char *
 truth_sql(Relation rel)
 {
-	return psprintf("SELECT nullif(t.event_id::text, ''), t.value::numeric, nullif(pg_catalog.upper(pg_catalog.btrim(t.currency::text)), ''), t.at::timestamptz"
-					" FROM %s t WHERE t.at >= $1 AND t.at < $2",
+	return psprintf("SELECT t.event_id::text, t.value::numeric, t.currency::text, t.at::timestamptz FROM %s t WHERE t.at >= $1 AND t.at < $2",
 					quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)), RelationGetRelationName(rel)));
 }
 
