@@ -116,7 +116,7 @@ WHERE s.token OR s.identifiers;
 COMMENT ON VIEW tiktok_internal.publication IS 'publications of access tokens or identifiers, as tiktok.health needs it';
 
 CREATE FUNCTION tiktok.health(OUT check_name text, OUT state text, OUT detail text, OUT hint text)
-RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET DateStyle = 'ISO' SET jit = off AS $$
+RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET DateStyle = 'ISO' SET jit = off SET enable_hashjoin = off AS $$
 	WITH server AS MATERIALIZED (
 		SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'tiktok_events.max_workers' AND context = 'postmaster') AS preloaded,
 			current_setting('tiktok_events.enabled', true)::bool AS enabled,
