@@ -22,7 +22,7 @@ RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_c
 	FROM (VALUES
 		('reader', 'tiktok', '{explain_code, self_test, health, failure_modes, checklist, reconcile, differences, bridge, report_html}'::text[]),
 		('reader', 'tiktok_internal', '{worker_status, table_problem, table_remedy, enqueue_counters, status_counters, unmapped_stages, unmapped_sources, query_counters, source_id, truth_is_readable, has_rows_elsewhere, compare, compared,
-			difference_causes, period, bridge, count_rule, percent, worth, others, span, because, newest, newest_reports, surprise, fallen_shares, shifted_values,
+			difference_causes, period, bridge, delivered_days, count_rule, percent, worth, others, span, because, newest, newest_reports, surprise, fallen_shares, shifted_values,
 			bad_of_last, uncounted, silent_trigger, subscription_health, truth_findings, judged_source, same_event, current_name, shown, report_text, report_amounts, report_number, report_money,
 			report_sign, report_state, report_finding, report_table, report_row, report_name, report_sums, report_style, report_figure, report_folded,
 			report_waterfall, report_pairs, report_step, report_short, report_buckets, report_lines, report_heat, report_class, report_cause, report_facts,
