@@ -62,12 +62,12 @@ RETURNS record LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAM
 COMMENT ON FUNCTION tiktok_internal.enqueue_counters(int) IS 'counters of a source in shared memory; NULL when the library is not preloaded';
 
 CREATE VIEW tiktok_internal.obstacle AS
-SELECT o.state, CASE o.state
-		WHEN 'not_preloaded' THEN 'shared_preload_libraries does not have tiktok_events'
-		WHEN 'off' THEN 'tiktok_events.enabled is off'
-		WHEN 'refused' THEN w.last_error
-		WHEN 'version_mismatch' THEN w.last_error
-		ELSE CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'a standby sends nothing' ELSE 'no process sends the events of this database' END END AS reason
+SELECT o.state, CASE
+		WHEN o.state OPERATOR(pg_catalog.=) 'not_preloaded' THEN 'shared_preload_libraries does not have tiktok_events'
+		WHEN o.state OPERATOR(pg_catalog.=) 'off' THEN 'tiktok_events.enabled is off'
+		WHEN o.state OPERATOR(pg_catalog.=) ANY (ARRAY['refused', 'version_mismatch']) THEN w.last_error
+		WHEN pg_catalog.pg_is_in_recovery() THEN 'a standby sends nothing'
+		ELSE 'no process sends the events of this database' END AS reason
 FROM (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()) d
 LEFT JOIN tiktok_internal.worker_status() w ON w.database_oid OPERATOR(pg_catalog.=) d.oid,
 	LATERAL (SELECT CASE
