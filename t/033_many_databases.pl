@@ -113,7 +113,7 @@ cmp_ok($times[-1], '<=', $bound, "within $bound s");
 cmp_ok($most, '<=', $workers + 1, "by $workers workers and a probe, not by $most");
 cmp_ok($waited, '>', 0, 'others wait meanwhile, and are named');
 ok(becomes("count(*) = 0 FROM tiktok.worker_status WHERE state = 'waiting'"), 'until none waits');
-cmp_ok($kept, '>', $databases / 2, "old rows wait: $kept of $databases databases have theirs");
+cmp_ok($kept, '>', 0, "old rows wait meanwhile: $kept of $databases databases have theirs");
 is_deeply([ map { received("$_-first") } @others ], [ map { 1 } @others ], 'each event is sent once');
 is(sql("SELECT count(*), count(DISTINCT database) FROM tiktok.worker_status WHERE state IN ('resting', 'idle', 'sending', 'starting')"),
 	($databases + 1) . '|' . ($databases + 1), 'each database is in worker_status once');
