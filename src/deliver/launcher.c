@@ -70,6 +70,8 @@ typedef struct Database
 	bool		gone;			/* not seen at all */
 	TimestampTz not_before;		/* back-off */
 	TimestampTz look_at;		/* it needs a worker then, or before */
+	bool		look_again;		/* as soon as its worker has ended, which may
+								 * have left before it knew */
 	TimestampTz waiting_since;	/* for a worker; 0: it does not wait */
 	TimestampTz started_at;
 	TteDatabase *entry;			/* may be that of another one by now, or NULL */
@@ -283,7 +285,8 @@ worker_ended(Database *db)
 	db->unwanted = reason == TTE_EXIT_NO_EXTENSION && !db->kicked;
 	db->probed = reason != TTE_EXIT_NO_EXTENSION || db->unwanted;
 	db->not_before = reason == TTE_EXIT_ASKED ? TimestampTzPlusMilliseconds(now, ASKED_PAUSE) : 0;
-	db->look_at = reason == TTE_EXIT_MADE_ROOM ? TimestampTzPlusMilliseconds(now, LOOK_INTERVAL * 1000) : 0;
+	db->look_at = reason == TTE_EXIT_MADE_ROOM && !db->look_again ? TimestampTzPlusMilliseconds(now, LOOK_INTERVAL * 1000) : 0;
+	db->look_again = false;
 	if (reason == TTE_EXIT_UNKNOWN)
 		back_off(db, now);
 	else
@@ -608,7 +611,12 @@ look_everywhere(void)
 	ListCell   *cell;
 
 	foreach(cell, databases)
-		((Database *) lfirst(cell))->look_at = 0;
+	{
+		Database   *db = lfirst(cell);
+
+		db->look_at = 0;
+		db->look_again = db->slot != NULL;
+	}
 }
 
 void
