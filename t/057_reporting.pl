@@ -276,7 +276,7 @@ my $put = sub {
 	rename "$dir/.new", "$dir/shop.reporting" or die $!;
 };
 $put->("canary-wrong-reporting\n");
-state_is('stopped: code 40105: Access token is incorrect or has been ***', 'a token in a file wins');
+state_is('stopped: code 40105: Access token is incorrect or has been revoked', 'a token in a file wins');
 $put->($reads, 0644);
 state_is('no_token: reporting token file: open to group or others', 'a file that cannot be used');
 $put->("$reads\n");

@@ -50,7 +50,10 @@ my ($table) = $written =~ /^### Reasons\n(.*?)^##/ms;
 is(join(' ', grep { $table !~ /`$_`/ } @reasons), '', 'the reference explains all of them');
 my ($statuses) = $written =~ /^### Statuses\n(.*?)^##/ms;
 my $comment = $node->safe_psql('postgres', "SELECT col_description('tiktok.event_status'::regclass, attnum) FROM pg_attribute WHERE attrelid = 'tiktok.event_status'::regclass AND attname = 'status'");
-is(join(' ', grep { $_ ne 'final' && $statuses !~ /`$_`/ } $comment =~ /\w+/g), '', 'and all statuses');
+# pending or retrying: ... Final: delivered (...), rejected (...), ...
+my @statuses = ($comment =~ s/\([^)]*\)|:.*?Final:| or|,//gr) =~ /\w+/g;
+cmp_ok(scalar @statuses, '>=', 9, "the view names its statuses: @statuses");
+is(join(' ', grep { $statuses !~ /`$_`/ } @statuses), '', 'and the reference explains all of them');
 
 $node->stop;
 $api->stop;
