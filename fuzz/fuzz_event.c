@@ -130,7 +130,8 @@ check_rendered(const TteRendered *r, bool ascii)
 		return;
 	}
 	require(r->payload_len + r->user_data_len <= TTE_MAX_PAYLOAD, "the size is kept");
-	reread(r->payload, r->payload_len, ascii);
+	if (r->payload_len > 2)		/* nothing but a user: "{}" */
+		reread(r->payload, r->payload_len, ascii);
 	check_user(r, ascii);
 	check_wire(r, ascii);
 }
