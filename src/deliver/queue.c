@@ -388,11 +388,12 @@ tte_queue_store_installation(const TteInstallation *installation)
 }
 
 void
-tte_queue_recovered(int64 recovered_to)
+tte_queue_recovered(int64 recovered_to, bool again)
 {
 	Datum		args[] = {tte_time_datum(recovered_to)};
 
-	tte_run(&keep_recovered_sql, NULL, NULL);
+	if (again)
+		tte_run(&keep_recovered_sql, NULL, NULL);
 	tte_run(&recovered_retries_sql, args, NULL);
 }
 

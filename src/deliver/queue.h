@@ -91,10 +91,10 @@ extern void tte_queue_store_installation(const TteInstallation *installation);
 /*
  * The server was recovered to a state not older than recovered_to, or this database
  * is a copy of such a state: what is in tiktok.retry may have been received since,
- * and so may what a recovery before this one left unfinished.  The other events are
- * told by their xid.
+ * and so may what a recovery before this one ("again") left unfinished.  The other
+ * events are told by their xid.
  */
-extern void tte_queue_recovered(int64 recovered_to);
+extern void tte_queue_recovered(int64 recovered_to, bool again);
 
 /* Pauses all sources that are not paused. */
 extern void tte_queue_pause_all(const char *reason);

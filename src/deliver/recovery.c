@@ -139,7 +139,7 @@ tte_recovery_check(TteInstallation *installation, uint64 next_xid, int64 now)
 		{
 			int64		state = state_time(installation, now);
 
-			tte_queue_recovered(state);
+			tte_queue_recovered(state, installation->recovered_xid != 0);
 			reason = installation->copied ? NULL : why_paused(state, now);
 			if (reason != NULL)
 				tte_queue_pause_all(reason);
