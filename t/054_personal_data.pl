@@ -204,9 +204,14 @@ is_polled("SELECT count(*) = 30 FROM tiktok.event WHERE event_id ~ '^old'", 'it 
 is(sql("SELECT count(*) FROM tiktok.event_status WHERE event_id IN ('taken', 'bad', 'wait1')"), 3, 'younger events stay');
 sql("UPDATE tiktok.event SET enqueued_at = now() - interval '3 days' WHERE event_id = 'old99'");
 sql("INSERT INTO tiktok.delivery (id, status, at) SELECT id, 'delivered', now() - interval '3 days' FROM tiktok.event WHERE event_id = 'old99'");
+sql("SELECT count(tiktok.track('store', 'Purchase', 'young' || n, user_data => '{\"email\": \"canary-young\@example.com\"}', properties => '{\"value\": 1, \"currency\": \"EUR\"}')) FROM generate_series(1, 5000) n");
+my ($deleted, $fetched) = split /\|/, sql("SELECT n_tup_del, idx_tup_fetch FROM pg_stat_user_tables WHERE relid = 'tiktok.event'::regclass");
 sql("ALTER SYSTEM SET tiktok_events.retention = 1");
+sql("ALTER SYSTEM RESET tiktok_events.identifier_ttl");
 $node->reload;
 is_polled("SELECT count(*) = 0 FROM tiktok.event WHERE event_id = 'old99'", 'a shorter retention');
+is_polled("SELECT n_tup_del > $deleted FROM pg_stat_user_tables WHERE relid = 'tiktok.event'::regclass", 'is obeyed');
+cmp_ok(sql("SELECT idx_tup_fetch - $fetched FROM pg_stat_user_tables WHERE relid = 'tiktok.event'::regclass"), '<', 3000, 'without a look at all that waits');
 is(sql("SELECT count(*) FROM tiktok.event_status WHERE event_id IN ('taken', 'bad', 'wait1')"), 3, 'does not take what TikTok would still take');
 
 # An error does not say whom it was about

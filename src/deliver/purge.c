@@ -162,7 +162,7 @@ run_statement(const char *sql, int nargs, Oid *types, Datum *args)
 	return SPI_processed;
 }
 
-/* Source 0 has the events whose source did not exist, so none was ever sent. */
+/* Source 0 has the events whose source did not exist, which have neither identifiers nor requests. */
 static void
 load_terms(TtePurge *purge)
 {
@@ -191,7 +191,7 @@ tte_purge_begin(int64 retention, int64 identifier_ttl)
 	return purge;
 }
 
-/* Sets two arrays, of sources and of their terms; returns the latest term. */
+/* Sets two arrays, of sources and of their terms; returns the latest term of a source that exists. */
 static TimestampTz
 term_arrays(const TtePurge *purge, Datum *sources, Datum *times)
 {
@@ -206,7 +206,8 @@ term_arrays(const TtePurge *purge, Datum *sources, Datum *times)
 
 		source[i] = Int32GetDatum(term->source_id);
 		at[i] = TimestampTzGetDatum(until);
-		latest = Max(latest, until);
+		if (term->source_id != 0)
+			latest = Max(latest, until);
 	}
 	*sources = PointerGetDatum(construct_array(source, purge->nterms, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 	*times = PointerGetDatum(construct_array(at, purge->nterms, TIMESTAMPTZOID, sizeof(TimestampTz),
