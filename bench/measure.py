@@ -605,6 +605,7 @@ class Run:
         bench.build_client()
         bench.start_sink()
         bench.start_cluster(f"tiktok_events.endpoint = '{bench.endpoint}'\ntiktok_events.ca_file = '{bench.ca}'\ntiktok_events.databases = 'shop, run, history'")
+        self.pages = "huge" if bench.has_huge_pages() else "small"
         self.bench.create_shop("shop")
         self.bench.give_token("shop")
         self.bench.worker("shop")
@@ -664,7 +665,7 @@ def main():
     took = time.monotonic() - began
     others = max(machine() - busy - (own() - used), 0) / took / os.cpu_count()
     title = f"tiktok_events on PostgreSQL {bench.major}, {size} sizes, {time.strftime('%Y-%m-%d %H:%M')}, {took:.0f} s"
-    note = f"{os.cpu_count()} CPUs, load {load:.1f} before and {os.getloadavg()[0]:.1f} after; other processes used {others:.0%} of the machine"
+    note = f"{os.cpu_count()} CPUs, shared memory in {run.pages} pages, load {load:.1f} before and {os.getloadavg()[0]:.1f} after; other processes used {others:.0%} of the machine"
     if others > 0.1:
         note += ": trust ratios and CPU times only"
     write(run, args.folder, title, note)

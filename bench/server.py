@@ -212,6 +212,10 @@ shared_preload_libraries = 'tiktok_events'
             return subprocess.run(ready).returncode == 0
         wait_until(answered, "PostgreSQL")
 
+    def has_huge_pages(self):
+        with open(f"/proc/{self.running['postgres'].pid}/maps") as f:
+            return "/anon_hugepage" in f.read()
+
     def end(self, name, end_signal):
         """Ends a process and returns how long that took."""
         process, begin = self.running.pop(name), time.monotonic()
