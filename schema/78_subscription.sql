@@ -38,7 +38,7 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_cata
 		HAVING bool_or(EXISTS (SELECT FROM tiktok_internal.event_trigger t WHERE t.root = s.root)
 			OR s.relid IN (SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'tiktok'::regnamespace))
 	), seen AS (
-		SELECT s.*, w.heard, coalesce(x.apply_error_count, 0) AS errors, coalesce(x.sync_error_count, 0) AS copy_errors,
+		SELECT s.*, w.heard, coalesce(x.apply_error_count, 0) AS errors, coalesce((to_jsonb(x)->>'sync_error_count')::bigint, (to_jsonb(x)->>'sync_table_error_count')::bigint, 0) AS copy_errors,
 			w.heard IS NULL OR w.heard < now() - interval '5 minutes' AS silent, now() - w.started AS age
 		FROM subscription s
 		LEFT JOIN pg_stat_subscription_stats x ON x.subid = s.subid
