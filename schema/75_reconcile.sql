@@ -486,40 +486,68 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_ca
 $$;
 COMMENT ON FUNCTION tiktok_internal.bridge(text, timestamptz, timestamptz) IS 'the steps of tiktok.bridge, without TikTok''s counts';
 
--- A function of its own, because events and outcomes are merged by their ids in half the time of a hash join.
-CREATE FUNCTION tiktok_internal.delivered_days(since timestamptz, OUT source_id int, OUT event text, OUT day date, OUT n bigint)
-RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off SET enable_hashjoin = off SET enable_nestloop = off SET enable_sort = off AS $$
-	SELECT f.source_id, f.event, (f.event_time AT TIME ZONE 'UTC')::date, count(*)
-	FROM tiktok_internal.real_event f
-	WHERE f.status = 'delivered' AND f.hour >= since
-	GROUP BY 1, 2, 3
+CREATE FUNCTION tiktok_internal.pixel_sums(since timestamptz, until timestamptz, rule_since timestamptz,
+	OUT source_id int, OUT event text, OUT day date, OUT in_period boolean, OUT in_rule boolean, OUT is_event boolean,
+	OUT n bigint, OUT delivered bigint, OUT minutes bigint, OUT apart bigint, OUT event_id text)
+RETURNS SETOF record LANGUAGE c STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off
+AS 'MODULE_PATHNAME', 'tte_sql_pixel_sums';
+COMMENT ON FUNCTION tiktok_internal.pixel_sums(timestamptz, timestamptz, timestamptz) IS
+'reports of the Pixel of a period, and since rule_since, beside their events; and delivered events since rule_since (is_event). Sums by day (UTC), but one by one with its event_id each report whose event is to be looked up';
+
+-- Reports of the Pixel and delivered events, as tiktok_internal.pixel_match and real_event have them, but read once and summed.
+CREATE FUNCTION tiktok_internal.pixel_facts(since timestamptz, until timestamptz, rule_since timestamptz) RETURNS jsonb
+LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+	WITH sum AS MATERIALIZED (
+		SELECT * FROM tiktok_internal.pixel_sums(since, until, rule_since)
+	), fact AS (
+		SELECT s.source_id, s.event, s.day, s.in_period, s.in_rule, s.is_event, true AS known, NULL AS other_event, s.n, s.delivered, s.minutes, s.apart
+		FROM sum s WHERE s.event_id IS NULL
+		UNION ALL
+		SELECT s.source_id, s.event, s.day, s.in_period, s.in_rule, false, m.id IS NOT NULL, m.other_event, count(*),
+			count(*) FILTER (WHERE m.status = 'delivered'),
+			count(*) FILTER (WHERE m.status = 'delivered' AND m.at - m.seen_at BETWEEN interval '-5 min' AND interval '5 min'),
+			count(*) FILTER (WHERE m.status = 'delivered' AND m.at - m.seen_at NOT BETWEEN interval '-48 h' AND interval '48 h')
+		FROM sum s, LATERAL (
+			SELECT * FROM tiktok_internal.pixel_match m WHERE m.event_id = s.event_id AND m.event = s.event AND m.source_id = s.source_id OFFSET 0) m
+		WHERE s.event_id IS NOT NULL
+		GROUP BY 1, 2, 3, 4, 5, 7, 8
+	)
+	SELECT jsonb_agg(f) FROM fact f
 $$;
-COMMENT ON FUNCTION tiktok_internal.delivered_days(timestamptz) IS 'delivered events by source, name and day (UTC), of those recorded since a time';
+COMMENT ON FUNCTION tiktok_internal.pixel_facts(timestamptz, timestamptz, timestamptz) IS
+'what tiktok_internal.report_pixel says of a period (in_period), and what tiktok_internal.rule_by judges by (in_rule), summed by day (UTC); is_event: delivered events';
+
+CREATE VIEW tiktok_internal.rule_count AS
+SELECT s.id AS source_id, c.event, c.day, c.browser, c.server
+FROM tiktok_internal.count c JOIN tiktok.source s ON s.name = c.source
+WHERE c.browser IS NOT NULL AND c.server IS NOT NULL AND s.event_source = 'web'
+AND c.day BETWEEN (now() AT TIME ZONE 'UTC')::date - 28 AND (now() AT TIME ZONE 'UTC')::date - 3;
+COMMENT ON VIEW tiktok_internal.rule_count IS 'TikTok''s counts of both sides, of days that are over';
+
+CREATE FUNCTION tiktok_internal.rule_since() RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT now() - interval '30 days' FROM tiktok_internal.rule_count c HAVING count(DISTINCT c.day) >= 7
+$$;
+COMMENT ON FUNCTION tiktok_internal.rule_since() IS 'since when tiktok_internal.count_rule() looks at events; NULL: it has too few counts';
 
 -- One fact about TikTok, not about a shop, so that all sources together say it or none: days that are over, with counts of both sides, and as a
 -- control the names that no Pixel reports.
-CREATE FUNCTION tiktok_internal.count_rule(OUT rule text, OUT evidence text)
+CREATE FUNCTION tiktok_internal.rule_by(facts jsonb, OUT rule text, OUT evidence text)
 RETURNS record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 	WITH counted AS MATERIALIZED (
-		SELECT h.source_id, c.event, c.day, c.browser, c.server
-		FROM tiktok_internal.count c JOIN tiktok_internal.source_health h ON h.source = c.source
-		WHERE c.browser IS NOT NULL AND c.server IS NOT NULL AND h.event_source = 'web'
-		AND c.day BETWEEN (now() AT TIME ZONE 'UTC')::date - 28 AND (now() AT TIME ZONE 'UTC')::date - 3
+		SELECT * FROM tiktok_internal.rule_count
 	), enough AS MATERIALIZED (
-		SELECT count(DISTINCT c.day) >= 7 AS days FROM counted c
-	), delivered AS (
-		SELECT d.source_id, d.event, d.day, d.n AS d FROM enough e, LATERAL tiktok_internal.delivered_days(CASE WHEN e.days THEN now() - interval '30 days' END) d WHERE e.days
-	), reported AS (
-		SELECT m.source_id, m.event, (m.seen_at AT TIME ZONE 'UTC')::date AS day, count(*) AS p,
-			count(*) FILTER (WHERE m.status = 'delivered' AND m.at BETWEEN m.seen_at - interval '48 hours' AND m.seen_at + interval '48 hours') AS m
-		FROM tiktok_internal.pixel_match m
-		WHERE (SELECT e.days FROM enough e) AND m.hour >= now() - interval '30 days'
+		SELECT tiktok_internal.rule_since() IS NOT NULL AS days
+	), seen AS MATERIALIZED (
+		SELECT f.source_id, f.event, f.day, coalesce(sum(f.n) FILTER (WHERE f.is_event), 0) AS d,
+			coalesce(sum(f.n) FILTER (WHERE NOT f.is_event), 0) AS p, coalesce(sum(f.delivered - f.apart) FILTER (WHERE NOT f.is_event), 0) AS m
+		FROM jsonb_to_recordset(facts) f (source_id int, event text, day date, in_rule boolean, is_event boolean, n bigint, delivered bigint, apart bigint)
+		WHERE f.in_rule
 		GROUP BY 1, 2, 3
 	), name AS (
-		SELECT c.source_id, c.event, sum(c.browser) AS b, sum(c.server) AS s, sum(coalesce(d.d, 0)) AS d, sum(coalesce(r.p, 0)) AS p, sum(coalesce(r.m, 0)) AS m
+		SELECT c.source_id, c.event, sum(c.browser) AS b, sum(c.server) AS s, sum(coalesce(s.d, 0)) AS d, sum(coalesce(s.p, 0)) AS p, sum(coalesce(s.m, 0)) AS m
 		FROM counted c
-		LEFT JOIN delivered d USING (source_id, event, day)
-		LEFT JOIN reported r USING (source_id, event, day)
+		LEFT JOIN seen s USING (source_id, event, day)
 		WHERE (SELECT e.days FROM enough e)
 		GROUP BY 1, 2
 	), known AS (
@@ -542,8 +570,15 @@ RETURNS record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog,
 			ELSE format('%s of %s delivered events were reported by the Pixel; TikTok counted %s of the server, %s of the browser; control %s', j.m, j.d, j.s, j.b, round(j.control, 3)) END
 	FROM judged j
 $$;
-COMMENT ON FUNCTION tiktok_internal.count_rule() IS
-'whether TikTok counts events before or after it drops copies, as far as its counts show; undecided: counts of the server and delivered events are compared nowhere';
+COMMENT ON FUNCTION tiktok_internal.rule_by(jsonb) IS
+'whether TikTok counts events before or after it drops copies, as far as its counts and tiktok_internal.pixel_facts() show; undecided: counts of the server and delivered events are compared nowhere';
+
+CREATE FUNCTION tiktok_internal.count_rule(OUT rule text, OUT evidence text)
+RETURNS record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT r.rule, r.evidence
+	FROM tiktok_internal.rule_since() s (at), LATERAL tiktok_internal.rule_by(CASE WHEN s.at IS NOT NULL THEN tiktok_internal.pixel_facts(now(), now(), s.at) END) r
+$$;
+COMMENT ON FUNCTION tiktok_internal.count_rule() IS 'the same, where nothing else asks for these facts';
 
 CREATE FUNCTION tiktok.bridge(source text, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
 	OUT event text, OUT currency text, OUT step text, OUT "position" int, OUT orders bigint, OUT money numeric)

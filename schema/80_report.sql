@@ -100,6 +100,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp 
 #variable_conflict use_variable
 DECLARE
 	facts jsonb;
+	pixel jsonb;
 	sales jsonb;
 	zone text := 'UTC';
 	zones text[];
@@ -115,7 +116,8 @@ BEGIN
 		PERFORM set_config('TimeZone', zone, true);
 	END IF;
 	facts := tiktok_internal.report_facts(since, until, source);
-	sales := tiktok_internal.report_sales(facts, since, until, source);
+	pixel := tiktok_internal.pixel_facts(since, until, tiktok_internal.rule_since());
+	sales := tiktok_internal.report_sales(facts, pixel, since, until, source);
 	RETURN '<!DOCTYPE html>' || E'\n'
 		|| '<html lang="en"><head><meta charset="utf-8"/><meta name="viewport" content="width=device-width, initial-scale=1"/>'
 		|| '<meta http-equiv="Content-Security-Policy" content="default-src ''none''; style-src ''unsafe-inline''"/><meta name="referrer" content="no-referrer"/>'
@@ -126,7 +128,7 @@ BEGIN
 			tiktok_internal.report_problems(sales),
 			tiktok_internal.report_days(sales, facts, since, until, zone),
 			tiktok_internal.report_before(facts, since, until),
-			tiktok_internal.report_pixel(since, until, source),
+			tiktok_internal.report_pixel(pixel, source),
 			tiktok_internal.report_identifiers(facts),
 			tiktok_internal.report_lateness(facts),
 			tiktok_internal.report_leads(facts),

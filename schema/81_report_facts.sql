@@ -194,7 +194,7 @@ $$;
 COMMENT ON FUNCTION tiktok_internal.report_counted(text, timestamptz, timestamptz) IS 'TikTok''s counts of a source by event';
 
 -- One row per sale or event with a source of truth.  Without one, its events stand in the place of orders.
-CREATE FUNCTION tiktok_internal.report_sales(facts jsonb, since timestamptz, until timestamptz, source text) RETURNS jsonb
+CREATE FUNCTION tiktok_internal.report_sales(facts jsonb, pixel jsonb, since timestamptz, until timestamptz, source text) RETURNS jsonb
 LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 	WITH shown AS MATERIALIZED (
 		SELECT s.name AS source, (SELECT min(o.sibling) FROM tiktok_internal.sibling o WHERE o.source = s.name) AS one,
@@ -227,7 +227,7 @@ LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $
 		AND NOT EXISTS (SELECT FROM truth t JOIN shown o ON o.source = t.source WHERE o.one = s.one AND f.event = ANY (t.events) AND t.problem IS NULL)
 		GROUP BY f.source, f.event
 	), rule AS MATERIALIZED (
-		SELECT r.rule, r.evidence FROM tiktok_internal.count_rule() r WHERE EXISTS (SELECT FROM counted c WHERE c.counts IS NOT NULL)
+		SELECT r.rule, r.evidence FROM tiktok_internal.rule_by(pixel) r WHERE EXISTS (SELECT FROM counted c WHERE c.counts IS NOT NULL)
 	)
 	SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('source', e.source, 'event', e.event, 'truth', e.truth, 'problem', e.problem, 'sums', e.sums, 'days', e.days,
 			'counted', c.counts->e.event, 'rule', r.rule, 'evidence', r.evidence)) ORDER BY e.truth DESC, n.n DESC, e.source, e.event)
@@ -236,4 +236,4 @@ LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $
 	LEFT JOIN rule r ON true
 	CROSS JOIN LATERAL (SELECT coalesce(sum((x->>'n')::numeric), 0) AS n FROM jsonb_array_elements(e.sums) x WHERE (x->>'in_orders')::boolean) n
 $$;
-COMMENT ON FUNCTION tiktok_internal.report_sales(jsonb, timestamptz, timestamptz, text) IS 'sales: orders or events by what became of them, and TikTok''s counts';
+COMMENT ON FUNCTION tiktok_internal.report_sales(jsonb, jsonb, timestamptz, timestamptz, text) IS 'sales: orders or events by what became of them, and TikTok''s counts';

@@ -1,16 +1,13 @@
 -- The report's comparison with what the Pixel reported, if it reported anything.
 
-CREATE FUNCTION tiktok_internal.report_pixel(since timestamptz, until timestamptz, source text) RETURNS text
-LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+CREATE FUNCTION tiktok_internal.report_pixel(facts jsonb, source text) RETURNS text
+LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 	WITH match AS MATERIALIZED (
-		SELECT m.source, m.event, m.other_event, m.id IS NOT NULL AS known, count(*) AS n,
-			count(*) FILTER (WHERE m.status = 'delivered') AS delivered,
-			count(*) FILTER (WHERE m.status = 'delivered' AND m.at - m.seen_at BETWEEN interval '-5 min' AND interval '5 min') AS minutes,
-			count(*) FILTER (WHERE m.status = 'delivered' AND m.at - m.seen_at NOT BETWEEN interval '-48 h' AND interval '48 h') AS apart
-		FROM tiktok_internal.pixel_match m
-		WHERE (report_pixel.source IS NULL OR m.source = report_pixel.source)
-		AND m.hour >= date_bin('1 hour', since, '2000-01-01 00:00+00') AND m.hour < until AND m.seen_at >= since AND m.seen_at < until
-		GROUP BY 1, 2, 3, 4
+		SELECT s.name AS source, f.event, f.other_event, f.known, f.n, f.delivered, f.minutes, f.apart
+		FROM jsonb_to_recordset(facts) f (source_id int, event text, in_period boolean, is_event boolean, known boolean, other_event text,
+				n bigint, delivered bigint, minutes bigint, apart bigint)
+		JOIN tiktok_internal.report_source s ON s.source_id = f.source_id
+		WHERE f.in_period AND NOT f.is_event AND (report_pixel.source IS NULL OR s.name = report_pixel.source)
 	), event AS (
 		SELECT m.source, m.event, sum(m.n) AS n, coalesce(sum(m.n) FILTER (WHERE m.known), 0) AS known, coalesce(sum(m.n) FILTER (WHERE m.other_event IS NOT NULL), 0) AS named,
 			coalesce(sum(m.n) FILTER (WHERE NOT m.known AND m.other_event IS NULL), 0) AS strange, sum(m.delivered) AS delivered, sum(m.minutes) AS minutes, sum(m.apart) AS apart,
@@ -30,4 +27,4 @@ LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET pl
 	WHERE e.pos <= 20
 	HAVING count(*) > 0
 $$;
-COMMENT ON FUNCTION tiktok_internal.report_pixel(timestamptz, timestamptz, text) IS 'the report''s Pixel; NULL without reports';
+COMMENT ON FUNCTION tiktok_internal.report_pixel(jsonb, text) IS 'the report''s Pixel; NULL without reports';

@@ -132,6 +132,46 @@ DELETE FROM tiktok.report_fetch;
 DELETE FROM tiktok.platform_count WHERE day > day(7, 0)::date;
 SELECT rule, evidence FROM tiktok_internal.count_rule();
 
+-- The sums that the rule and the report rest on, beside what they are sums of: of events near and far, late and early, of other names, tests
+SELECT empty_shop(), setseed(0.19) \g /dev/null
+INSERT INTO tiktok.source (id, name, event_source, event_source_id, max_event_age) VALUES (603, 'twin', 'web', 'C1', '100 years');
+CREATE TABLE drawn AS SELECT g, now() - random() * interval '40 days' AS seen_at, (ARRAY['Purchase', 'Subscribe', 'ViewContent'])[1 + floor(random() * 3)] AS event,
+	601 + 2 * floor(random() * 2)::int AS source_id, random() AS kind, random() AS fate, random() AS shift FROM generate_series(1, 3000) g;
+INSERT INTO tiktok.pixel_seen SELECT 'D' || g, event, source_id, seen_at FROM drawn WHERE kind < 0.8;
+INSERT INTO tiktok.event (id, xid, source_id, event, event_id, event_time, enqueued_at, match_keys, test_code, payload)
+SELECT nextval('tiktok.event_id_seq'), pg_current_xact_id(), CASE WHEN shift < 0.05 THEN 604 - (source_id - 600) ELSE source_id END, CASE WHEN shift > 0.9 THEN 'AddToCart' ELSE event END, 'D' || g,
+	at, at, 1, CASE WHEN fate > 0.95 THEN 'T' END, '{}'
+FROM (SELECT d.*, seen_at + CASE WHEN shift < 0.6 THEN shift * interval '10 min' WHEN shift < 0.8 THEN (shift - 0.7) * interval '60 days' ELSE interval '1 min' END AS at FROM drawn d WHERE kind > 0.2 OFFSET 0) d
+ORDER BY at;
+INSERT INTO tiktok.delivery (id, at, status) SELECT id, event_time + random() * interval '1 min', CASE WHEN random() < 0.8 THEN 'delivered' ELSE 'rejected' END FROM tiktok.event WHERE random() < 0.9;
+CREATE FUNCTION summed(since timestamptz, until timestamptz, rule timestamptz) RETURNS TABLE (fact text) LANGUAGE sql AS $$
+	SELECT format('%s %s %s %s %s %s: %s', source_id, event, day, in_period, in_rule, coalesce(other_event, known::text),
+		ARRAY[sum(n), sum(delivered), sum(minutes), sum(apart)])
+	FROM jsonb_to_recordset(tiktok_internal.pixel_facts(since, until, rule)) f (source_id int, event text, day date, in_period boolean, in_rule boolean, is_event boolean,
+		known boolean, other_event text, n int, delivered int, minutes int, apart int)
+	WHERE NOT is_event GROUP BY source_id, event, day, in_period, in_rule, known, other_event
+	UNION ALL
+	SELECT format('events %s %s %s: %s', source_id, event, day, n) FROM jsonb_to_recordset(tiktok_internal.pixel_facts(since, until, rule)) f (source_id int, event text, day date, is_event boolean, n int) WHERE is_event
+$$;
+CREATE FUNCTION plain(since timestamptz, until timestamptz, rule timestamptz) RETURNS TABLE (fact text) LANGUAGE sql AS $$
+	SELECT format('%s %s %s %s %s %s: %s', source_id, event, (seen_at AT TIME ZONE 'UTC')::date, seen_at >= since AND seen_at < until, coalesce(hour >= rule, false), coalesce(other_event, (id IS NOT NULL)::text),
+		ARRAY[count(*), count(*) FILTER (WHERE status = 'delivered'), count(*) FILTER (WHERE status = 'delivered' AND at - seen_at BETWEEN interval '-5 min' AND interval '5 min'),
+			count(*) FILTER (WHERE status = 'delivered' AND at - seen_at NOT BETWEEN interval '-48 h' AND interval '48 h')])
+	FROM tiktok_internal.pixel_match WHERE seen_at >= since AND seen_at < until OR hour >= rule
+	GROUP BY source_id, event, (seen_at AT TIME ZONE 'UTC')::date, seen_at >= since AND seen_at < until, coalesce(hour >= rule, false), other_event, id IS NOT NULL
+	UNION ALL
+	SELECT format('events %s %s %s: %s', source_id, event, (event_time AT TIME ZONE 'UTC')::date, count(*)) FROM tiktok_internal.real_event WHERE status = 'delivered' AND hour >= rule
+	GROUP BY source_id, event, (event_time AT TIME ZONE 'UTC')::date
+$$;
+SELECT n, (SELECT count(*) > 100 FROM summed(since, until, rule)) AS facts, ARRAY(SELECT fact FROM plain(since, until, rule) EXCEPT ALL SELECT fact FROM summed(since, until, rule)) AS missing,
+	ARRAY(SELECT fact FROM summed(since, until, rule) EXCEPT ALL SELECT fact FROM plain(since, until, rule)) AS wrong
+FROM (VALUES (1, now() - interval '30 days', now(), now() - interval '30 days'), (2, now() - interval '20 days', now() - interval '10 days', NULL),
+	(3, now() - interval '35 days', now() - interval '25 days', now() - interval '12 days'), (4, '-infinity', 'infinity', NULL)) p (n, since, until, rule);
+SELECT count(*) FROM summed(now(), now(), NULL);
+DROP TABLE drawn;
+SELECT empty_shop() \g /dev/null
+DELETE FROM tiktok.source WHERE name = 'twin';
+
 -- Odd shops
 SELECT empty_shop() \g /dev/null
 INSERT INTO tiktok.source (id, name, event_source, event_source_id, max_event_age) VALUES (603, 'twin', 'web', 'C1', '100 years');

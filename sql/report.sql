@@ -114,7 +114,7 @@ SELECT same($q$SELECT left(right(c[1], -4), 11)::date, c[2]::bigint, c[3]::bigin
 	$q$SELECT day, sum(your_rows), sum(delivered) FROM tiktok.reconcile('<script>alert(1)<b> & "x"', '2026-03-01', '2026-03-31') WHERE your_rows IS NOT NULL GROUP BY 1 HAVING sum(your_rows) + sum(delivered) > 0$q$);
 SELECT c[1], c[3], c[4] FROM shown('all', '//section[@id="days"]/div/table');
 SELECT d.days, count(*) AS buckets, min(b.last - b.first + 1) AS shortest, max(b.last - b.first + 1) AS longest, count(*) FILTER (WHERE b.label) AS labels, count(*) FILTER (WHERE b.part) AS parts
-FROM unnest('{0.1,1,2,3,7,14,30,31,60,92,182,365,1000,10000}'::float8[]) d (days), tiktok_internal.report_buckets(now() - d.days * interval '1 day', now()) b GROUP BY 1 ORDER BY 1;
+FROM unnest('{0.1,1,2,3,7,14,30,31,60,92,182,365,1000,10000}'::float8[]) d (days), tiktok_internal.report_buckets(timestamptz '2026-11-30 20:00Z' - d.days * interval '1 day', '2026-11-30 20:00Z') b GROUP BY 1 ORDER BY 1;
 SELECT h, tiktok_internal.report_step(h), tiktok_internal.report_short(tiktok_internal.report_step(h)) FROM unnest('{1,5,6,10,11,26,99,1000,12345,999999,123456789}'::numeric[]) h;
 SELECT tiktok_internal.report_number(1234567), tiktok_internal.report_money(1234567.891, 'EUR'), tiktok_internal.report_money(1234567.891, 'JPY'), tiktok_internal.report_money(0, NULL);
 

@@ -26,7 +26,6 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "nodes/params.h"
 #include "pgtime.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -34,13 +33,13 @@
 #include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
 #include "utils/formatting.h"
-#include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
 #include "operate/compare.h"
+#include "operate/stream.h"
 #include "operate/truth.h"
 
 PG_FUNCTION_INFO_V1(tte_sql_compare);
@@ -54,14 +53,13 @@ PG_FUNCTION_INFO_V1(tte_sql_compare);
 
 typedef void (*PutRow) (Compare *c, TupleTableSlot *slot, int event);
 
-/* The event that the rows of a receiver are of; -1: they say it themselves. */
-typedef struct Receiver
+typedef struct Taker
 {
-	DestReceiver pub;
 	Compare    *compare;
 	PutRow		put;
-	int			event;
-} Receiver;
+	int			event;			/* that the rows are of; -1: they say it
+								 * themselves */
+} Taker;
 
 /* The planner does not see that an outcome is no older than its event, and would read all of them from the first. */
 static const char events_sql[] =
@@ -514,86 +512,29 @@ put_other_report(Compare *c, TupleTableSlot *slot, int event)
 /* ---- The function ---- */
 
 static void
-startup(DestReceiver *self, int operation, TupleDesc desc)
+take(void *arg, TupleTableSlot *slot)
 {
-}
-
-static void
-nothing(DestReceiver *self)
-{
-}
-
-static bool
-receive(TupleTableSlot *slot, DestReceiver *self)
-{
-	const Receiver *receiver = (Receiver *) self;
-	Compare    *c = receiver->compare;
+	const Taker *taker = arg;
+	Compare    *c = taker->compare;
 	MemoryContext old = MemoryContextSwitchTo(c->row);
 
-	slot_getallattrs(slot);
-	receiver->put(c, slot, receiver->event >= 0 ? receiver->event : number_of_event(c, slot->tts_values[0]));
+	taker->put(c, slot, taker->event >= 0 ? taker->event : number_of_event(c, slot->tts_values[0]));
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(c->row);
-	return true;
-}
-
-/* mydest says only that the rows are wanted. */
-static Receiver
-receiver_of(Compare *c, PutRow put, int event)
-{
-	Receiver	r = {{receive, startup, nothing, nothing, DestTuplestore}, c, put, event};
-
-	return r;
-}
-
-static TimestampTz
-shifted(TimestampTz at, int64 by)
-{
-	TimestampTz result;
-
-	if (TIMESTAMP_NOT_FINITE(at))
-		return at;
-	if (pg_add_s64_overflow(at, by, &result) || !IS_VALID_TIMESTAMP(result))
-		return by < 0 ? DT_NOBEGIN : DT_NOEND;
-	return result;
 }
 
 static void
 read_rows(Compare *c, const char *sql, Datum sources, Datum events, int64 margin, PutRow put)
 {
-	Receiver	r = receiver_of(c, put, -1);
-	SPIExecuteOptions options = {0};
-	Datum		args[] = {
+	Taker		taker = {c, put, -1};
+	const Datum args[] = {
 		sources, events,
-		TimestampTzGetDatum(shifted(c->since, -margin)), TimestampTzGetDatum(shifted(c->until, margin))
+		TimestampTzGetDatum(tte_shifted(c->since, -margin)), TimestampTzGetDatum(tte_shifted(c->until, margin))
 	};
 	const Oid	types[] = {INT4ARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
-	int			level;
 
-	options.params = makeParamList(lengthof(args));
-	options.params->paramFetch = NULL;
-	for (int i = 0; i < lengthof(args); i++)
-	{
-		options.params->params[i].value = args[i];
-		options.params->params[i].isnull = false;
-		options.params->params[i].pflags = PARAM_FLAG_CONST;
-		options.params->params[i].ptype = types[i];
-	}
-	options.read_only = true;
-	options.dest = &r.pub;
 	c->expected = c->first;
-	level = NewGUCNestLevel();
-
-	/*
-	 * events and outcomes have the order of their ids, so that a merge join
-	 * needs half the time; a nested loop would open an empty tiktok.retry
-	 * once for each event
-	 */
-	(void) set_config_option("enable_hashjoin", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("enable_nestloop", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	if (SPI_execute_extended(sql, &options) != SPI_OK_SELECT)
-		elog(ERROR, "could not read what is compared");
-	AtEOXact_GUC(true, level);
+	tte_stream_events(sql, lengthof(args), types, args, NULL, take, &taker);
 }
 
 static void
@@ -635,9 +576,9 @@ tte_sql_compare(PG_FUNCTION_ARGS)
 	for (int i = 0; i < nrelations; i++)
 	{
 		/* a name that two sources share has two relations */
-		Receiver	r = receiver_of(&c, put_order, number_of_event(&c, c.events[i]));
+		Taker		taker = {&c, put_order, number_of_event(&c, c.events[i])};
 
-		tte_truth_read(DatumGetObjectId(relations[i]), shifted(c.since, -MARGIN), shifted(c.until, MARGIN), &r.pub);
+		tte_truth_read(DatumGetObjectId(relations[i]), tte_shifted(c.since, -MARGIN), tte_shifted(c.until, MARGIN), take, &taker);
 	}
 	read_rows(&c, events_sql, PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), USECS_PER_DAY, put_event);
 	read_rows(&c, reports_sql, PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), MARGIN, put_report);

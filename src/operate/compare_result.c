@@ -20,10 +20,7 @@
 #include "utils/tuplestore.h"
 
 #include "operate/compare.h"
-
-/* Until then an event completes the copy of the Pixel, and until then TikTok knows it as a copy. */
-#define IN_TIME		(5 * USECS_PER_MINUTE)
-#define IS_COPY		(48 * USECS_PER_HOUR)
+#include "operate/copies.h"
 
 #define RUN			5
 
@@ -220,13 +217,13 @@ put_key(Compare *c, const Key *key)
 	bool		reported = (key->flags & HAS_REPORT) && (key->flags & DELIVERED);
 	TimestampTz after = reported ? key->delivered_at - key->seen_at : 0;
 
-	if (after > IS_COPY || after < -IS_COPY)
+	if (after > TTE_COPY_KNOWN || after < -TTE_COPY_KNOWN)
 		tte_compare_put_report(c, "apart", c->events[key->event], CStringGetTextDatum(key->event_id), key->seen_at, key);
 	if (key->flags & HAS_ORDER)
 	{
 		if (tte_compare_in_period(c, key->order.at))
 		{
-			if ((key->flags & SAME) && (after <= IN_TIME || after > IS_COPY))
+			if ((key->flags & SAME) && (after <= TTE_COPY_COMPLETES || after > TTE_COPY_KNOWN))
 				tte_compare_agreement(c, key);
 			else
 				put_row(c, c->events[key->event], key, &key->order);

@@ -54,13 +54,13 @@ truth_sql(Relation rel)
 }
 
 void
-tte_truth_read(Oid relid, TimestampTz since, TimestampTz until, DestReceiver *dest)
+tte_truth_read(Oid relid, TimestampTz since, TimestampTz until, TteTakeRow take, void *arg)
 {
 	Relation	rel = open_truth(relid);
 	TteReading	reading;
 	TteRights	rights;
-	SPIExecuteOptions options = {0};
-	TimestampTz range[] = {since, until};
+	const Oid	types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
+	const Datum range[] = {TimestampTzGetDatum(since), TimestampTzGetDatum(until)};
 
 	if (rel == NULL)
 		ereport(ERROR,
@@ -69,20 +69,8 @@ tte_truth_read(Oid relid, TimestampTz since, TimestampTz until, DestReceiver *de
 	reading = tte_reading(rel, truth_columns);
 	if (reading != TTE_READING_ALLOWED)
 		tte_reading_refuse(rel, reading);
-	options.params = makeParamList(lengthof(range));
-	options.params->paramFetch = NULL;
-	for (int i = 0; i < lengthof(range); i++)
-	{
-		options.params->params[i].value = TimestampTzGetDatum(range[i]);
-		options.params->params[i].isnull = false;
-		options.params->params[i].pflags = PARAM_FLAG_CONST;
-		options.params->params[i].ptype = TIMESTAMPTZOID;
-	}
-	options.read_only = true;
-	options.dest = dest;
 	tte_rights_take(rel->rd_rel->relowner, TTE_SAFE_PATH, &rights);
-	if (SPI_execute_extended(truth_sql(rel), &options) != SPI_OK_SELECT)
-		elog(ERROR, "could not read a source of truth");
+	tte_stream(truth_sql(rel), lengthof(range), types, range, NULL, take, arg);
 	tte_rights_give_back(&rights);
 	relation_close(rel, NoLock);
 }

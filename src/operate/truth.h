@@ -9,14 +9,14 @@
 #define TTE_TRUTH_H
 
 #include "datatype/timestamp.h"
-#include "tcop/dest.h"
+#include "operate/stream.h"
 
 /*
- * Sends (event_id text, value numeric, currency text, at timestamptz) of the
- * relation's rows of [since, until) to dest.  They are read as the owner; an
+ * Calls "take" for (event_id text, value numeric, currency text, at timestamptz) of
+ * the relation's rows of [since, until).  They are read as the owner; an
  * error if the current user may not read them.  A time without zone is one of
  * the session's time zone.  SPI must be connected.
  */
-extern void tte_truth_read(Oid relid, TimestampTz since, TimestampTz until, DestReceiver *dest);
+extern void tte_truth_read(Oid relid, TimestampTz since, TimestampTz until, TteTakeRow take, void *arg);
 
 #endif							/* TTE_TRUTH_H */
