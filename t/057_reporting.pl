@@ -65,7 +65,7 @@ sub counts
 # The next call is due, whatever the schedule says; so is a day that was fetched within the hour.
 sub due_now
 {
-	sql("UPDATE tiktok.report_fetch SET started_at = started_at - interval '2 hours' WHERE day >= current_date - 4");
+	sql("UPDATE tiktok.report_fetch SET started_at = started_at - interval '2 hours' WHERE day >= current_date - 3");
 	sql("UPDATE tiktok.report_state SET next_at = now() WHERE isfinite(next_at)");
 	sql('UPDATE tiktok.source SET batch_size = batch_size');
 }
