@@ -12,7 +12,7 @@ use Test::More;
 use Time::HiRes qw(sleep);
 
 my $tiktok = Rehearsal->start('--trust', '--keep-bodies', '0');
-my $node = $tiktok->cluster('abuse', max_wal_size => '4GB');
+my $node = $tiktok->cluster('abuse', max_wal_size => '4GB', log_lock_waits => 'off');
 my $worker;
 my $log_seen = 0;
 

@@ -524,7 +524,8 @@ ok(scalar(grep { /Failed process was running: tiktok_events: sending 1 request/ 
 is(scalar(grep { /PANIC/ } @others), 0, 'no panic');
 # From 18 on debug messages of asynchronous I/O and of the loader have the text that PL/pgSQL runs, the application's: docs/privacy.md says so
 my $log = join '', @others;
-$log =~ s/^\S+ \S+ \S+ \[\d+\] .*DEBUG:  \S+ (?:io \d|find_in_path).*\n\K(?:\S+ \S+ \S+ \[\d+\] .*(?:QUERY|CONTEXT):  .*\n(?:\t.*\n)*)+//gm;
+my $begin = qr/^\S+ \S+ \S+ [^\[\n]*\[\d+\] /m;
+$log =~ s/$begin.*DEBUG:  \S+ (?:io \d|find_in_path).*\n\K(?:$begin.*(?:QUERY|CONTEXT):  .*\n(?:\t.*\n)*)+//gm;
 look_at('server log', $log);
 look_at('activity', slurp_file("$dir/activity"));
 

@@ -35,11 +35,15 @@ PG_FUNCTION_INFO_V1(tte_sql_drop_trigger);
 Relation
 tte_trigger_open_table(Oid relid, bool drop)
 {
-	AclResult	acl = drop ? (tte_class_ownercheck(relid, GetUserId()) ? ACLCHECK_OK : ACLCHECK_NOT_OWNER) :
-	pg_class_aclcheck(relid, GetUserId(), ACL_TRIGGER);
+	const char *name = get_rel_name(relid);
+	AclResult	acl = ACLCHECK_OK;
 
-	if (acl != ACLCHECK_OK && get_rel_name(relid) != NULL)
-		aclcheck_error(acl, get_relkind_objtype(get_rel_relkind(relid)), get_rel_name(relid));
+	if (name != NULL && drop)
+		acl = tte_class_ownercheck(relid, GetUserId()) ? ACLCHECK_OK : ACLCHECK_NOT_OWNER;
+	else if (name != NULL)
+		acl = pg_class_aclcheck(relid, GetUserId(), ACL_TRIGGER);
+	if (acl != ACLCHECK_OK)
+		aclcheck_error(acl, get_relkind_objtype(get_rel_relkind(relid)), name);
 	return tte_table_open(relid, drop ? AccessExclusiveLock : ShareRowExclusiveLock);
 }
 
