@@ -32,7 +32,7 @@ start(DestReceiver *self, int operation, TupleDesc desc)
 }
 
 static void
-nothing		(DestReceiver *self)
+nothing(DestReceiver *self)
 {
 }
 
@@ -49,17 +49,10 @@ receive(TupleTableSlot *slot, DestReceiver *self)
 void
 tte_stream(const char *sql, int nargs, const Oid *types, const Datum *args, const char *nulls, TteTakeRow take, void *arg)
 {
-	Receiver	receiver;
+	/* mydest says only that the rows are wanted */
+	Receiver	receiver = {{receive, start, nothing, nothing, DestTuplestore}, take, arg};
 	SPIExecuteOptions options = {0};
 
-	receiver.pub.receiveSlot = receive;
-	receiver.pub.rStartup = start;
-	receiver.pub.rShutdown = receiver.pub.rDestroy = nothing;
-
-	/* only says that the rows are wanted */
-	receiver.pub.mydest = DestTuplestore;
-	receiver.take = take;
-	receiver.arg = arg;
 	options.params = makeParamList(nargs);
 	options.params->paramFetch = NULL;
 	for (int i = 0; i < nargs; i++)
