@@ -274,7 +274,6 @@ take_event(void *arg, TupleTableSlot *slot)
 		count_match(sums, report, delivered, delivered ? DatumGetTimestampTz(slot->tts_values[5]) : 0);
 }
 
-
 static void
 put_row(const Sums *sums, int pair, uint8 counts, Datum *values, bool *nulls)
 {
