@@ -115,56 +115,30 @@ FROM pg_publication p,
 WHERE s.token OR s.identifiers;
 COMMENT ON VIEW tiktok_internal.publication IS 'publications of access tokens or identifiers, as tiktok.health needs it';
 
-CREATE FUNCTION tiktok.health(OUT check_name text, OUT state text, OUT detail text, OUT hint text)
-RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET DateStyle = 'ISO' SET jit = off SET enable_hashjoin = off AS $$
+CREATE VIEW tiktok_internal.server_health AS
+SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'tiktok_events.max_workers' AND context = 'postmaster') AS preloaded,
+	current_setting('tiktok_events.enabled', true)::bool AS enabled,
+	current_setting('tiktok_events.recording', true)::bool AS recording,
+	(SELECT sum(n.not_recorded) FROM tiktok.not_recorded n) AS not_recorded,
+	current_setting('tiktok_events.endpoint', true) AS endpoint,
+	current_setting('tiktok_events.retention', true)::interval AS retention,
+	'*' = ANY (d.names) OR current_database() = ANY (d.names) AS serves,
+	pg_is_in_recovery() AS standby
+FROM (SELECT regexp_split_to_array(translate(current_setting('tiktok_events.databases', true), '" ', ''), ',') AS names) d;
+COMMENT ON VIEW tiktok_internal.server_health IS 'what the server is set to do, as tiktok.health needs it';
+
+CREATE VIEW tiktok_internal.own_worker AS
+SELECT w.pid, w.state, w.since, w.last_error, w.heartbeat,
+	w.pid IS NULL AND (w.state = 'resting' OR w.state IN ('starting', 'waiting') AND w.since > clock_timestamp() - interval '1 minute') AS shares
+FROM tiktok.worker_status w WHERE w.database = current_database();
+COMMENT ON VIEW tiktok_internal.own_worker IS 'the worker of this database; shares: it has no process now, and that is as it should be';
+
+CREATE FUNCTION tiktok_internal.health_server(OUT check_name text, OUT state text, OUT detail text, OUT hint text)
+RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 	WITH server AS MATERIALIZED (
-		SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'tiktok_events.max_workers' AND context = 'postmaster') AS preloaded,
-			current_setting('tiktok_events.enabled', true)::bool AS enabled,
-			current_setting('tiktok_events.recording', true)::bool AS recording,
-			(SELECT sum(n.not_recorded) FROM tiktok.not_recorded n) AS not_recorded,
-			current_setting('tiktok_events.endpoint', true) AS endpoint,
-			current_setting('tiktok_events.retention', true)::interval AS retention,
-			'*' = ANY (d.names) OR current_database() = ANY (d.names) AS serves,
-			pg_is_in_recovery() AS standby
-		FROM (SELECT regexp_split_to_array(translate(current_setting('tiktok_events.databases', true), '" ', ''), ',') AS names) d
-	), day AS MATERIALIZED (
-		SELECT f.source, f.source_id, f.event, f.status, f.currency, coalesce(f.reason, '') AS reason, count(*) AS events, sum(f.value) AS value,
-			count(*) FILTER (WHERE f.value_problem = 'currency_unknown') AS without_value,
-			count(*) FILTER (WHERE f.consent_unreadable) AS unreadable
-		FROM tiktok_internal.real_event f
-		WHERE f.hour >= now() - interval '24 hours'
-		GROUP BY 1, 2, 3, 4, 5, 6
-	), bad AS MATERIALIZED (
-		-- only the newest events tell whether it still is so
-		SELECT DISTINCT ON (n.source, b.status) n.source, n.event, b.status, b.bad, b.of, b.reason, b.worth,
-			CASE WHEN b.all_bad THEN 'fail' WHEN b.bad >= 5 AND b.bad >= 0.2 * b.of OR b.bad = b.of OR b.unfit THEN 'warn' END AS state
-		FROM (SELECT DISTINCT d.source, d.source_id, d.event FROM day d WHERE d.status IN ('rejected', 'uncertain', 'invalid') AND d.source IS NOT NULL) n,
-			LATERAL tiktok_internal.bad_of_last(n.source_id, n.event) b
-		ORDER BY n.source, b.status, state, b.bad DESC, n.event
-	), backlog AS MATERIALIZED (
-		SELECT * FROM tiktok_internal.backlog
+		SELECT * FROM tiktok_internal.server_health
 	), mine AS MATERIALIZED (
-		SELECT w.pid, w.state, w.since, w.last_error, w.heartbeat,
-			w.pid IS NULL AND (w.state = 'resting' OR w.state IN ('starting', 'waiting') AND w.since > clock_timestamp() - interval '1 minute') AS shares
-		FROM tiktok.worker_status w WHERE w.database = current_database()
-	), source_events AS MATERIALIZED (
-		SELECT d.source, sum(d.events) AS events, sum(d.without_value) AS without_value, sum(d.unreadable) AS unreadable,
-			coalesce(sum(d.events) FILTER (WHERE d.status IN ('rejected', 'uncertain')), 0) AS rejected,
-			coalesce(sum(d.events) FILTER (WHERE d.status IN ('delivered', 'rejected', 'uncertain')), 0) AS sent,
-			coalesce(sum(d.events) FILTER (WHERE d.status = 'invalid'), 0) AS invalid,
-			coalesce(sum(d.events) FILTER (WHERE d.status = 'invalid' AND d.reason = 'future'), 0) AS future,
-			tiktok_internal.worth(array_agg(d.value), array_agg(d.currency)) AS worth,
-			tiktok_internal.worth(array_agg(d.value) FILTER (WHERE d.status IN ('rejected', 'uncertain')), array_agg(d.currency) FILTER (WHERE d.status IN ('rejected', 'uncertain'))) AS rejected_worth,
-			tiktok_internal.worth(array_agg(d.value) FILTER (WHERE d.status = 'invalid'), array_agg(d.currency) FILTER (WHERE d.status = 'invalid')) AS invalid_worth,
-			tiktok_internal.worth(array_agg(d.value) FILTER (WHERE d.reason = 'future'), array_agg(d.currency) FILTER (WHERE d.reason = 'future')) AS future_worth
-		FROM day d
-		GROUP BY d.source
-	), checked AS MATERIALIZED (
-		-- what shows what a source's triggers make of its rows
-		SELECT t.source_bytes, count(*) AS n,
-			string_agg(format('SELECT * FROM tiktok.check_rows(%L, %L);', t.relation::regclass, t.trigger_name), ' ' ORDER BY t.relation::regclass::text, t.trigger_name) AS statements
-		FROM tiktok_internal.trigger t
-		GROUP BY 1
+		SELECT * FROM tiktok_internal.own_worker
 	)
 	SELECT 'preload', CASE WHEN preloaded THEN 'ok' ELSE 'fail' END,
 		CASE WHEN preloaded THEN 'tiktok_events is preloaded' ELSE 'tiktok_events is not preloaded: events are recorded, and nothing is sent' END,
@@ -223,7 +197,14 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 		'Outside of tests: ALTER SYSTEM RESET tiktok_events.endpoint; SELECT pg_reload_conf();'
 	FROM server
 	WHERE endpoint NOT LIKE 'https://business-api.tiktok.com/%'
-	UNION ALL
+$$;
+COMMENT ON FUNCTION tiktok_internal.health_server() IS 'rows of tiktok.health() about the server and its workers';
+
+CREATE FUNCTION tiktok_internal.health_sources(OUT check_name text, OUT state text, OUT detail text, OUT hint text)
+RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+	WITH backlog AS MATERIALIZED (
+		SELECT * FROM tiktok_internal.backlog
+	)
 	SELECT 'sources', 'warn', 'no Pixel, app, offline or CRM event set is set up',
 		'Name it, with its id in Events Manager: INSERT INTO tiktok.source (name, event_source, event_source_id) VALUES (''shop'', ''web'', ''the Pixel''''s id'');'
 	WHERE NOT EXISTS (SELECT FROM tiktok_internal.source_health)
@@ -255,16 +236,6 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 		format('Look at what TikTok says: SELECT code, message, count(*) FROM tiktok.event_status WHERE source = %L AND event = %L AND status = ''rejected'' GROUP BY 1, 2;', k.source, k.event)
 	FROM tiktok.backlog_kind k JOIN tiktok_internal.source_health h ON h.source = k.source
 	UNION ALL
-	SELECT 'stage_name', 'warn', format('"%s": %s rows with the stage "%s" made no event, because tiktok.lead_stage has "%s"', m.source, m.no_mapping, m.stage, m.mapped),
-		format('Write it as the rows do: UPDATE tiktok.lead_stage SET stage = %L WHERE source = %L AND stage = %L;', m.stage, m.source, m.mapped)
-	FROM tiktok_internal.misspelt_stage m
-	UNION ALL
-	SELECT 'unused', 'warn', format('"%s" has no event', h.source),
-		coalesce((SELECT format('Map the stages of its rows in tiktok.lead_stage: SELECT * FROM tiktok.unmapped_stage WHERE source = %L;', u.source) FROM tiktok.unmapped_stage u WHERE u.source = h.source LIMIT 1),
-			'See what its triggers make of the rows: ' || c.statements, 'Record its events: tiktok.create_trigger() makes a trigger on the table of your orders or leads.')
-	FROM tiktok_internal.source_health h LEFT JOIN checked c ON c.source_bytes = convert_to(h.source, getdatabaseencoding())
-	WHERE NOT h.has_events
-	UNION ALL
 	SELECT 'backlog',
 		CASE WHEN b.oldest_enqueued_at < now() - interval '1 hour' THEN 'fail' WHEN b.oldest_enqueued_at < now() - interval '5 minutes' THEN 'warn' ELSE 'ok' END,
 		CASE WHEN b.pending + b.retrying = 0 THEN format('"%s": no event waits', b.source)
@@ -274,27 +245,47 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 		CASE WHEN (b.oldest_enqueued_at < now() - interval '5 minutes') IS NOT TRUE THEN NULL
 			WHEN NOT s.preloaded THEN 'They wait because tiktok_events is not preloaded: see the row preload.'
 			WHEN NOT s.enabled THEN 'They wait because sending is off: see the row enabled.'
-			WHEN NOT EXISTS (SELECT FROM mine m WHERE m.pid IS NOT NULL) THEN 'They wait because no process sends them: see the row worker.'
+			WHEN NOT EXISTS (SELECT FROM tiktok_internal.own_worker m WHERE m.pid IS NOT NULL) THEN 'They wait because no process sends them: see the row worker.'
 			WHEN b.state <> 'sending' THEN format('They wait because nothing is sent to "%s": see the row source.', b.source)
 			ELSE format('Look at what TikTok answers: SELECT * FROM tiktok.request_log WHERE source = %L ORDER BY id DESC LIMIT 20;', b.source) END
-	FROM server s, backlog b JOIN tiktok_internal.source_health h ON h.source = b.source
+	FROM tiktok_internal.server_health s, backlog b JOIN tiktok_internal.source_health h ON h.source = b.source
 	UNION ALL
-	SELECT 'trigger', 'fail', format('"%s": trigger "%s" of %s is gone: its rows make no event', g.source, g.trigger_name, g.relation::regclass),
-		format('Make it again with tiktok.create_trigger(), or if it is not needed any more: DELETE FROM tiktok.created_trigger WHERE relation = %L::regclass AND trigger_name = %L;', g.relation::regclass, g.trigger_name)
-	FROM tiktok_internal.gone_trigger g
-	UNION ALL
-	SELECT 'trigger', 'warn', format('"%s": trigger "%s" of %s is disabled: its rows make no event', d.source, d.trigger_name, d.relation::regclass),
-		format('Enable it: ALTER TABLE %s ENABLE TRIGGER %I;', d.relation::regclass, d.trigger_name)
-	FROM tiktok_internal.disabled_trigger d
-	UNION ALL
-	-- with a source of truth, the checklist knows which orders have no event
-	SELECT CASE WHEN q.event_source = 'crm' THEN 'stage' ELSE 'silence' END, CASE WHEN q.a_week < 7 THEN 'warn' ELSE 'fail' END,
-		format('"%s": no %s was recorded for %s, since %s; the same hours of the weeks before had %s%s', q.source, q.event,
-			tiktok_internal.span(now() - q.last_at), date_trunc('second', q.last_at), q.expected, q.worth),
-		coalesce('Look at what writes the rows, and at what the trigger makes of them: ' || c.statements, 'Look at what calls tiktok.track().')
-	FROM tiktok_internal.silence q LEFT JOIN checked c ON c.source_bytes = convert_to(q.source, getdatabaseencoding())
-	WHERE NOT EXISTS (SELECT FROM tiktok_internal.truth_relation t WHERE t.source = q.source AND t.event = q.event AND t.problem IS NULL)
-	UNION ALL
+	SELECT 'test_code', 'warn', format('"%s" has a test code until %s', h.source, date_trunc('second', h.test_code_until)),
+		format('Only sessions with tiktok_events.test_event on use it; to end it: SELECT tiktok.set_test_code(%L, NULL);', h.source)
+	FROM tiktok_internal.source_health h
+	WHERE h.test_code_until IS NOT NULL
+$$;
+COMMENT ON FUNCTION tiktok_internal.health_sources() IS 'rows of tiktok.health() about sources, and what waits for them';
+
+CREATE FUNCTION tiktok_internal.health_events(OUT check_name text, OUT state text, OUT detail text, OUT hint text)
+RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+	WITH day AS MATERIALIZED (
+		SELECT f.source, f.source_id, f.event, f.status, f.currency, coalesce(f.reason, '') AS reason, count(*) AS events, sum(f.value) AS value,
+			count(*) FILTER (WHERE f.value_problem = 'currency_unknown') AS without_value,
+			count(*) FILTER (WHERE f.consent_unreadable) AS unreadable
+		FROM tiktok_internal.real_event f
+		WHERE f.hour >= now() - interval '24 hours'
+		GROUP BY 1, 2, 3, 4, 5, 6
+	), bad AS MATERIALIZED (
+		-- only the newest events tell whether it still is so
+		SELECT DISTINCT ON (n.source, b.status) n.source, n.event, b.status, b.bad, b.of, b.reason, b.worth,
+			CASE WHEN b.all_bad THEN 'fail' WHEN b.bad >= 5 AND b.bad >= 0.2 * b.of OR b.bad = b.of OR b.unfit THEN 'warn' END AS state
+		FROM (SELECT DISTINCT d.source, d.source_id, d.event FROM day d WHERE d.status IN ('rejected', 'uncertain', 'invalid') AND d.source IS NOT NULL) n,
+			LATERAL tiktok_internal.bad_of_last(n.source_id, n.event) b
+		ORDER BY n.source, b.status, state, b.bad DESC, n.event
+	), source_events AS MATERIALIZED (
+		SELECT d.source, sum(d.events) AS events, sum(d.without_value) AS without_value, sum(d.unreadable) AS unreadable,
+			coalesce(sum(d.events) FILTER (WHERE d.status IN ('rejected', 'uncertain')), 0) AS rejected,
+			coalesce(sum(d.events) FILTER (WHERE d.status IN ('delivered', 'rejected', 'uncertain')), 0) AS sent,
+			coalesce(sum(d.events) FILTER (WHERE d.status = 'invalid'), 0) AS invalid,
+			coalesce(sum(d.events) FILTER (WHERE d.status = 'invalid' AND d.reason = 'future'), 0) AS future,
+			tiktok_internal.worth(array_agg(d.value), array_agg(d.currency)) AS worth,
+			tiktok_internal.worth(array_agg(d.value) FILTER (WHERE d.status IN ('rejected', 'uncertain')), array_agg(d.currency) FILTER (WHERE d.status IN ('rejected', 'uncertain'))) AS rejected_worth,
+			tiktok_internal.worth(array_agg(d.value) FILTER (WHERE d.status = 'invalid'), array_agg(d.currency) FILTER (WHERE d.status = 'invalid')) AS invalid_worth,
+			tiktok_internal.worth(array_agg(d.value) FILTER (WHERE d.reason = 'future'), array_agg(d.currency) FILTER (WHERE d.reason = 'future')) AS future_worth
+		FROM day d
+		GROUP BY d.source
+	)
 	SELECT 'rejected', coalesce(b.state, 'ok'),
 		CASE WHEN b.state IS NOT NULL THEN format('"%s": TikTok refused %s of the last %s %s%s, mostly because %s', f.source, b.bad, b.of, b.event, b.worth, tiktok_internal.because(b.reason))
 			WHEN f.rejected = 0 THEN format('"%s": TikTok accepted all of %s events sent in 24 hours', f.source, f.sent)
@@ -328,48 +319,84 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 	FROM source_events f
 	WHERE f.source IS NULL
 	UNION ALL
-	SELECT 'test_code', 'warn', format('"%s" has a test code until %s', h.source, date_trunc('second', h.test_code_until)),
-		format('Only sessions with tiktok_events.test_event on use it; to end it: SELECT tiktok.set_test_code(%L, NULL);', h.source)
-	FROM tiktok_internal.source_health h
-	WHERE h.test_code_until IS NOT NULL
+	SELECT 'application_clock', 'warn', format('"%s": %s of %s events recorded in 24 hours%s happen in the future', f.source, f.future, f.events, f.future_worth),
+		format('Set the application''s clock right, or map seconds where it has milliseconds: SELECT event_id, event_time, enqueued_at FROM tiktok.event_status WHERE source = %L AND reason = ''future'' ORDER BY id DESC LIMIT 20;', f.source)
+	FROM source_events f
+	WHERE f.source IS NOT NULL AND f.future > 0
+$$;
+COMMENT ON FUNCTION tiktok_internal.health_events() IS 'rows of tiktok.health() about the events of the last day';
+
+CREATE FUNCTION tiktok_internal.health_rows(OUT check_name text, OUT state text, OUT detail text, OUT hint text)
+RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+	WITH checked AS MATERIALIZED (
+		-- what shows what a source's triggers make of its rows
+		SELECT t.source_bytes, count(*) AS n,
+			string_agg(format('SELECT * FROM tiktok.check_rows(%L, %L);', t.relation::regclass, t.trigger_name), ' ' ORDER BY t.relation::regclass::text, t.trigger_name) AS statements
+		FROM tiktok_internal.trigger t
+		GROUP BY 1
+	)
+	SELECT 'unused', 'warn', format('"%s" has no event', h.source),
+		coalesce((SELECT format('Map the stages of its rows in tiktok.lead_stage: SELECT * FROM tiktok.unmapped_stage WHERE source = %L;', u.source) FROM tiktok.unmapped_stage u WHERE u.source = h.source LIMIT 1),
+			'See what its triggers make of the rows: ' || c.statements, 'Record its events: tiktok.create_trigger() makes a trigger on the table of your orders or leads.')
+	FROM tiktok_internal.source_health h LEFT JOIN checked c ON c.source_bytes = convert_to(h.source, getdatabaseencoding())
+	WHERE NOT h.has_events
 	UNION ALL
-	SELECT 'clock', CASE WHEN q.started_at > clock_timestamp() + interval '1 minute' THEN 'fail' ELSE 'ok' END,
-		CASE WHEN q.started_at > clock_timestamp() + interval '1 minute' THEN format('the last request was sent %s in the future', tiktok_internal.span(q.started_at - clock_timestamp()))
-			ELSE 'the last request lies in the past' END,
-		CASE WHEN q.started_at > clock_timestamp() + interval '1 minute' THEN 'The server''s clock was set back: set it right, because TikTok believes its times.' END
-	FROM (SELECT started_at FROM tiktok.request_log ORDER BY id DESC LIMIT 1) q
+	SELECT 'trigger', 'fail', format('"%s": trigger "%s" of %s is gone: its rows make no event', g.source, g.trigger_name, g.relation::regclass),
+		format('Make it again with tiktok.create_trigger(), or if it is not needed any more: DELETE FROM tiktok.created_trigger WHERE relation = %L::regclass AND trigger_name = %L;', g.relation::regclass, g.trigger_name)
+	FROM tiktok_internal.gone_trigger g
 	UNION ALL
-	SELECT 'conflict', 'warn', format('"%s": %s events had the event_id of another event and were not stored, since %s', c.source, c.conflict, date_trunc('second', c.since)),
-		'Give each order and lead an event_id of its own.'
-	FROM tiktok.enqueue_counters c
-	WHERE c.conflict > 0
+	SELECT 'trigger', 'warn', format('"%s": trigger "%s" of %s is disabled: its rows make no event', d.source, d.trigger_name, d.relation::regclass),
+		format('Enable it: ALTER TABLE %s ENABLE TRIGGER %I;', d.relation::regclass, d.trigger_name)
+	FROM tiktok_internal.disabled_trigger d
 	UNION ALL
-	SELECT 'query', 'warn', format('trigger "%s" of %s: %s of %s rows made no event, because its query or function had nothing for them', c.trigger_name, c.relation, c.no_row, c.queried),
-		format('Join what may be missing by LEFT JOIN, or leave out by the condition what is not meant: SELECT * FROM tiktok.check_rows(%L, %L);', c.relation, c.trigger_name)
-	FROM tiktok.query_counters c
-	WHERE c.no_row > 0.01 * c.queried
+	-- with a source of truth, the checklist knows which orders have no event
+	SELECT CASE WHEN q.event_source = 'crm' THEN 'stage' ELSE 'silence' END, CASE WHEN q.a_week < 7 THEN 'warn' ELSE 'fail' END,
+		format('"%s": no %s was recorded for %s, since %s; the same hours of the weeks before had %s%s', q.source, q.event,
+			tiktok_internal.span(now() - q.last_at), date_trunc('second', q.last_at), q.expected, q.worth),
+		coalesce('Look at what writes the rows, and at what the trigger makes of them: ' || c.statements, 'Look at what calls tiktok.track().')
+	FROM tiktok_internal.silence q LEFT JOIN checked c ON c.source_bytes = convert_to(q.source, getdatabaseencoding())
+	WHERE NOT EXISTS (SELECT FROM tiktok_internal.truth_relation t WHERE t.source = q.source AND t.event = q.event AND t.problem IS NULL)
+	UNION ALL
+	SELECT 'stage_name', 'warn', format('"%s": %s rows with the stage "%s" made no event, because tiktok.lead_stage has "%s"', m.source, m.no_mapping, m.stage, m.mapped),
+		format('Write it as the rows do: UPDATE tiktok.lead_stage SET stage = %L WHERE source = %L AND stage = %L;', m.stage, m.source, m.mapped)
+	FROM tiktok_internal.misspelt_stage m
 	UNION ALL
 	SELECT 'unmapped_source', 'warn', format('%s rows of %s made no event, because they name no source that is known%s', sum(u.no_source), u.relation, ': ' || string_agg(u.key, ', ' ORDER BY u.key)),
 		format('Set tiktok.source.key to what the rows have, or leave them out by the trigger''s condition: SELECT * FROM tiktok.unmapped_source WHERE relation = %L::regclass;', u.relation)
 	FROM tiktok.unmapped_source u
 	GROUP BY u.relation
 	UNION ALL
-	SELECT 'application_clock', 'warn', format('"%s": %s of %s events recorded in 24 hours%s happen in the future', f.source, f.future, f.events, f.future_worth),
-		format('Set the application''s clock right, or map seconds where it has milliseconds: SELECT event_id, event_time, enqueued_at FROM tiktok.event_status WHERE source = %L AND reason = ''future'' ORDER BY id DESC LIMIT 20;', f.source)
-	FROM source_events f
-	WHERE f.source IS NOT NULL AND f.future > 0
+	SELECT 'query', 'warn', format('trigger "%s" of %s: %s of %s rows made no event, because its query or function had nothing for them', c.trigger_name, c.relation, c.no_row, c.queried),
+		format('Join what may be missing by LEFT JOIN, or leave out by the condition what is not meant: SELECT * FROM tiktok.check_rows(%L, %L);', c.relation, c.trigger_name)
+	FROM tiktok.query_counters c
+	WHERE c.no_row > 0.01 * c.queried
+	UNION ALL
+	SELECT 'conflict', 'warn', format('"%s": %s events had the event_id of another event and were not stored, since %s', c.source, c.conflict, date_trunc('second', c.since)),
+		'Give each order and lead an event_id of its own.'
+	FROM tiktok.enqueue_counters c
+	WHERE c.conflict > 0
+$$;
+COMMENT ON FUNCTION tiktok_internal.health_rows() IS 'rows of tiktok.health() about rows that make no event';
+
+CREATE FUNCTION tiktok_internal.health_tables(OUT check_name text, OUT state text, OUT detail text, OUT hint text)
+RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT 'clock', CASE WHEN q.started_at > clock_timestamp() + interval '1 minute' THEN 'fail' ELSE 'ok' END,
+		CASE WHEN q.started_at > clock_timestamp() + interval '1 minute' THEN format('the last request was sent %s in the future', tiktok_internal.span(q.started_at - clock_timestamp()))
+			ELSE 'the last request lies in the past' END,
+		CASE WHEN q.started_at > clock_timestamp() + interval '1 minute' THEN 'The server''s clock was set back: set it right, because TikTok believes its times.' END
+	FROM (SELECT started_at FROM tiktok.request_log ORDER BY id DESC LIMIT 1) q
 	UNION ALL
 	SELECT 'retention', CASE WHEN o.late THEN 'warn' ELSE 'ok' END,
 		format('the oldest event is %s days old, tiktok_events.retention is %s', extract(day FROM now() - o.enqueued_at), o.retention),
 		CASE WHEN o.late THEN 'Look for what keeps the worker from deleting them, or delete them now: SELECT tiktok.purge();' END
 	FROM (
 		SELECT s.retention, f.enqueued_at, f.enqueued_at < now() - greatest(s.retention, k.kept_for) - interval '2 days' AS late
-		FROM server s, (SELECT enqueued_at FROM tiktok_internal.real_event ORDER BY id LIMIT 1) f, (SELECT max(kept_for) AS kept_for FROM tiktok_internal.source_health) k
+		FROM tiktok_internal.server_health s, (SELECT enqueued_at FROM tiktok_internal.real_event ORDER BY id LIMIT 1) f, (SELECT max(kept_for) AS kept_for FROM tiktok_internal.source_health) k
 		WHERE s.retention > '0') o
 	UNION ALL
 	SELECT 'retention', 'warn', format('"%s": events are kept for %s, longer than tiktok_events.retention, which is %s', h.source, h.kept_for, s.retention),
 		'Set tiktok_events.retention to at least that, or a shorter max_event_age in tiktok.source.'
-	FROM server s JOIN tiktok_internal.source_health h ON h.kept_for > s.retention
+	FROM tiktok_internal.server_health s JOIN tiktok_internal.source_health h ON h.kept_for > s.retention
 	WHERE s.retention > '0'
 	UNION ALL
 	SELECT 'autovacuum', CASE WHEN current_setting('autovacuum')::bool AND a.late IS NULL THEN 'ok' ELSE 'warn' END,
@@ -412,6 +439,20 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 			|| CASE WHEN p.token AND p.has_tokens THEN ' Make a new token afterwards.' ELSE '' END
 			|| ' If that is not meant: ' || p.remedy END
 	FROM tiktok_internal.publication p
+$$;
+COMMENT ON FUNCTION tiktok_internal.health_tables() IS 'rows of tiktok.health() about the tables of the extension, and who else has to do with them';
+
+CREATE FUNCTION tiktok.health(OUT check_name text, OUT state text, OUT detail text, OUT hint text)
+RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET DateStyle = 'ISO' SET jit = off SET enable_hashjoin = off AS $$
+	SELECT * FROM tiktok_internal.health_server()
+	UNION ALL
+	SELECT * FROM tiktok_internal.health_sources()
+	UNION ALL
+	SELECT * FROM tiktok_internal.health_events()
+	UNION ALL
+	SELECT * FROM tiktok_internal.health_rows()
+	UNION ALL
+	SELECT * FROM tiktok_internal.health_tables()
 	UNION ALL
 	SELECT 'counts', c.state, c.detail, c.hint FROM tiktok_internal.count_health c
 	UNION ALL
@@ -419,7 +460,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 	FROM tiktok_internal.truth_relation t
 	WHERE t.problem IS NOT NULL
 	UNION ALL
-	SELECT h.check_name, h.state, h.detail, h.hint FROM tiktok_internal.subscription_health() h
+	SELECT * FROM tiktok_internal.subscription_health()
 $$;
 COMMENT ON FUNCTION tiktok.health() IS
 'what keeps events from TikTok. Rows of checks by source begin their detail with its name in quotes.

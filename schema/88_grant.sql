@@ -9,7 +9,7 @@ RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_c
 		('reader', 'tiktok', '{event_status, backlog, backlog_kind, worker_status, enqueue_counters, status_counters, unmapped_stage, unmapped_source, not_recorded, query_counters, request_log, delivery_stats,
 			match_key_coverage, lateness, value_problems, identifier_problems, stage_coverage, dedup_overlap, volume_floor, created_trigger, weekly_floor,
 			source_of_truth, platform_count, platform_event_type, report_fetch, reporting}'::text[]),
-		('reader', 'tiktok_internal', '{real_event, match_key, pixel_match, pixel_report, event_of_id, rule_count, sibling, truth_relation, source_health, publication, trigger, optimised, gone_trigger,
+		('reader', 'tiktok_internal', '{real_event, match_key, pixel_match, pixel_report, event_of_id, rule_count, sibling, truth_relation, source_health, publication, trigger, optimised, gone_trigger, server_health, own_worker,
 			disabled_trigger, event_trigger, subscribed, recorded, silence, report_stage, report_source, waiting, count, count_health, obstacle, backlog, misspelt_stage, outcome, retried}')) v (role, schema, objects),
 		unnest(v.objects) o
 	UNION ALL
@@ -23,7 +23,7 @@ RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_c
 		('reader', 'tiktok', '{explain_code, self_test, health, failure_modes, checklist, reconcile, differences, bridge, report_html}'::text[]),
 		('reader', 'tiktok_internal', '{worker_status, table_problem, table_remedy, enqueue_counters, status_counters, unmapped_stages, unmapped_sources, query_counters, source_id, truth_is_readable, has_rows_elsewhere, compare, compared,
 			difference_causes, period, bridge, pixel_sums, pixel_facts, rule_since, rule_by, count_rule, percent, worth, others, span, because, newest, newest_reports, surprise, fallen_shares, shifted_values,
-			bad_of_last, uncounted, silent_trigger, subscription_health, truth_findings, judged_source, same_event, current_name, shown, report_text, report_amounts, report_number, report_money,
+			bad_of_last, uncounted, silent_trigger, health_server, health_sources, health_rows, health_events, health_tables, subscription_health, truth_findings, judged_source, same_event, current_name, shown, report_text, report_amounts, report_number, report_money,
 			report_sign, report_state, report_finding, report_table, report_row, report_name, report_sums, report_style, report_figure, report_folded,
 			report_waterfall, report_pairs, report_step, report_short, report_buckets, report_lines, report_heat, report_class, report_cause, report_facts,
 			report_compared, report_counted, report_sales, report_steps, report_verdict, report_costs, report_agreement, report_problems, report_day_lines,
