@@ -1,4 +1,5 @@
 # Three thousand sources in one database: what the worker needs for them, with an event of each delivered.
+# MANY_SOURCES: another number; MEMORY_BOUND: MB that it may have (a sanitizer needs more than the worker).
 use strict;
 use warnings;
 
@@ -9,7 +10,7 @@ use Rehearsal;
 use Test::More;
 
 my $sources = $ENV{MANY_SOURCES} // 3000;
-my $bound = 64;    # MB
+my $bound = $ENV{MEMORY_BOUND} // 64;    # MB
 
 my $tiktok = Rehearsal->start('--trust', '--keep-events', '0', '--keep-bodies', '0');
 my $node = $tiktok->cluster('many', 'tiktok_events.max_in_flight' => 16);
