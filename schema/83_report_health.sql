@@ -47,7 +47,7 @@ LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $
 	)
 	SELECT '<section id="health"><h2>Health</h2>'
 		|| string_agg(format('<h3>%s</h3>', tiktok_internal.report_text(p.title))
-			|| coalesce(tiktok_internal.report_table(tiktok_internal.report_text(p.title) || ': what to look at', '{Check,State,Finding}', bad.rows, 3), '<p>All is well.</p>')
+			|| coalesce(tiktok_internal.report_table(tiktok_internal.report_text(p.title) || ': what to look at', '{Check,State,Finding}', bad.rows, 3), '<p>Nothing to look at.</p>')
 			|| coalesce(tiktok_internal.report_folded(format('%s that %s ok', fine.n, CASE WHEN fine.n = 1 THEN 'is' ELSE 'are' END),
 				tiktok_internal.report_table(tiktok_internal.report_text(p.title) || ': what is well', '{Check,State,Finding}', fine.rows, 3)), ''), '' ORDER BY p.n > 1, p.source, p.n)
 		|| '</section>'
