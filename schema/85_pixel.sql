@@ -14,7 +14,7 @@ END $$;
 COMMENT ON FUNCTION tiktok_internal.script(text) IS 'JSON as it may stand in a script of an HTML page';
 
 CREATE FUNCTION tiktok_internal.web_source(source text) RETURNS tiktok.source
-LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	found_source tiktok.source;
 BEGIN
@@ -29,7 +29,7 @@ END $$;
 COMMENT ON FUNCTION tiktok_internal.web_source(text) IS 'the row of a source that has a Pixel';
 
 CREATE FUNCTION tiktok.pixel_base_code(source text) RETURNS text
-LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	web tiktok.source := tiktok_internal.web_source(source);
 BEGIN
@@ -74,7 +74,7 @@ END $$;
 COMMENT ON FUNCTION tiktok.pixel_base_code(text) IS 'what the head of every page contains to load the source''s Pixel; with consent required, it waits for ttq.grantConsent()';
 
 CREATE FUNCTION tiktok_internal.pixel_identity(source text, user_data json) RETURNS json
-LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	-- an event that needs nothing but its identifiers, hashed as every other; the click id lets it pass without any
 	hashed jsonb := tiktok.preview(source, 'Contact', 'identify', user_data => user_data::jsonb,
@@ -91,7 +91,7 @@ END $$;
 COMMENT ON FUNCTION tiktok_internal.pixel_identity(text, json) IS 'the argument of ttq.identify: the first of each kind, hashed';
 
 CREATE FUNCTION tiktok.pixel_event(source text, event text, event_id text, user_data jsonb DEFAULT NULL) RETURNS text
-LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	web tiktok.source := tiktok_internal.web_source(source);
 	final_event text := CASE WHEN web.rename_legacy_events THEN tiktok_internal.current_name(event) ELSE event END;

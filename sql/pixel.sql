@@ -37,6 +37,11 @@ SELECT tiktok.pixel_event('strict', 'Contact', 'C-1') = '' AS empty;
 SELECT tiktok.pixel_event('shop', 'Contact', 'never recorded');
 SELECT tiktok.pixel_event('store', 'Purchase', 'SO-1');
 
+-- also in a query that could use parallel workers
+SELECT count(set_config(name, 'on', false)) AS parallel FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
+SELECT tiktok.pixel_base_code('shop') IS NOT NULL AS base_code, tiktok.pixel_event('shop', 'Purchase', 'SO-1') <> '' AS event;
+SELECT count(set_config(name, 'off', false)) AS parallel FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
+
 DELETE FROM tiktok.identity;
 TRUNCATE tiktok.event, tiktok.delivery;
 DELETE FROM tiktok.source;
