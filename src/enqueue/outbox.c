@@ -257,9 +257,7 @@ static void
 target_close(Target *target)
 {
 	ExecClearTuple(target->slot);
-	if (!target->valid)
-		ExecCloseIndices(target->info);
-	for (int i = 0; target->valid && i < target->info->ri_NumIndices; i++)
+	for (int i = 0; i < target->info->ri_NumIndices; i++)
 	{
 		tte_index_insert_cleanup(target->info->ri_IndexRelationDescs[i], target->info->ri_IndexRelationInfo[i]);
 		index_close(target->info->ri_IndexRelationDescs[i], NoLock);
