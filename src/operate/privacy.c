@@ -27,6 +27,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
+#include "utils/snapmgr.h"
 
 #include "enqueue/source.h"
 #include "event/catalog.h"
@@ -398,8 +399,11 @@ tte_sql_forget(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("email, phone and external_id must not all be null")));
 	SPI_connect();
+	/* not that of a transaction which began before they were recorded */
+	PushActiveSnapshot(GetLatestSnapshot());
 	read_people(fcinfo, &people);
 	find_events(&people, &events);
+	PopActiveSnapshot();
 	if (events.n > 0)
 		find_unmatchable(&events, &unmatchable);
 	for (int i = 1; i < people.n; i++)
