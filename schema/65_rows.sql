@@ -70,7 +70,7 @@ COMMENT ON COLUMN tiktok.backfill_progress.relation IS 'table whose rows are rec
 COMMENT ON COLUMN tiktok.backfill_progress.trigger_name IS 'its trigger';
 COMMENT ON COLUMN tiktok.backfill_progress.condition IS 'which rows are meant';
 COMMENT ON COLUMN tiktok.backfill_progress.key_columns IS 'numbers of the columns by which the rows are in order';
-COMMENT ON COLUMN tiktok.backfill_progress.last_key IS 'key of the last row that was read';
+COMMENT ON COLUMN tiktok.backfill_progress.last_key IS 'key of the last row that was read; NULL when all have been: it may identify a person';
 COMMENT ON COLUMN tiktok.backfill_progress.started_at IS 'when it began';
 COMMENT ON COLUMN tiktok.backfill_progress.updated_at IS 'when its last chunk was recorded';
 COMMENT ON COLUMN tiktok.backfill_progress.finished_at IS 'when it had read all rows; NULL: not yet';

@@ -80,7 +80,7 @@ SELECT tiktok.create_trigger('visits', 'shop', 'ViewContent', '{"event_id": "n",
 UPDATE tiktok.source SET max_event_age = '100 years';
 SET DateStyle = 'SQL, DMY'; SET IntervalStyle = 'sql_standard'; SET TimeZone = 'Asia/Kathmandu'; SET extra_float_digits = -10;
 CALL tiktok.backfill('visits', 'tiktok_shop_viewcontent', 'n <= 3');
-SELECT last_key FROM progress WHERE relation = 'visits'::regclass;
+SELECT key FROM tiktok.check_rows('visits', 'tiktok_shop_viewcontent', 'n = 3');
 UPDATE tiktok.backfill_progress SET finished_at = NULL, rows_read = 4,
 	last_key = (SELECT key FROM tiktok.check_rows('visits', 'tiktok_shop_viewcontent', 'n = 4')) WHERE relation = 'visits'::regclass;
 SET DateStyle = 'German'; SET IntervalStyle = 'iso_8601'; SET TimeZone = 'UTC';

@@ -319,7 +319,8 @@ save_progress(const Backfill *b, const Chunk *chunk)
 		values[6 + i] = Int64GetDatum(b->counts[i] + chunk->counts[i]);
 	}
 	memset(nulls, ' ', sizeof(nulls));
-	nulls[4] = key ? ' ' : 'n';
+	/* it may identify a person, and nothing goes on behind the last one */
+	nulls[4] = key != NULL && !chunk->last ? ' ' : 'n';
 	execute_progress(advance_sql, 6 + ROW_RESULTS, types, values, nulls);
 }
 
