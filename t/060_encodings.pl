@@ -191,6 +191,15 @@ is(received('latin1', 'escape')->{properties}{search_string}, "\x{416}\x{1F600}"
 is(received('latin1', 'escape')->{user}{external_id}, sha256_hex(encode('UTF-8', "\x{416}")), 'and are hashed as UTF-8');
 is(fate('latin1', 'half'), 'delivered (external_id: encoding; properties.search_string: encoding_fixed)', 'half a character is mended, and no identifier is made of it');
 
+# LATIN1: a stage that in UTF-8 would be longer than any text
+is(sql('latin1', <<'SQL'), '270000000', 'a row with a stage of 270 MB is written');
+INSERT INTO tiktok.source (name, event_source, event_source_id) VALUES ('crm', 'crm', '7400000000000000001');
+CREATE TABLE leads (id int PRIMARY KEY, stage text, lead text);
+CREATE TRIGGER tiktok AFTER INSERT OR UPDATE ON leads FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('crm', '=stage', 'lead_id=lead');
+INSERT INTO leads VALUES (1, repeat('y', 270000000), '7412345678901234567');
+SELECT length(stage) FROM leads;
+SQL
+
 # WIN1251 and EUC_JP: codes without a character
 sql_at('win1251', 'WIN1251', q{INSERT INTO customers (id, mail, first, note) VALUES ('hole', E'a\x98@example.com', E'\xc8\x98', E'a\x98b')});
 sql_at('euc_jp', 'EUC_JP', q{INSERT INTO customers (id, mail, first, note) VALUES ('hole', E'a\xf5\xa1@example.com', E'\xbb\xb3\xf5\xa1', E'a\xf5\xa1b')});

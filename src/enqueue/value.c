@@ -166,6 +166,14 @@ significant_length(Oid type, text *t)
 	return type == BPCHAROID ? bpchartruelen(VARDATA_ANY(t), len) : len;
 }
 
+static text *
+first_bytes(Datum value, int cap)
+{
+	if (toast_raw_datum_size(value) > cap + VARHDRSZ)
+		return (text *) PG_DETOAST_DATUM_SLICE(value, 0, cap);
+	return DatumGetTextPP(value);
+}
+
 static TteJson *
 read_text(Oid type, Datum value, int cap)
 {
@@ -173,10 +181,7 @@ read_text(Oid type, Datum value, int cap)
 
 	if (type == NAMEOID)
 		return json_string(NameStr(*DatumGetName(value)), strlen(NameStr(*DatumGetName(value))));
-	if (toast_raw_datum_size(value) > cap + VARHDRSZ)
-		t = (text *) PG_DETOAST_DATUM_SLICE(value, 0, cap);
-	else
-		t = DatumGetTextPP(value);
+	t = first_bytes(value, cap);
 	return json_string(VARDATA_ANY(t), significant_length(type, t));
 }
 
@@ -346,6 +351,7 @@ tte_value_read(const TteValueType *type, Datum value, int cap)
 	return read_scalar(type->kind, type->type, value, Min(cap, TEXT_CAP));
 }
 
+/* An index has no key as long as the cap, so that no two keys are cut to the same, nor is a stage cut to one that is mapped. */
 char *
 tte_value_text(const TteValueType *type, Datum value)
 {
@@ -356,7 +362,7 @@ tte_value_text(const TteValueType *type, Datum value)
 		case TTE_VALUE_TEXT:
 			if (type->type == NAMEOID)
 				return pstrdup(NameStr(*DatumGetName(value)));
-			t = DatumGetTextPP(value);
+			t = first_bytes(value, TEXT_CAP);
 			return pnstrdup(VARDATA_ANY(t), significant_length(type->type, t));
 		case TTE_VALUE_NUMBER:
 			return unconstify(char *, number_text(type->type, value));
