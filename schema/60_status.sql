@@ -165,7 +165,7 @@ SELECT s.name AS source, c.conflict, c.no_mapping, c.since
 FROM tiktok.source s, LATERAL tiktok_internal.enqueue_counters(s.id) c;
 COMMENT ON VIEW tiktok.enqueue_counters IS 'one row per source: rows and calls that recorded no event since the server was started, including those of rolled back transactions; NULL when the library is not preloaded';
 COMMENT ON COLUMN tiktok.enqueue_counters.source IS 'name of the source';
-COMMENT ON COLUMN tiktok.enqueue_counters.conflict IS 'events whose key (source, event, event_id) was recorded before with other content; the first event stays. Times and values of identifiers are not compared';
+COMMENT ON COLUMN tiktok.enqueue_counters.conflict IS 'events whose key (source, event, event_id) was recorded before with other content; the first event stays. Times and values of identifiers are not compared. A lead that comes back to a stage and a row of a backfill are not counted';
 COMMENT ON COLUMN tiktok.enqueue_counters.no_mapping IS 'rows with a stage that tiktok.lead_stage does not map';
 COMMENT ON COLUMN tiktok.enqueue_counters.since IS 'when counting began: the start of the server, or its recovery from a crash';
 

@@ -372,7 +372,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_
 	WHERE c.no_row > 0.01 * c.queried
 	UNION ALL
 	SELECT 'conflict', 'warn', format('"%s": %s events had the event_id of another event and were not stored, since %s', c.source, c.conflict, date_trunc('second', c.since)),
-		'Give each order and lead an event_id of its own.'
+		'Give each order and lead an event_id of its own. An order that was paid again after a change has the event_id of before: its first event stays, and nothing is to be done.'
 	FROM tiktok.enqueue_counters c
 	WHERE c.conflict > 0
 $$;

@@ -56,6 +56,27 @@ INSERT INTO leads SELECT 200 + g, 'stage 1', 'a@example.com' FROM generate_serie
 SELECT * FROM counted;
 SELECT count(*), sum(no_mapping), max(no_mapping) FROM stages;
 
+-- a lead may come back to a stage when it has changed
+DROP TRIGGER tiktok ON leads;
+TRUNCATE leads, tiktok.event, tiktok.identity, tiktok.delivery;
+ALTER TABLE leads ADD deal numeric, ADD at timestamptz DEFAULT now();
+CREATE TRIGGER tiktok AFTER INSERT OR UPDATE ON leads FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('crm', '=stage', 'email=email', 'value=deal', 'currency=''EUR''', 'event_time=at');
+INSERT INTO leads VALUES (1, 'won', 'a@example.com', 100);
+SELECT conflict FROM counted WHERE source = 'crm';
+UPDATE leads SET stage = 'lost';
+UPDATE leads SET stage = 'won', deal = 200;
+SELECT conflict FROM counted WHERE source = 'crm';
+-- and a backfill meets rows that have changed
+SET client_min_messages = warning;
+CALL tiktok.backfill('leads', 'tiktok');
+RESET client_min_messages;
+SELECT conflict FROM counted WHERE source = 'crm';
+-- a new lead under the key of another
+DELETE FROM leads;
+INSERT INTO leads VALUES (1, 'won', 'a@example.com', 300);
+SELECT conflict FROM counted WHERE source = 'crm';
+SELECT event_id, value FROM tiktok.event_status;
+
 -- no source has id 0
 SELECT count(*) FROM tiktok_internal.unmapped_stages(0);
 

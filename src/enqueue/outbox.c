@@ -423,7 +423,7 @@ existing_event(Relation rel, ItemPointer tid, const TteRendered *event, bool *co
 			id = 0;
 		}
 		else
-			*conflict = differs(slot, event);
+			*conflict = !event->may_differ && differs(slot, event);
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	return id;

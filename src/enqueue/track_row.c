@@ -310,6 +310,8 @@ render_row(TteMapping *m, TriggerData *trigdata, TupleTableSlot *row, const TteQ
 			require_id(event, id || tte_event_has_id(event) ? id : row_id(m, row, stage), new_row, result);
 	}
 	result->event = tte_event_finish(event, tte_event_has_id(event) ? NULL : tte_random_id(), tte_now());
+	/* what is read again, or comes back to a stage, may have changed */
+	result->event->may_differ = looking || (stage != NULL && !id_given && TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event));
 }
 
 /* Gets the source and its test code; the id is 0 if the source was deleted. */

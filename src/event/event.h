@@ -97,6 +97,8 @@ typedef struct TteRendered
 	int			payload_len;
 	const char *user_data;		/* READY: normalised identifiers, or NULL */
 	int			user_data_len;
+	bool		may_differ;		/* set by the caller: the key may have come
+								 * before with other content */
 } TteRendered;
 
 typedef struct TteEvent TteEvent;
