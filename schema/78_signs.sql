@@ -205,20 +205,24 @@ CROSS JOIN LATERAL (
 WHERE x.expected >= least(greatest(8, 5 * sqrt(w.a_week)), 48);
 COMMENT ON VIEW tiktok_internal.silence IS 'event names of which nothing comes any more, though the weeks before had some in the same hours';
 
--- Refused or invalid: of the last fifty that have a status, five and a fifth; or all of them, which may be the first one.
+-- Refused or invalid: of the last fifty with an answer, or of the last fifty, five and a fifth; or all of them, which may be the first one.
 CREATE FUNCTION tiktok_internal.bad_of_last(source_id int, event text, OUT status text, OUT bad bigint, OUT of bigint, OUT all_bad boolean, OUT unfit boolean, OUT reason text, OUT worth text)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 	WITH last AS MATERIALIZED (
-		SELECT CASE WHEN e.status = 'uncertain' THEN 'rejected' ELSE e.status END AS status, e.reason, row_number() OVER (ORDER BY e.n) AS n, e.value, e.currency
-		FROM tiktok_internal.newest(bad_of_last.source_id, 1500) e
-		WHERE e.event = bad_of_last.event AND e.status NOT IN ('pending', 'retrying', 'suppressed', 'discarded') AND e.enqueued_at >= now() - interval '14 days'
-		ORDER BY e.n LIMIT 50
+		SELECT k.status AS kind, l.*
+		-- an event that waits is not invalid, but whether TikTok refuses it is not known
+		FROM (VALUES ('invalid', '{suppressed,discarded}'::text[]), ('rejected', '{suppressed,discarded,pending,retrying}')) k (status, without)
+		CROSS JOIN LATERAL (
+			SELECT CASE WHEN e.status = 'uncertain' THEN 'rejected' ELSE e.status END AS status, e.reason, row_number() OVER (ORDER BY e.n) AS n, e.value, e.currency
+			FROM tiktok_internal.newest(bad_of_last.source_id, 1500) e
+			WHERE e.event = bad_of_last.event AND e.status <> ALL (k.without) AND e.enqueued_at >= now() - interval '14 days'
+			ORDER BY e.n LIMIT 50) l
 	)
-	SELECT l.status, count(*), (SELECT count(*) FROM last), count(*) FILTER (WHERE l.n <= 8) = 8,
+	SELECT l.kind, count(*), (SELECT count(*) FROM last a WHERE a.kind = l.kind), count(*) FILTER (WHERE l.n <= 8) = 8,
 		coalesce(bool_or(l.reason = 'mapping') FILTER (WHERE l.n <= 8), false), mode() WITHIN GROUP (ORDER BY l.reason),
 		tiktok_internal.worth(array_agg(l.value), array_agg(l.currency))
 	FROM last l
-	WHERE l.status IN ('rejected', 'invalid')
-	GROUP BY 1
+	WHERE l.status = l.kind
+	GROUP BY l.kind
 $$;
-COMMENT ON FUNCTION tiktok_internal.bad_of_last(int, text) IS 'of the last fifty events of a name that have a final status, those that were rejected or invalid; unfit: one of the newest is of a trigger that does not fit its table';
+COMMENT ON FUNCTION tiktok_internal.bad_of_last(int, text) IS 'of the last fifty events of a name those that are invalid, and of the last fifty with an answer those that were rejected; unfit: one of the newest is of a trigger that does not fit its table';

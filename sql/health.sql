@@ -79,6 +79,15 @@ INSERT INTO tiktok.delivery (id, status, reason, at)
 SELECT * FROM pg_temp.health WHERE check_name IN ('rejected', 'invalid') AND detail LIKE '"good"%';
 ROLLBACK;
 
+-- While nothing is sent: what waits is not invalid
+BEGIN;
+SELECT count(tiktok.track('good', 'Subscribe', 's' || g, user_data => '{"external_id": 1}', page => '{"url": "https://shop.example.com/"}')) FROM generate_series(1, 30) g;
+INSERT INTO tiktok.delivery (id, status, reason, at) SELECT id, 'invalid', 'page_url_missing', now() FROM tiktok.event WHERE source_id = 607 AND event_id IN ('s7', 's8', 's9', 's10');
+SELECT * FROM pg_temp.health WHERE check_name = 'invalid' AND detail LIKE '"good"%';
+INSERT INTO tiktok.delivery (id, status, reason, at) SELECT id, 'invalid', 'page_url_missing', now() FROM tiktok.event WHERE source_id = 607 AND event_id ~ '^s2.$';
+SELECT * FROM pg_temp.health WHERE check_name = 'invalid' AND detail LIKE '"good"%';
+ROLLBACK;
+
 -- The key of another event
 SELECT count(tiktok.track('good', 'Purchase', 'SO-1', user_data => '{"external_id": 1}', page => '{"url": "https://shop.example.com/"}', properties => jsonb_build_object('value', g, 'currency', 'EUR')))
 FROM generate_series(1, 3) g;
