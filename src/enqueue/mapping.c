@@ -238,7 +238,8 @@ check_type(TteMapping *m, const TteTarget *target)
 	if (target->kind == TTE_TARGET_FIELD && tte_fields[target->field].section == TTE_SECTION_USER)
 		return;					/* an identifier of another type is left out */
 	if (target->type.kind == TTE_VALUE_NONE)
-		problem(m, ERRCODE_DATATYPE_MISMATCH, psprintf("The column of target \"%s\" has a type that cannot be sent.", target->name));
+		problem_with_hint(m, ERRCODE_DATATYPE_MISMATCH, psprintf("The column of target \"%s\" has a type that cannot be sent.", target->name),
+						  "Let a query cast it to text, a number, a time, or jsonb.");
 }
 
 static void

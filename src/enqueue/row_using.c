@@ -168,6 +168,7 @@ tte_apply_using(TteEvent *event, const TteMapping *m, Relation rel, bool looking
 		*id_given |= tte_set_from_object(event, object, m->zone);
 	else if (state != NO_ERROR)
 		tte_event_fail(event, TTE_PROBLEM_VALUE, psprintf("using: %s", unpack_sql_state(state)),
-					   psprintf("Function %s failed.", m->using_name), NULL);
+					   psprintf("Function %s failed.", m->using_name),
+					   "Call it with the row: the error says what it cannot do.");
 	return object != NULL || state != NO_ERROR;
 }

@@ -271,7 +271,8 @@ report_query(TteEvent *event, const TteMapping *m, const TteQueryResult *query)
 					   "Let it aggregate, as in (SELECT jsonb_agg(...) ...), or choose one row.");
 	else if (query->fate == TTE_QUERY_FAILED)
 		tte_event_fail(event, TTE_PROBLEM_VALUE, psprintf("query: %s", unpack_sql_state(query->sqlerrcode)),
-					   psprintf("Function %s failed.", m->query_name), NULL);
+					   psprintf("Function %s failed.", m->query_name),
+					   "Call it with the values of the row: the error says what it cannot do.");
 }
 
 /* Builds the event of a row.  Fields that the function of using returns take precedence. */
