@@ -72,6 +72,32 @@ CREATE TABLE parted (id int, status text, note text, email text, PRIMARY KEY (id
 CREATE TRIGGER by_hand AFTER UPDATE OF note, status ON parted FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'Contact', 'event_id=id', 'email=email', 'url=''https://example.com/''');
 CREATE TRIGGER other_column AFTER UPDATE OF note ON parted FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'Search', 'event_id=id', 'email=email', 'url=''https://example.com/''');
 SELECT line FROM regexp_split_to_table(tiktok.create_trigger('parted', 'shop', 'Purchase', '{"event_id": "id", "event_time": "now", "email": "email", "url": "''https://example.com/''"}', $$status = 'paid'$$), '\n') line WHERE line ~ '^-- ';
+-- row security of what is read: by its owner, by another role, and by one that row security does not bind
+CREATE ROLE regress_shop;
+CREATE SCHEMA guarded AUTHORIZATION regress_shop;
+CREATE TABLE guarded.users (id int PRIMARY KEY, email text, marketing bool);
+GRANT SELECT, REFERENCES ON guarded.users TO regress_shop;
+SET ROLE regress_shop;
+CREATE TABLE guarded.sales (id int PRIMARY KEY, user_id int REFERENCES guarded.users, at timestamptz);
+CREATE TABLE guarded.items (sale int REFERENCES guarded.sales, sku text);
+RESET ROLE;
+CREATE FUNCTION guarded(mapping jsonb, query text DEFAULT NULL) RETURNS SETOF text LANGUAGE sql AS $$
+	SELECT line FROM regexp_split_to_table(tiktok.create_trigger('guarded.sales', 'shop', 'Purchase', '{"event_time": "at", "external_id": "user_id", "url": "''https://example.com/''"}' || mapping,
+		query => query, at_commit => true, replace => true), '\n') line WHERE line ~ '^-- Table' $$;
+CREATE FUNCTION of_items() RETURNS text LANGUAGE sql AS $$ SELECT 'SELECT (SELECT jsonb_agg(i.sku) FROM guarded.items i WHERE i.sale = new.id) AS content_ids' $$;
+SELECT guarded('{"email": "user_id->email"}', of_items());
+ALTER TABLE guarded.users ENABLE ROW LEVEL SECURITY;
+ALTER TABLE guarded.items ENABLE ROW LEVEL SECURITY;
+ALTER TABLE guarded.sales ENABLE ROW LEVEL SECURITY;
+SELECT guarded('{"email": "user_id->email", "consent": "user_id->marketing"}', of_items());
+SELECT guarded('{}', of_items());
+ALTER TABLE guarded.items FORCE ROW LEVEL SECURITY;
+SELECT guarded('{}', of_items());
+ALTER ROLE regress_shop BYPASSRLS;
+SELECT guarded('{"email": "user_id->email"}', of_items());
+DROP SCHEMA guarded CASCADE;
+DROP FUNCTION guarded, of_items;
+DROP ROLE regress_shop;
 
 DELETE FROM tiktok.source;
 DROP TABLE orders, lines, deals, stage_rows, parted CASCADE;

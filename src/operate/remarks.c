@@ -14,10 +14,12 @@
 #include "access/table.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
+#include "utils/rls.h"
 
 #include "event/catalog.h"
 #include "operate/remarks.h"
@@ -202,6 +204,26 @@ remark_lines(const TteRemarked *r, StringInfo out)
 	}
 }
 
+/* What policies hide is absent, and an absent consent is none that was refused. */
+static void
+remark_row_security(const TteRemarked *r, StringInfo out)
+{
+	Oid			owner = r->mapping->query_owner;
+	ListCell   *cell;
+
+	if (r->compiled->name == NULL)
+		return;
+	foreach(cell, r->compiled->relids)
+	{
+		const char *role = quote_identifier(GetUserNameFromId(owner, false));
+		const char *table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(lfirst_oid(cell))), get_rel_name(lfirst_oid(cell)));
+
+		if (check_enable_rls(lfirst_oid(cell), owner, true) == RLS_ENABLED)
+			remark(out, psprintf("Table %s has row security, and is read as role %s: a row that no policy shows to it is absent, and a refused consent in it is not seen.", table, role),
+				   psprintf("Unless it has one, give it a policy: CREATE POLICY tiktok ON %s FOR SELECT TO %s USING (true).", table, role));
+	}
+}
+
 /* What can no longer be altered: PostgreSQL refuses it by these dependencies. */
 static void
 remark_dependencies(const TteRemarked *r, StringInfo out)
@@ -253,5 +275,6 @@ tte_remarks(const TteRemarked *remarked, StringInfo out)
 	remark_other_triggers(remarked, out);
 	remark_update_of(remarked, out);
 	remark_lines(remarked, out);
+	remark_row_security(remarked, out);
 	remark_citus(remarked, out);
 }
