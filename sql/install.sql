@@ -37,3 +37,10 @@ SET tiktok_events.endpoint = 'https://business-api.tiktok.com/x/';
 \set VERBOSITY sqlstate
 ALTER SYSTEM SET tiktok_events.request_timeout = 0;
 ALTER SYSTEM SET tiktok_events.max_in_flight = 0;
+
+-- No function says that it may run in parallel and calls one that may not
+SELECT f.oid::regprocedure AS function, g.oid::regprocedure AS calls
+FROM pg_proc f JOIN pg_proc g ON regexp_replace(f.prosrc, $$'[^']*'$$, '', 'g') ~ ('\m' || g.pronamespace::regnamespace || '\.' || g.proname || '\(')
+WHERE f.pronamespace IN ('tiktok'::regnamespace, 'tiktok_internal'::regnamespace) AND g.pronamespace IN ('tiktok'::regnamespace, 'tiktok_internal'::regnamespace)
+	AND (g.proparallel = 'u' AND f.proparallel <> 'u' OR g.proparallel = 'r' AND f.proparallel = 's')
+ORDER BY 1, 2;
