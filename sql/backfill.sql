@@ -136,7 +136,10 @@ CALL tiktok.backfill('mother', 'tiktok_shop_addtocart');
 CREATE TABLE many (id int PRIMARY KEY, at timestamptz DEFAULT now());
 INSERT INTO many SELECT generate_series(1, 5000);
 CREATE TRIGGER track AFTER INSERT ON many FOR EACH ROW EXECUTE FUNCTION tiktok.track_row('shop', 'AddToWishlist', 'external_id=id', 'event_time=at', 'consent=''true''', 'url=''https://example.com/''');
+-- a slow machine says how far it is
+SET client_min_messages = warning;
 CALL tiktok.backfill('many', 'track');
+RESET client_min_messages;
 SELECT rows_read, recorded FROM progress WHERE relation = 'many'::regclass;
 SELECT count(*), count(DISTINCT xid) > 2 AS chunks FROM tiktok.event WHERE event = 'AddToWishlist';
 DO $$ BEGIN CALL tiktok.backfill('many', 'track', 'id > 4998'); END $$;
