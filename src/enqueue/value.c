@@ -351,7 +351,7 @@ tte_value_read(const TteValueType *type, Datum value, int cap)
 	return read_scalar(type->kind, type->type, value, Min(cap, TEXT_CAP));
 }
 
-/* An index has no key as long as the cap, so that no two keys are cut to the same, nor is a stage cut to one that is mapped. */
+/* Keys and mapped stages are in an index, whose entries are shorter than the cap: neither is cut. */
 char *
 tte_value_text(const TteValueType *type, Datum value)
 {
